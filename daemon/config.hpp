@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Config: what smartmeterd.toml, conf.d and the options say, checked.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "daemon/io/loop.hpp"
+#include "meter/dlms/security.hpp"
+#include "meter/quantity.hpp"
+#include "meter/reading.hpp"
+
+namespace smartmeterd {
+
+/// A mistake in a file or option: "smartmeterd.toml:12:9: …, expected …". Never holds a secret.
+struct ConfigError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Speed and character format of a serial line, "2400-8E1".
+struct LineSettings {
+  unsigned baud = 0;
+  unsigned data_bits = 8;  ///< 7 or 8
+  char parity = 'N';       ///< N, E, O
+  unsigned stop_bits = 1;  ///< 1 or 2
+  static std::optional<LineSettings> parse(std::string_view text);
+  std::string to_text() const;
+  friend bool operator==(const LineSettings&, const LineSettings&) = default;
+};
+
+enum class Role : std::uint8_t { listen, reader, master };
+enum class ModemLine : std::uint8_t { keep, on, off };
+
+struct AdapterConfig {
+  std::string name;    ///< table name, or made from the device
+  std::string device;  ///< "/dev/smartmeter_mbus"; empty when tcp is set
+  std::string tcp;     ///< "host:port"; empty when device is set
+  std::optional<meter::Link> link;
+  std::optional<LineSettings> line;
+  Role role = Role::listen;
+  ModemLine dtr = ModemLine::keep;
+  ModemLine rts = ModemLine::keep;
+};
+
+struct MeterConfig {
+  std::string name;  ///< table name
+  std::string id;    ///< the meter's id; with `adapter`, the id to use for a meter that sends none
+  std::string adapter;
+  std::string display_name;
+  std::string zone;  ///< IANA name; empty: the system's
+};
+
+enum class BrokerRole : std::uint8_t { sink, source };
+
+struct BrokerConfig {
+  std::string name;
+  std::string host;
+  std::uint16_t port = 1883;
+  bool tls = false;
+  BrokerRole role = BrokerRole::sink;
+  std::string prefix = "smartmeter";
+  std::string seed_prefix = "home/smart_meter";
+  std::vector<std::string> profiles = {"smartmeterd"};  ///< "smartmeterd", "seed"
+  std::string user;
+  std::filesystem::path password_file;
+  std::string client_id;              ///< empty: smartmeterd-<instance>
+  std::chrono::seconds keepalive{30};
+  std::string protocol = "auto";      ///< "auto", "5", "3.1.1"
+  std::filesystem::path tls_ca;       ///< empty: the system's store
+  std::filesystem::path tls_certificate;
+  std::filesystem::path tls_key;
+  std::size_t outbox_bytes = 4 * 1024 * 1024;
+  bool registers = false;             ///< `registers` in the state JSON
+  bool values = false;                ///< one topic per value
+};
+
+/// Everything that can be configured. A default is written here and nowhere else.
+struct Config {
+  std::string instance;  ///< [gateway] instance; default: the host name's slug
+  std::vector<AdapterConfig> adapters;
+  std::vector<MeterConfig> meters;
+  std::vector<BrokerConfig> brokers;
+  std::vector<meter::QuantityMap::Change> quantities;
+  bool accept_counter_reset = false;
+
+  /// `file` and the *.toml of its directory's conf.d; a missing file is an empty one unless
+  /// `file_required`. Throws ConfigError.
+  static Config load(const std::filesystem::path& file, bool file_required);
+};
+
+/// "PATH|tcp://HOST:PORT[,link=…][,line=2400-8E1][,role=…]" (--device). Throws ConfigError.
+AdapterConfig parse_device_option(std::string_view text);
+/// "mqtt[s]://[user@]host[:port]" (--mqtt). Throws ConfigError; a password in it is refused.
+BrokerConfig parse_mqtt_option(std::string_view text);
+
+/// The keys of `directory`/*.toml. A file that others may read, or that does not parse, is refused
+/// with its name (and line) in ConfigError; no key material in the text. A missing directory is
+/// an empty one.
+std::vector<meter::dlms::KeyEntry> load_keys(const std::filesystem::path& directory);
+
+}  // namespace smartmeterd

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Storage: the one thread that touches disk files after start.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "meter/dlms/security.hpp"
+
+namespace smartmeterd::history {
+
+/// The state database (SQLite, state.db in the state directory) behind a bounded queue.
+/// Replay baselines now; history and store-and-forward later.
+class Storage {
+ public:
+  virtual ~Storage() = default;  ///< writes what is queued, then joins
+  /// Never throws: without a usable directory it keeps nothing, and `problem()` says why.
+  static std::unique_ptr<Storage> open(const std::filesystem::path& directory);
+  virtual std::string problem() const = 0;
+
+  /// At start only, before the loop runs: reads the file.
+  virtual std::vector<meter::dlms::ReplayBaseline> replay_baselines(std::string_view adapter) = 0;
+  /// Queues a write (at most one transaction per adapter and 30 s; the newest wins); never blocks.
+  virtual void save_replay_baselines(std::string_view adapter,
+                                     std::span<const meter::dlms::ReplayBaseline> baselines) = 0;
+  /// Messages that a full queue dropped.
+  virtual std::size_t dropped() const noexcept = 0;
+};
+
+}  // namespace smartmeterd::history

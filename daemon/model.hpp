@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// Adapter and Meter: the daemon's state, which the sinks show. Sink: one output.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/config.hpp"
+#include "daemon/io/loop.hpp"
+#include "meter/base/errc.hpp"
+#include "meter/quantity.hpp"
+#include "meter/reading.hpp"
+
+namespace smartmeterd {
+
+enum class AdapterState : std::uint8_t { waiting, probing, synced, silent, failed };
+std::string_view name(AdapterState state) noexcept;
+
+/// Why an adapter gives no readings: different states with different messages (DESIGN section 4).
+enum class Problem : std::uint8_t {
+  none, port_busy, no_access, no_bytes, line_break, no_frame, bad_checksum, key_missing, key_wrong,
+  authentication_key_wrong, list_unknown,
+};
+std::string_view name(Problem problem) noexcept;  ///< as on D-Bus: "port-busy", "break"
+
+/// One input: a serial port or a TCP connection. Written by its device, read by the sinks.
+struct Adapter {
+  std::string name;                ///< slug: object path, topic and state file
+  std::string device;              ///< "/dev/ttyUSB0" or "tcp://host:port"
+  std::vector<std::string> links;  ///< stable names
+  std::string kind;                ///< mbus, ir, p1, or ""
+  std::string usb_id;              ///< "0403:6001" or ""
+  std::string usb_serial;
+  AdapterState state = AdapterState::waiting;
+  Problem problem = Problem::none;
+  std::string line;                ///< "2400-8E1" or ""
+  std::string protocol;            ///< link name or "" while unknown
+  std::uint64_t bytes_received = 0;
+  std::uint64_t telegrams_received = 0;
+  /// Refusals by reason of the D-Bus interface: framing, parity, overrun, crc, length, decrypt,
+  /// replay, overflow, unknown.
+  std::map<std::string, std::uint64_t, std::less<>> errors;
+  std::int64_t last_activity_us = 0;  ///< CLOCK_REALTIME, 0 = never
+};
+
+enum class KeyState : std::uint8_t { not_needed, missing, wrong, authentication_key_wrong, ok };
+std::string_view name(KeyState state) noexcept;
+
+/// One value of a meter, kept after the telegram is gone.
+struct LatestValue {
+  std::string name;
+  meter::Decimal value;
+  std::string text;
+  meter::Unit unit = meter::Unit::none;
+  bool is_text = false;
+  bool derived = false;
+  io::TimePoint arrived{};
+};
+
+/// One meter with its latest values, merged over its lists (DESIGN section 6).
+struct Meter {
+  std::string id;                 ///< as the telegram says, or "unknown-<adapter>"
+  std::string slug;               ///< topic segment
+  std::string display_name;
+  std::string medium = "electricity";
+  std::string manufacturer;       ///< three letters, or ""
+  std::string model;
+  const Adapter* adapter = nullptr;  ///< null: it came from elsewhere
+  std::string parent_id;          ///< "" if none
+  bool encrypted = false;
+  KeyState key_state = KeyState::not_needed;
+  double interval_s = 0;          ///< measured, 0 while unknown
+  bool fresh = true;              ///< data is not older than three intervals (availability)
+  std::uint64_t sequence = 0;
+  std::int64_t last_update_us = 0;   ///< CLOCK_REALTIME of the last byte
+  io::TimePoint last_update{};
+  std::string meter_time;         ///< ISO 8601 as in the telegram JSON, "" if none
+  meter::Authentication authentication = meter::Authentication::clear;
+  meter::Link link = meter::Link::raw;
+  std::string profile;            ///< list rule that matched
+  std::vector<LatestValue> values;   ///< in order of first arrival
+
+  /// A register of the last telegram.
+  struct Register {
+    meter::Obis obis;
+    meter::Decimal value;
+    meter::Unit unit;
+    bool is_text;
+    std::string text;
+  };
+  std::vector<Register> registers;
+
+  const LatestValue* find(std::string_view name) const noexcept;
+};
+
+/// The MQTT side: one configured broker.
+struct Publisher {
+  std::string name;
+  std::string role = "sink";         ///< sink, source
+  std::string state = "disabled";    ///< disabled, connecting, online, waiting
+  std::string broker;                ///< host:port, never credentials
+  std::string last_error;            ///< empty while online
+  std::uint64_t queued = 0;          ///< messages kept for later
+  std::uint64_t dropped = 0;         ///< messages given up since start
+};
+
+/// One accepted telegram on its way to the sinks. Everything in it is valid during the call only.
+struct Telegram {
+  const Meter& meter;                  ///< already merged with this telegram
+  const meter::ReadingSet& readings;   ///< registers
+  const meter::NamedReadings& named;   ///< this telegram's named readings
+  const meter::QuantityMap& quantities;
+  std::vector<std::string_view> changed;  ///< names whose merged value changed
+};
+
+/// One output. Calls come from the loop, in order; a sink never blocks and never throws.
+class Sink {
+ public:
+  virtual ~Sink() = default;
+  virtual void adapter_added(const Adapter&) {}
+  virtual void adapter_changed(const Adapter&) {}
+  /// Before the adapter is destroyed.
+  virtual void adapter_removed(const Adapter&) {}
+  virtual void meter_added(const Meter&) {}
+  /// Identity, key state, interval or freshness changed (not values).
+  virtual void meter_changed(const Meter&) {}
+  virtual void meter_removed(const Meter&) {}
+  virtual void telegram(const Telegram&) {}
+  virtual void publisher_added(const Publisher&) {}
+  virtual void publisher_changed(const Publisher&) {}
+  virtual void publisher_removed(const Publisher&) {}
+  /// At most once a second and reason for each adapter.
+  virtual void telegram_rejected(const Adapter&, meter::Fault, std::uint64_t /*count*/) {}
+};
+
+}  // namespace smartmeterd

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// MqttSink: readings to one broker.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "daemon/config.hpp"
+#include "daemon/io/loop.hpp"
+#include "daemon/model.hpp"
+
+namespace smartmeterd::mqtt {
+
+/// Publishes the topics of DESIGN section 7 to one broker. A broker that is away is tried again
+/// with back-off; everything retained is published anew after each connect. Never blocks.
+class MqttSink : public Sink {
+ public:
+  virtual const Publisher& publisher() const noexcept = 0;
+  /// Publishes `offline` and disconnects; the caller runs the loop a moment longer, or not.
+  virtual void shut_down() = 0;
+};
+std::unique_ptr<MqttSink> make_mqtt_sink(io::Loop& loop, const BrokerConfig& broker,
+                                         const std::string& instance,
+                                         std::function<void(const Publisher&)> changed);
+
+}  // namespace smartmeterd::mqtt

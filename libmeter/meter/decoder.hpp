@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Decoder: the chain of stages for one device, from received bytes to a ReadingSet.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "meter/base/bytes.hpp"
+#include "meter/base/errc.hpp"
+#include "meter/dlms/security.hpp"
+#include "meter/link/link_layer.hpp"
+#include "meter/reading.hpp"
+
+namespace meter {
+
+/// Told what each stage did (`smartmeterctl decode --explain`). Once per stage, never per byte.
+/// Offsets count from the first byte that was ever given to the decoder.
+class DecodeObserver {
+ public:
+  virtual ~DecodeObserver() = default;
+  /// One line of explanation by the stage "link", "reassembly", "ciphering", "notification",
+  /// "list"; `offset` of the bytes that it is about.
+  virtual void stage(std::string_view stage, std::uint64_t offset, std::string_view text) = 0;
+};
+
+struct DecoderOptions {
+  std::optional<Link> link;      ///< nothing: found from the bytes (layers with a checksum first)
+  bool check_replay = true;      ///< the invocation counter must increase
+  bool accept_counter_reset = false;  ///< option for a replaced meter
+  DecodeObserver* observer = nullptr; ///< must outlive the decoder
+};
+
+/// The chain for one device: scan → reassemble → decrypt → decode. Allocates in its constructor
+/// only. Not thread-safe; one per device.
+class Decoder {
+ public:
+  enum class Outcome : std::uint8_t {
+    need_more,  ///< nothing more in these bytes; give more
+    progress,   ///< a frame was taken in, no telegram yet: call again
+    rejected,   ///< bytes, a frame or a telegram were refused: see `fault`; call again
+    duplicate,  ///< the same telegram again: ignored; call again
+    telegram,   ///< `readings()` holds a new telegram; call again
+  };
+  struct Step {
+    Outcome outcome = Outcome::need_more;
+    std::size_t consumed = 0;  ///< bytes at the front that the caller may drop now
+    Fault fault{Errc::line_noise, 0};  ///< offset from the front of the given bytes
+  };
+
+  /// `keys` may be null (no key) and may be replaced at any time by `set_keys`.
+  Decoder(const DecoderOptions& options, std::shared_ptr<const dlms::KeyRing> keys);
+  ~Decoder();
+  Decoder(const Decoder&) = delete;
+  Decoder& operator=(const Decoder&) = delete;
+
+  /// Looks at the received bytes, oldest first. The caller drops `consumed` bytes and calls again
+  /// with the rest until `need_more`. Never asks for more than `buffer_size_min` bytes.
+  Step next(Bytes received) noexcept;
+  /// The telegram of the last `Outcome::telegram`; valid until the next call of any member.
+  const ReadingSet& readings() const noexcept;
+  /// The bytes stopped: drops a half-received frame or transfer (the caller drops its bytes).
+  /// The input is at its end: what a link without checksum holds back is decoded by `next` then.
+  void silence() noexcept;
+  void end_of_input() noexcept;
+
+  /// Takes new keys without losing a half-received telegram.
+  void set_keys(std::shared_ptr<const dlms::KeyRing> keys) noexcept;
+
+  /// The link layer in use; nothing until found.
+  std::optional<Link> link() const noexcept;
+  /// Refusals by cause since construction, indexed by Errc.
+  std::span<const std::uint64_t, errc_count> refusals() const noexcept;
+  std::uint64_t telegrams() const noexcept;
+
+  /// Replay baselines: put the stored ones in before the first byte, take changed ones out to
+  /// store them. At most `replay_baselines_max` titles; the oldest makes room.
+  static constexpr std::size_t replay_baselines_max = 64;
+  void restore_replay_baseline(const dlms::ReplayBaseline& baseline) noexcept;
+  std::span<const dlms::ReplayBaseline> replay_baselines() const noexcept;
+
+  /// A caller's buffer must hold at least this much, or a long frame never completes.
+  static constexpr std::size_t buffer_size_min = 16 * 1024;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace meter

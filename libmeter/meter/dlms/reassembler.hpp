@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reassembler: from link frames to whole APDUs.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "meter/base/bytes.hpp"
+#include "meter/base/errc.hpp"
+#include "meter/reading.hpp"
+
+namespace meter::dlms {
+
+/// Joins M-Bus fragments (CI sequence and FIN), HDLC segments (S bit) and general block transfer
+/// into one APDU; strips the LLC header. A message that fits one frame is passed on as a view
+/// into it, without a copy. Buffers are allocated by the constructor only.
+class Reassembler {
+ public:
+  /// A whole telegram; what no meter exceeds (DESIGN section 4: 16 KiB a raw telegram).
+  static constexpr std::size_t apdu_size_max = 16 * 1024;
+
+  Reassembler();
+  ~Reassembler();
+  Reassembler(const Reassembler&) = delete;
+  Reassembler& operator=(const Reassembler&) = delete;
+
+  /// Takes a frame's payload (`link::Scan::payload`):
+  ///   mbus: C field to the last octet of user data;
+  ///   hdlc: frame format field to the last octet of information (addresses, control and HCS are
+  ///         in it, FCS and flags are not);
+  ///   raw:  the APDU, perhaps with LLC header.
+  /// Returns the APDU when it is whole: a view into `payload` or into this object, valid until
+  /// the next call. Nothing: more frames are needed. After a fault it waits for a first fragment;
+  /// when the faulty frame is itself a first fragment, it is kept (a restarted push).
+  Result<std::optional<Bytes>> take(Link link, Bytes payload) noexcept;
+
+  /// Drops half-received messages; false when there was none.
+  bool reset() noexcept;
+  /// A message is half received.
+  bool pending() const noexcept;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace meter::dlms

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// Quantity: the one table of names, units and classes; harmonize(): registers → named readings.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "meter/base/decimal.hpp"
+#include "meter/base/inline_vector.hpp"
+#include "meter/obis.hpp"
+#include "meter/reading.hpp"
+#include "meter/unit.hpp"
+
+namespace meter {
+
+/// One canonical quantity. Name and unit are the same on D-Bus, MQTT and the command line.
+struct Quantity {
+  std::string_view name;          ///< "energy_import"
+  Obis obis;                      ///< the code it is known by; B is a wildcard unless `exact_b`
+  Unit unit;                      ///< canonical unit of the published value; none for text
+  std::string_view dbus_property; ///< property of org.smartmeterd1.Electricity / Volume, or ""
+  std::string_view device_class;  ///< Home Assistant device_class, or ""
+  std::string_view state_class;   ///< Home Assistant state_class, or ""
+};
+/// The built-in table.
+std::span<const Quantity> quantities() noexcept;
+/// By canonical name, or null.
+const Quantity* find_quantity(std::string_view name) noexcept;
+
+/// The built-in table with the user's changes (`[quantities]`): immutable after construction.
+class QuantityMap {
+ public:
+  struct Change {
+    Obis obis;
+    std::string name;  ///< empty: leave the quantity out
+    std::optional<Unit> unit;
+    std::optional<int> scale;  ///< power of ten to multiply with, for registers without a scaler
+  };
+  QuantityMap();
+  explicit QuantityMap(std::vector<Change> changes);
+  ~QuantityMap();
+  QuantityMap(QuantityMap&&) noexcept;
+  QuantityMap& operator=(QuantityMap&&) noexcept;
+
+  struct Match {
+    std::string_view name;     ///< empty: left out by the user, or no named quantity
+    Unit unit = Unit::none;
+    const Quantity* builtin = nullptr;
+    std::optional<int> scale;
+  };
+  /// What this register is called. Allocation-free.
+  Match find(const Obis& obis) const noexcept;
+
+ private:
+  struct Table;
+  std::unique_ptr<Table> table_;
+};
+
+/// A named value in its canonical unit.
+struct NamedReading {
+  std::string_view name;       ///< lives as long as the QuantityMap
+  Decimal value;               ///< is_text false
+  std::string_view text;       ///< is_text true; lives as long as the ReadingSet's views
+  Unit unit = Unit::none;
+  bool is_text = false;
+  bool derived = false;
+};
+using NamedReadings = InlineVector<NamedReading, ReadingSet::readings_max + 8>;
+
+/// The named readings of one telegram, in canonical units, and what follows from them
+/// (power_net, totals from tariffs), marked derived. Registers with scale_unknown, kinds other
+/// than number, and quantities in a unit that does not fit are left out. Allocation-free.
+void harmonize(const ReadingSet& telegram, const QuantityMap& map, NamedReadings& out) noexcept;
+
+/// "obis_1_0_128_7_0", with "_fNN" where F is not 255: the name of a code that has none.
+struct UnknownName {
+  explicit UnknownName(const Obis& obis) noexcept;
+  std::string_view view() const noexcept { return {text, size}; }
+  char text[40];
+  std::size_t size;
+};
+
+/// Lower case, everything but [a-z0-9-] turned into '-': topics, file names.
+std::string slug(std::string_view text);
+
+}  // namespace meter

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading, ReadingSet: what one telegram said, register by register.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "meter/base/bytes.hpp"
+#include "meter/base/decimal.hpp"
+#include "meter/base/inline_vector.hpp"
+#include "meter/date_time.hpp"
+#include "meter/obis.hpp"
+#include "meter/unit.hpp"
+
+namespace meter {
+
+/// One register of a telegram, as the meter sent it (value after its own scaler).
+/// Text and date-time are views into the decoder's buffers: valid until its next call.
+class Reading {
+ public:
+  enum class Kind : std::uint8_t { number, text, octets, date_time };
+  enum Flag : std::uint8_t {
+    scale_unknown = 1,  ///< no scaler is known: keep the register, make no reading of it
+    implied_obis = 2,   ///< the telegram has no code here; the list's rule supplied it
+    suspect = 4,        ///< outside the plausible range (protocols 21 section 7)
+  };
+
+  static Reading number(Obis obis, Decimal value, Unit unit, std::uint8_t flags = 0) noexcept {
+    Reading r(obis, Kind::number, unit, flags);
+    r.exponent_ = value.exponent;
+    r.payload_.mantissa = value.mantissa;
+    return r;
+  }
+  /// `octets` is text when every octet is printable ASCII, else `Kind::octets`.
+  static Reading from_octets(Obis obis, Bytes octets, std::uint8_t flags = 0) noexcept;
+  static Reading text(Obis obis, std::string_view text, std::uint8_t flags = 0) noexcept {
+    return with_octets(obis, Kind::text, bytes_of(text), flags);
+  }
+  /// 12 octets of a COSEM date-time, or the 13 characters of a P1 time stamp.
+  static Reading date_time(Obis obis, Bytes octets, std::uint8_t flags = 0) noexcept {
+    return with_octets(obis, Kind::date_time, octets, flags);
+  }
+
+  Obis obis() const noexcept { return obis_; }
+  Kind kind() const noexcept { return kind_; }
+  Unit unit() const noexcept { return unit_; }
+  bool has(Flag flag) const noexcept { return (flags_ & flag) != 0; }
+  /// Kind::number only.
+  Decimal value() const noexcept { return {payload_.mantissa, exponent_}; }
+  /// Every kind but number: the octets as sent.
+  Bytes octets() const noexcept { return {payload_.octets, octet_count_}; }
+  std::string_view text() const noexcept { return text_of(octets()); }
+  /// Kind::date_time only.
+  std::optional<DateTime> date_time() const noexcept;
+
+ private:
+  Reading(Obis obis, Kind kind, Unit unit, std::uint8_t flags) noexcept
+      : obis_(obis), unit_(unit), kind_(kind), flags_(flags) {}
+  static Reading with_octets(Obis obis, Kind kind, Bytes octets, std::uint8_t flags) noexcept {
+    Reading r(obis, kind, Unit::none, flags);
+    r.octet_count_ = static_cast<std::uint16_t>(octets.size());
+    r.payload_.octets = octets.data();
+    return r;
+  }
+  Obis obis_;
+  Unit unit_;
+  Kind kind_;
+  std::int8_t exponent_ = 0;
+  std::uint8_t flags_;
+  std::uint16_t octet_count_ = 0;
+  union {
+    std::int64_t mantissa;
+    const std::byte* octets;
+  } payload_{};
+};
+static_assert(sizeof(Reading) == 24);
+
+/// How a telegram reached us; the names are the `link` values of the telegram JSON.
+enum class Link : std::uint8_t {
+  mbus, hdlc, raw, p1, sml, iec62056_21, mbus_master, amis, glow, gplug, whatwatt, datacollector,
+};
+std::string_view name(Link link) noexcept;
+std::optional<Link> link_from_name(std::string_view name) noexcept;
+
+/// What is known of a telegram's origin.
+enum class Authentication : std::uint8_t {
+  clear,       ///< not encrypted
+  unverified,  ///< encrypted, but no tag, or no authentication key for it
+  verified,    ///< the GCM tag was checked and is right
+};
+
+using SystemTitle = std::array<std::byte, 8>;  ///< 3 letters of the manufacturer, 5 octets
+using MeterId = InlineText<64>;
+
+/// Everything one telegram said. Owned by the decoder and reused: valid until its next call.
+struct ReadingSet {
+  /// More registers than any known push list carries (Kamstrup DK: 32, eMUCS P1: about 60).
+  static constexpr std::size_t readings_max = 256;
+
+  InlineVector<Reading, readings_max> readings;
+  MeterId meter_id;               ///< empty: the telegram names no meter
+  bool meter_id_is_title = false; ///< only the system title was there: a better id may come
+  std::optional<DateTime> time;   ///< the meter's clock; nothing if it sent none
+  Link link = Link::raw;
+  Authentication authentication = Authentication::clear;
+  std::optional<SystemTitle> system_title;   ///< of an encrypted telegram
+  std::uint32_t invocation_counter = 0;      ///< of an encrypted telegram
+  std::string_view profile;                  ///< name of the list rule that matched; static text
+
+  void clear() noexcept;
+};
+
+}  // namespace meter
