@@ -21,11 +21,14 @@ namespace meter {
 /// One canonical quantity. Name and unit are the same on D-Bus, MQTT and the command line.
 struct Quantity {
   std::string_view name;          ///< "energy_import"
-  Obis obis;                      ///< the code it is known by; B is a wildcard unless `exact_b`
+  Obis obis;                      ///< the code it is known by; every channel B matches
   Unit unit;                      ///< canonical unit of the published value; none for text
   std::string_view dbus_property; ///< property of org.smartmeterd1.Electricity / Volume, or ""
   std::string_view device_class;  ///< Home Assistant device_class, or ""
   std::string_view state_class;   ///< Home Assistant state_class, or ""
+  /// number: a reading in `unit`; text: a reading that is text; identity: a register only
+  /// (serial numbers, clocks), never a reading.
+  enum class Use : std::uint8_t { number, text, identity } use = Use::number;
 };
 /// The built-in table.
 std::span<const Quantity> quantities() noexcept;

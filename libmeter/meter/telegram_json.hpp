@@ -25,15 +25,16 @@ class JsonWriter {
   JsonWriter& end_array();
   JsonWriter& key(std::string_view name);
   JsonWriter& text(std::string_view value);     ///< escaped; invalid UTF-8 becomes U+FFFD
+  JsonWriter& hex(Bytes octets);                ///< lower-case hex digits as a string
   JsonWriter& number(const Decimal& value);     ///< plain notation, digits as sent
   JsonWriter& number(std::int64_t value);
   JsonWriter& boolean(bool value);
   JsonWriter& null();
-  /// True where the next value needs a comma first.
+
  private:
   void separate();
   std::string& out_;
-  bool comma_ = false;
+  bool comma_ = false;  ///< the next value needs a comma first
 };
 
 /// What the JSON says besides the telegram itself.

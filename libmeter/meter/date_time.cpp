@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading and printing of meters' clocks.
+#include "meter/date_time.hpp"
+
+#include <cassert>
+#include <chrono>
+
+#include "meter/base/reader.hpp"
+
+namespace meter {
+namespace {
+
+constexpr int deviation_minutes_max = 1440;
+
+bool is_possible(const DateTime& t) noexcept {
+  using namespace std::chrono;
+  const year_month_day date{year{t.year}, month{t.month}, day{t.day}};
+  return t.year >= 1970 && t.year <= 2199 && date.ok() && t.hour < 24 && t.minute < 60 &&
+         t.second < 60;
+}
+
+char* put(char* out, unsigned value, unsigned digits) noexcept {
+  for (unsigned i = digits; i-- > 0; value /= 10) out[i] = static_cast<char>('0' + value % 10);
+  return out + digits;
+}
+
+}  // namespace
+
+std::optional<DateTime> DateTime::from_cosem(Bytes octets) noexcept {
+  constexpr std::size_t size = 12;  // Blue Book 4.1.6.1
+  if (octets.size() != size) return std::nullopt;
+  Reader in(octets);
+  DateTime t;
+  t.year = in.be<std::uint16_t>();
+  t.month = in.octet();
+  t.day = in.octet();
+  in.skip(1);  // the day of the week says nothing that the date does not
+  t.hour = in.octet();
+  t.minute = in.octet();
+  t.second = in.octet();
+  if (t.second == 0xff) t.second = 0;  // some firmware leaves the seconds open
+  t.hundredths = in.octet();
+  t.deviation = static_cast<std::int16_t>(in.be<std::uint16_t>());
+  t.status = in.octet();
+  if (!is_possible(t)) return std::nullopt;
+  if (t.hundredths > 99) t.hundredths = 0xff;
+  if (t.deviation != deviation_unspecified &&
+      (t.deviation < -deviation_minutes_max || t.deviation > deviation_minutes_max))
+    return std::nullopt;
+  return t;
+}
+
+std::optional<DateTime> DateTime::from_p1(std::string_view text) noexcept {
+  constexpr std::size_t size = 13;  // YYMMDDhhmmssX
+  if (text.size() != size || (text[12] != 'S' && text[12] != 'W')) return std::nullopt;
+  unsigned field[6];
+  for (std::size_t i = 0; i < 6; ++i) {
+    const unsigned tens = static_cast<unsigned>(text[2 * i] - '0');
+    const unsigned ones = static_cast<unsigned>(text[2 * i + 1] - '0');
+    if (tens > 9 || ones > 9) return std::nullopt;
+    field[i] = tens * 10 + ones;
+  }
+  DateTime t;
+  t.year = static_cast<std::uint16_t>(2000 + field[0]);
+  t.month = static_cast<std::uint8_t>(field[1]);
+  t.day = static_cast<std::uint8_t>(field[2]);
+  t.hour = static_cast<std::uint8_t>(field[3]);
+  t.minute = static_cast<std::uint8_t>(field[4]);
+  t.second = static_cast<std::uint8_t>(field[5]);
+  t.status = text[12] == 'S' ? 0x80 : 0x00;
+  if (!is_possible(t)) return std::nullopt;
+  return t;
+}
+
+std::string_view DateTime::to_text(std::span<char> buffer) const noexcept {
+  assert(buffer.size() >= text_size_max);
+  char* out = put(buffer.data(), year, 4);
+  *out++ = '-';
+  out = put(out, month, 2);
+  *out++ = '-';
+  out = put(out, day, 2);
+  *out++ = 'T';
+  out = put(out, hour, 2);
+  *out++ = ':';
+  out = put(out, minute, 2);
+  *out++ = ':';
+  out = put(out, second, 2);
+  if (deviation != deviation_unspecified) {
+    const int east = -deviation;  // COSEM counts from local time to UTC, ISO 8601 the other way
+    *out++ = east < 0 ? '-' : '+';
+    const unsigned minutes = static_cast<unsigned>(east < 0 ? -east : east);
+    out = put(out, minutes / 60, 2);
+    *out++ = ':';
+    out = put(out, minutes % 60, 2);
+  }
+  return {buffer.data(), static_cast<std::size_t>(out - buffer.data())};
+}
+
+std::optional<std::int64_t> DateTime::to_epoch_us() const noexcept {
+  using namespace std::chrono;
+  if (deviation == deviation_unspecified) return std::nullopt;
+  const sys_days date = year_month_day{std::chrono::year{year}, std::chrono::month{month},
+                                       std::chrono::day{day}};
+  const auto local = date + hours{hour} + minutes{minute} + seconds{second};
+  const auto utc = local + minutes{deviation};
+  return duration_cast<microseconds>(utc.time_since_epoch()).count();
+}
+
+}  // namespace meter

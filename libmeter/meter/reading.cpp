@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names of links; kinds of octet strings.
+#include "meter/reading.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace meter {
+namespace {
+
+constexpr std::array<std::string_view, 12> link_names = {
+    "mbus", "hdlc", "raw", "p1", "sml", "iec62056-21", "mbus-master", "amis", "glow", "gplug",
+    "whatwatt", "datacollector"};
+
+bool is_printable(std::byte octet) noexcept { return u8(octet) >= 0x20 && u8(octet) < 0x7f; }
+
+}  // namespace
+
+std::string_view name(Link link) noexcept { return link_names[std::to_underlying(link)]; }
+
+std::optional<Link> link_from_name(std::string_view name) noexcept {
+  const auto found = std::ranges::find(link_names, name);
+  if (found == link_names.end()) return std::nullopt;
+  return static_cast<Link>(found - link_names.begin());
+}
+
+Reading Reading::from_octets(Obis obis, Bytes octets, std::uint8_t flags) noexcept {
+  const Kind kind = std::ranges::all_of(octets, is_printable) ? Kind::text : Kind::octets;
+  return with_octets(obis, kind, octets, flags);
+}
+
+std::optional<DateTime> Reading::date_time() const noexcept {
+  if (kind_ != Kind::date_time) return std::nullopt;
+  if (auto cosem = DateTime::from_cosem(octets())) return cosem;
+  return DateTime::from_p1(text());
+}
+
+void ReadingSet::clear() noexcept {
+  readings.clear();
+  meter_id.clear();
+  meter_id_is_title = false;
+  time.reset();
+  link = Link::raw;
+  authentication = Authentication::clear;
+  system_title.reset();
+  invocation_counter = 0;
+  profile = {};
+}
+
+}  // namespace meter

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// The telegram JSON, written straight into the caller's string.
+#include "meter/telegram_json.hpp"
+
+#include <array>
+#include <charconv>
+#include <chrono>
+
+namespace meter {
+namespace {
+
+constexpr std::string_view hex_digits = "0123456789abcdef";
+
+/// Length of the well-formed UTF-8 sequence at the front (RFC 3629); 0 if there is none.
+std::size_t utf8_sequence(std::string_view text) noexcept {
+  auto at = [&](std::size_t i) -> unsigned {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
+  };
+  auto follows = [&](std::size_t i) { return (at(i) & 0xc0u) == 0x80u; };
+  const unsigned first = at(0);
+  if (first < 0x80) return 1;
+  if (first >= 0xc2 && first <= 0xdf) return follows(1) ? 2 : 0;
+  if (first >= 0xe0 && first <= 0xef) {
+    const bool overlong = first == 0xe0 && at(1) < 0xa0;
+    const bool surrogate = first == 0xed && at(1) > 0x9f;
+    return !overlong && !surrogate && follows(1) && follows(2) ? 3 : 0;
+  }
+  if (first >= 0xf0 && first <= 0xf4) {
+    const bool overlong = first == 0xf0 && at(1) < 0x90;
+    const bool beyond = first == 0xf4 && at(1) > 0x8f;
+    return !overlong && !beyond && follows(1) && follows(2) && follows(3) ? 4 : 0;
+  }
+  return 0;
+}
+
+void append_escaped(std::string& out, std::string_view text) {
+  while (!text.empty()) {
+    const char c = text.front();
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (c == '\n') {
+      out += "\\n";
+    } else if (c == '\r') {
+      out += "\\r";
+    } else if (c == '\t') {
+      out += "\\t";
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      out += "\\u00";
+      out += hex_digits[static_cast<unsigned char>(c) >> 4];
+      out += hex_digits[static_cast<unsigned char>(c) & 15];
+    } else if (const std::size_t size = utf8_sequence(text)) {
+      out += text.substr(0, size);
+      text.remove_prefix(size);
+      continue;
+    } else {
+      out += "\xef\xbf\xbd";
+    }
+    text.remove_prefix(1);
+  }
+}
+
+void write_register(const Reading& reading, const QuantityMap& map, JsonWriter& json) {
+  std::array<char, Obis::text_size_max> obis_text;
+  json.begin_object().key("obis").text(reading.obis().to_text(obis_text)).key("name");
+  const QuantityMap::Match match = map.find(reading.obis());
+  json.text(match.name.empty() ? UnknownName(reading.obis()).view() : match.name);
+  switch (reading.kind()) {
+    case Reading::Kind::number:
+      json.key("value").number(reading.value());
+      if (const std::string_view unit = symbol(reading.unit()); !unit.empty())
+        json.key("unit").text(unit);
+      if (reading.has(Reading::scale_unknown)) json.key("scale_unknown").boolean(true);
+      break;
+    case Reading::Kind::text:
+      json.key("text").text(reading.text());
+      break;
+    case Reading::Kind::date_time: {
+      std::array<char, DateTime::text_size_max> buffer;
+      if (const auto time = reading.date_time())
+        json.key("text").text(time->to_text(buffer));
+      else
+        json.key("text").hex(reading.octets());
+      break;
+    }
+    case Reading::Kind::octets:
+      json.key("text").hex(reading.octets());
+      break;
+  }
+  if (reading.has(Reading::suspect)) json.key("suspect").boolean(true);
+  json.end_object();
+}
+
+void write_authenticated(Authentication authentication, JsonWriter& json) {
+  json.key("authenticated");
+  if (authentication == Authentication::clear)
+    json.null();
+  else
+    json.boolean(authentication == Authentication::verified);
+}
+
+}  // namespace
+
+void JsonWriter::separate() {
+  if (comma_) out_ += ',';
+  comma_ = true;
+}
+JsonWriter& JsonWriter::begin_object() {
+  separate();
+  out_ += '{';
+  comma_ = false;
+  return *this;
+}
+JsonWriter& JsonWriter::end_object() {
+  out_ += '}';
+  comma_ = true;
+  return *this;
+}
+JsonWriter& JsonWriter::begin_array() {
+  separate();
+  out_ += '[';
+  comma_ = false;
+  return *this;
+}
+JsonWriter& JsonWriter::end_array() {
+  out_ += ']';
+  comma_ = true;
+  return *this;
+}
+JsonWriter& JsonWriter::key(std::string_view name) {
+  text(name);
+  out_ += ':';
+  comma_ = false;
+  return *this;
+}
+JsonWriter& JsonWriter::text(std::string_view value) {
+  separate();
+  out_ += '"';
+  append_escaped(out_, value);
+  out_ += '"';
+  return *this;
+}
+JsonWriter& JsonWriter::hex(Bytes octets) {
+  separate();
+  out_ += '"';
+  for (std::byte octet : octets) {
+    out_ += hex_digits[u8(octet) >> 4];
+    out_ += hex_digits[u8(octet) & 15];
+  }
+  out_ += '"';
+  return *this;
+}
+JsonWriter& JsonWriter::number(const Decimal& value) {
+  separate();
+  std::array<char, Decimal::text_size_max> buffer;
+  out_ += value.to_text(buffer);
+  return *this;
+}
+JsonWriter& JsonWriter::number(std::int64_t value) { return number(Decimal{value, 0}); }
+JsonWriter& JsonWriter::boolean(bool value) {
+  separate();
+  out_ += value ? "true" : "false";
+  return *this;
+}
+JsonWriter& JsonWriter::null() {
+  separate();
+  out_ += "null";
+  return *this;
+}
+
+void write_telegram_json(const ReadingSet& telegram, std::span<const NamedReading> readings,
+                         const QuantityMap& map, const TelegramFacts& facts, std::string& out) {
+  JsonWriter json(out);
+  json.begin_object().key("profile").text(telegram_profile).key("meter");
+  facts.meter_id.empty() ? json.null() : json.text(facts.meter_id);
+  json.key("time");
+  std::array<char, DateTime::text_size_max> time_text;
+  telegram.time ? json.text(telegram.time->to_text(time_text)) : json.null();
+  json.key("received");
+  std::array<char, 32> received_text;
+  facts.received_us ? json.text(utc_text(*facts.received_us, received_text)) : json.null();
+  json.key("sequence").number(static_cast<std::int64_t>(facts.sequence));
+  json.key("link").text(name(telegram.link));
+  write_authenticated(telegram.authentication, json);
+
+  json.key("readings").begin_object();
+  for (const NamedReading& reading : readings) {
+    json.key(reading.name);
+    reading.is_text ? json.text(reading.text) : json.number(reading.value);
+  }
+  json.end_object().key("derived").begin_array();
+  for (const NamedReading& reading : readings)
+    if (reading.derived) json.text(reading.name);
+  json.end_array();
+
+  if (!facts.ages.empty()) {
+    json.key("ages").begin_object();
+    for (const TelegramFacts::Age& age : facts.ages)
+      json.key(age.name).number(static_cast<std::int64_t>(age.seconds));
+    json.end_object();
+  }
+  if (facts.with_registers) {
+    json.key("registers").begin_array();
+    for (const Reading& reading : telegram.readings) write_register(reading, map, json);
+    json.end_array();
+  }
+  json.end_object();
+}
+
+std::string_view utc_text(std::int64_t epoch_us, std::span<char, 32> buffer) noexcept {
+  using namespace std::chrono;
+  const sys_time<microseconds> time{microseconds{epoch_us}};
+  const sys_days date = floor<days>(time);
+  const year_month_day ymd{date};
+  const hh_mm_ss clock{time - date};
+  char* out = buffer.data();
+  auto put = [&](std::int64_t value, unsigned digits, char after) {
+    for (unsigned i = digits; i-- > 0; value /= 10) out[i] = static_cast<char>('0' + value % 10);
+    out += digits;
+    *out++ = after;
+  };
+  put(static_cast<int>(ymd.year()), 4, '-');
+  put(static_cast<unsigned>(ymd.month()), 2, '-');
+  put(static_cast<unsigned>(ymd.day()), 2, 'T');
+  put(clock.hours().count(), 2, ':');
+  put(clock.minutes().count(), 2, ':');
+  put(clock.seconds().count(), 2, '.');
+  put(clock.subseconds().count(), 6, 'Z');
+  return {buffer.data(), static_cast<std::size_t>(out - buffer.data())};
+}
+
+}  // namespace meter
