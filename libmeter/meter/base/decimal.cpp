@@ -6,12 +6,9 @@
 #include <array>
 #include <cassert>
 #include <charconv>
-#include <limits>
 
 namespace meter {
 namespace {
-
-using Wide = __int128;  // mantissas after alignment; a GNU type that both compilers have
 
 constexpr int mantissa_digits_max = 18;  // every 18-digit number fits an int64
 
@@ -25,25 +22,22 @@ constexpr std::array<std::int64_t, 19> powers_of_ten = [] {
   return powers;
 }();
 
-/// Both mantissas at the smaller exponent; false when that overflows 128 bits.
-bool align(const Decimal& a, const Decimal& b, Wide& left, Wide& right, int& exponent) noexcept {
-  exponent = std::min(a.exponent, b.exponent);
-  auto widen = [&](const Decimal& value, Wide& wide) {
-    wide = value.mantissa;
-    int steps = value.exponent - exponent;
-    if (wide == 0) return true;
+/// Two mantissas at the smaller of their exponents.
+struct Aligned {
+  std::int64_t left, right;
+  std::int8_t exponent;
+};
+std::optional<Aligned> align(const Decimal& a, const Decimal& b) noexcept {
+  Aligned out{a.mantissa, b.mantissa, std::min(a.exponent, b.exponent)};
+  auto lift = [&](std::int64_t& mantissa, int exponent) {
+    const int steps = exponent - out.exponent;
+    if (mantissa == 0 || steps == 0) return true;
     if (steps > mantissa_digits_max) return false;
-    wide *= powers_of_ten[static_cast<std::size_t>(steps)];
-    return true;
+    return !__builtin_mul_overflow(mantissa, powers_of_ten[static_cast<std::size_t>(steps)],
+                                   &mantissa);
   };
-  return widen(a, left) && widen(b, right);
-}
-
-std::optional<Decimal> narrow(Wide mantissa, int exponent) noexcept {
-  if (mantissa > std::numeric_limits<std::int64_t>::max() ||
-      mantissa < std::numeric_limits<std::int64_t>::min())
-    return std::nullopt;
-  return Decimal{static_cast<std::int64_t>(mantissa), static_cast<std::int8_t>(exponent)};
+  if (!lift(out.left, a.exponent) || !lift(out.right, b.exponent)) return std::nullopt;
+  return out;
 }
 
 }  // namespace
@@ -110,26 +104,26 @@ std::optional<Decimal> Decimal::parse(std::string_view text) noexcept {
 }
 
 int Decimal::compare(const Decimal& a, const Decimal& b) noexcept {
-  Wide left, right;
-  int exponent;
-  if (align(a, b, left, right, exponent)) return left < right ? -1 : left > right ? 1 : 0;
-  // Only a magnitude beyond 10^18 times the other's unit gets here: the signs or it decide.
+  if (const auto aligned = align(a, b))
+    return aligned->left < aligned->right ? -1 : aligned->left > aligned->right ? 1 : 0;
+  // They differ by so many digits that doubles tell them apart.
   const double x = a.to_double(), y = b.to_double();
   return x < y ? -1 : x > y ? 1 : 0;
 }
 
 std::optional<Decimal> Decimal::subtract(const Decimal& a, const Decimal& b) noexcept {
-  Wide left, right;
-  int exponent;
-  if (!align(a, b, left, right, exponent)) return std::nullopt;
-  return narrow(left - right, exponent);
+  const auto aligned = align(a, b);
+  std::int64_t difference;
+  if (!aligned || __builtin_sub_overflow(aligned->left, aligned->right, &difference))
+    return std::nullopt;
+  return Decimal{difference, aligned->exponent};
 }
 
 std::optional<Decimal> Decimal::add(const Decimal& a, const Decimal& b) noexcept {
-  Wide left, right;
-  int exponent;
-  if (!align(a, b, left, right, exponent)) return std::nullopt;
-  return narrow(left + right, exponent);
+  const auto aligned = align(a, b);
+  std::int64_t sum;
+  if (!aligned || __builtin_add_overflow(aligned->left, aligned->right, &sum)) return std::nullopt;
+  return Decimal{sum, aligned->exponent};
 }
 
 }  // namespace meter
