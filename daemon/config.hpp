@@ -94,14 +94,20 @@ struct Config {
   static Config load(const std::filesystem::path& file, bool file_required);
 };
 
+/// The name of every key that a file may hold: "gateway.instance", "broker.*.tls.ca".
+std::vector<std::string> config_keys();
+/// The *.toml files of a directory by name; none where there is no such directory. Throws
+/// ConfigError.
+std::vector<std::filesystem::path> toml_files(const std::filesystem::path& directory);
+
 /// "PATH|tcp://HOST:PORT[,link=…][,line=2400-8E1][,role=…]" (--device). Throws ConfigError.
 AdapterConfig parse_device_option(std::string_view text);
 /// "mqtt[s]://[user@]host[:port]" (--mqtt). Throws ConfigError; a password in it is refused.
 BrokerConfig parse_mqtt_option(std::string_view text);
 
-/// The keys of `directory`/*.toml. A file that others may read, or that does not parse, is refused
-/// with its name (and line) in ConfigError; no key material in the text. A missing directory is
-/// an empty one.
+/// The keys of `directory`/*.toml and of the credential "meter-keys", where systemd passes one. A
+/// file that others may read, or that does not parse, is refused with its name (and line) in
+/// ConfigError; no key material in the text. A missing directory is an empty one.
 std::vector<meter::dlms::KeyEntry> load_keys(const std::filesystem::path& directory);
 
 }  // namespace smartmeterd

@@ -15,6 +15,8 @@ enum class Level : std::uint8_t { error = 3, warning = 4, notice = 5, info = 6, 
 
 /// Messages below this level are dropped. Default: info.
 void set_level(Level level) noexcept;
+/// "error", "warning", "notice", "info", "debug".
+std::string_view name(Level level) noexcept;
 std::optional<Level> level_from_name(std::string_view name) noexcept;
 bool enabled(Level level) noexcept;
 
@@ -28,8 +30,11 @@ enum class Event : std::uint8_t {
   none, adapter_opened, adapter_lost, meter_found, key_missing, key_wrong, sync_lost, broker_lost,
   broker_back, bus_lost, bus_back, io_fallback, config_error,
 };
+/// The event's MESSAGE_ID, 32 hex digits; empty for none.
+std::string_view message_id(Event event) noexcept;
+/// One line, if the level is wanted. Never throws and never waits for a disk.
 void write(Level level, Event event, std::string_view message,
-           std::initializer_list<Field> fields = {});
+           std::initializer_list<Field> fields = {}) noexcept;
 
 template <class... Args>
 void error(fmt::format_string<Args...> format, Args&&... args) {

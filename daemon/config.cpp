@@ -1,0 +1,576 @@
+// SPDX-License-Identifier: Apache-2.0
+// Config: smartmeterd.toml and conf.d read key by key, with the place of every mistake.
+#include "daemon/config.hpp"
+
+#include <fmt/format.h>
+#include <toml++/toml.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <span>
+#include <utility>
+
+#include "meter/link/link_layer.hpp"
+
+namespace smartmeterd {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::uint16_t mqtt_port = 1883;    // IANA
+constexpr std::uint16_t mqtts_port = 8883;   // IANA: secure-mqtt
+constexpr std::int64_t keepalive_min_s = 5;  // the library refuses less
+constexpr std::int64_t keepalive_max_s = std::numeric_limits<std::uint16_t>::max();
+constexpr std::int64_t outbox_min = 64 * 1024;
+constexpr std::int64_t outbox_max = 1024 * 1024 * 1024;
+constexpr unsigned baud_max = 4'000'000;
+
+/// "a, b or c"
+std::string either(std::span<const std::string> words) {
+  std::string text;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (i != 0) text += i + 1 == words.size() ? " or " : ", ";
+    text += words[i];
+  }
+  return text;
+}
+
+/// A word and what it stands for.
+template <class T>
+struct Choice {
+  std::string_view word;
+  T value;
+};
+
+/// One value of a file, and where it stands.
+class Value {
+ public:
+  Value(const toml::node& node, std::string_view file, std::string key)
+      : node_(node), file_(file), key_(std::move(key)) {}
+
+  const std::string& key() const { return key_; }
+  const toml::table* table() const { return node_.as_table(); }
+  Value child(std::string_view name, const toml::node& node) const {
+    return {node, file_, key_.empty() ? std::string(name) : fmt::format("{}.{}", key_, name)};
+  }
+  std::string place() const { return place(node_.source().begin); }
+  std::string place(toml::source_position at) const {
+    return fmt::format("{}:{}:{}", file_, at.line, at.column);
+  }
+  [[noreturn]] void fail(std::string_view problem) const {
+    throw ConfigError(fmt::format("{}: {}: {}", place(), key_, problem));
+  }
+
+  std::string text() const {
+    const auto* string = node_.as_string();
+    if (!string || string->get().empty()) fail("expected a text in quotes");
+    return string->get();
+  }
+  bool boolean() const {
+    const auto* boolean = node_.as_boolean();
+    if (!boolean) fail("expected true or false");
+    return boolean->get();
+  }
+  std::int64_t integer(std::int64_t min, std::int64_t max) const {
+    const auto* integer = node_.as_integer();
+    if (!integer || integer->get() < min || integer->get() > max)
+      fail(fmt::format("expected a number from {} to {}", min, max));
+    return integer->get();
+  }
+  fs::path path() const {
+    fs::path path = text();
+    if (!path.is_absolute()) fail("expected an absolute path");
+    return path;
+  }
+  /// What becomes a topic, an object path or a file name.
+  std::string slug() const {
+    std::string slug = text();
+    if (meter::slug(slug) != slug) fail("expected lower-case letters, digits and '-'");
+    return slug;
+  }
+  template <class T, std::size_t N>
+  T choice(const Choice<T> (&choices)[N]) const {
+    const auto* string = node_.as_string();
+    std::vector<std::string> words;
+    for (const auto& [word, value] : choices) {
+      if (string && string->get() == word) return value;
+      words.push_back(fmt::format("\"{}\"", word));
+    }
+    fail("expected " + either(words));
+  }
+  std::vector<std::string> words(std::initializer_list<std::string_view> allowed) const {
+    const auto* array = node_.as_array();
+    std::vector<std::string> quoted;
+    for (auto word : allowed) quoted.push_back(fmt::format("\"{}\"", word));
+    if (!array) fail("expected a list of " + either(quoted));
+    std::vector<std::string> words;
+    for (const auto& node : *array) {
+      const auto* string = node.as_string();
+      if (!string || std::ranges::find(allowed, string->get()) == allowed.end())
+        child("", node).fail("expected " + either(quoted));
+      words.push_back(string->get());
+    }
+    return words;
+  }
+
+ private:
+  const toml::node& node_;
+  std::string_view file_;
+  std::string key_;
+};
+
+/// "host:port", "[::1]:port", or without the port where there is a default.
+std::optional<std::pair<std::string, std::uint16_t>> host_and_port(std::string_view text,
+                                                                   std::uint16_t port_default) {
+  std::string_view host = text;
+  std::string_view port;
+  bool has_port = false;
+  if (text.starts_with('[')) {
+    const auto end = text.find(']');
+    if (end == text.npos) return std::nullopt;
+    host = text.substr(1, end - 1);
+    const auto rest = text.substr(end + 1);
+    if (!rest.empty() && rest[0] != ':') return std::nullopt;
+    has_port = !rest.empty();
+    port = has_port ? rest.substr(1) : rest;
+  } else if (const auto colon = text.find(':'); colon != text.npos) {
+    host = text.substr(0, colon);
+    port = text.substr(colon + 1);
+    has_port = true;
+  }
+  constexpr std::string_view allowed =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:%";
+  if (host.empty() || host.find_first_not_of(allowed) != host.npos) return std::nullopt;
+  std::uint16_t number = port_default;
+  if (has_port) {
+    const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+    if (error != std::errc{} || end != port.data() + port.size()) return std::nullopt;
+  }
+  if (number == 0) return std::nullopt;
+  return std::pair{std::string(host), number};
+}
+
+/// Takes an MQTT URL into `broker`; otherwise says what is wrong, never repeating the URL: it may
+/// hold a password.
+std::string take_mqtt_url(std::string_view url, BrokerConfig& broker) {
+  constexpr auto expected = "expected mqtt://HOST[:PORT] or mqtts://HOST[:PORT]";
+  const bool tls = url.starts_with("mqtts://");
+  if (!tls && !url.starts_with("mqtt://")) return expected;
+  url.remove_prefix(tls ? 8 : 7);
+  if (url.ends_with('/')) url.remove_suffix(1);
+  if (const auto at = url.rfind('@'); at != url.npos) {
+    const auto user = url.substr(0, at);
+    if (user.find(':') != user.npos)
+      return "a password in the URL can be read by others, expected user and password_file "
+             "in [broker.NAME]";
+    if (user.empty()) return expected;
+    broker.user = user;
+    url.remove_prefix(at + 1);
+  }
+  const auto address = host_and_port(url, tls ? mqtts_port : mqtt_port);
+  if (!address) return expected;
+  broker.host = address->first;
+  broker.port = address->second;
+  broker.tls = tls;
+  return {};
+}
+
+std::string take_link(std::string_view text, AdapterConfig& adapter) {
+  const auto link = meter::link_from_name(text);
+  if (link && meter::link::find_link_layer(*link)) {
+    adapter.link = link;
+    return {};
+  }
+  std::vector<std::string> names;
+  for (const auto& layer : meter::link::link_layers())
+    names.push_back(fmt::format("\"{}\"", meter::name(layer.link)));
+  return "expected " + either(names);
+}
+
+std::string take_line(std::string_view text, AdapterConfig& adapter) {
+  adapter.line = LineSettings::parse(text);
+  return adapter.line ? "" : "expected line settings such as \"2400-8E1\"";
+}
+
+std::string take_tcp(std::string_view text, AdapterConfig& adapter) {
+  const auto address = host_and_port(text, 0);
+  if (!address) return "expected HOST:PORT";
+  adapter.tcp = text;
+  return {};
+}
+
+constexpr Choice<Role> roles[] = {
+    {"listen", Role::listen}, {"reader", Role::reader}, {"master", Role::master}};
+constexpr Choice<ModemLine> modem_lines[] = {
+    {"keep", ModemLine::keep}, {"on", ModemLine::on}, {"off", ModemLine::off}};
+constexpr Choice<std::string_view> protocols[] = {{"auto", "auto"}, {"5", "5"}, {"3.1.1", "3.1.1"}};
+
+void must(const Value& value, const std::string& problem) {
+  if (!problem.empty()) value.fail(problem);
+}
+
+/// A key of a table and what its value does.
+template <class T>
+struct KeyRule {
+  std::string_view name;  ///< "device"; "tls.ca" for a key of a table inside
+  void (*set)(T&, const Value&);
+};
+
+constexpr KeyRule<Config> gateway_keys[] = {
+    {"instance", [](Config& c, const Value& v) { c.instance = v.slug(); }},
+    {"accept_counter_reset",
+     [](Config& c, const Value& v) { c.accept_counter_reset = v.boolean(); }},
+};
+
+constexpr KeyRule<AdapterConfig> adapter_keys[] = {
+    {"device", [](AdapterConfig& a, const Value& v) { a.device = v.path(); }},
+    {"tcp", [](AdapterConfig& a, const Value& v) { must(v, take_tcp(v.text(), a)); }},
+    {"link", [](AdapterConfig& a, const Value& v) { must(v, take_link(v.text(), a)); }},
+    {"line", [](AdapterConfig& a, const Value& v) { must(v, take_line(v.text(), a)); }},
+    {"role", [](AdapterConfig& a, const Value& v) { a.role = v.choice(roles); }},
+    {"dtr", [](AdapterConfig& a, const Value& v) { a.dtr = v.choice(modem_lines); }},
+    {"rts", [](AdapterConfig& a, const Value& v) { a.rts = v.choice(modem_lines); }},
+};
+
+void take_zone(MeterConfig& meter, const Value& value) {
+  const fs::path database = "/usr/share/zoneinfo";
+  meter.zone = value.text();
+  const bool name = meter.zone.find("..") == std::string::npos && meter.zone.front() != '/';
+  std::error_code error;
+  if (!name ||
+      (fs::is_directory(database, error) && !fs::is_regular_file(database / meter.zone, error)))
+    value.fail("expected a time zone such as \"Europe/Vienna\"");
+}
+
+constexpr KeyRule<MeterConfig> meter_keys[] = {
+    {"id", [](MeterConfig& m, const Value& v) { m.id = v.text(); }},
+    {"adapter", [](MeterConfig& m, const Value& v) { m.adapter = v.slug(); }},
+    {"name", [](MeterConfig& m, const Value& v) { m.display_name = v.text(); }},
+    {"zone", take_zone},
+};
+
+/// A topic prefix: levels without wildcards, not starting or ending with '/'.
+std::string topic_prefix(const Value& value) {
+  std::string prefix = value.text();
+  if (prefix.find_first_of("+#") != prefix.npos || prefix.front() == '/' || prefix.front() == '$' ||
+      prefix.back() == '/')
+    value.fail("expected a topic without '+', '#', a leading '$' and a '/' at either end");
+  return prefix;
+}
+
+constexpr KeyRule<BrokerConfig> broker_keys[] = {
+    {"url", [](BrokerConfig& b, const Value& v) { must(v, take_mqtt_url(v.text(), b)); }},
+    {"prefix", [](BrokerConfig& b, const Value& v) { b.prefix = topic_prefix(v); }},
+    {"seed_prefix", [](BrokerConfig& b, const Value& v) { b.seed_prefix = topic_prefix(v); }},
+    {"profiles",
+     [](BrokerConfig& b, const Value& v) { b.profiles = v.words({"smartmeterd", "seed"}); }},
+    {"registers", [](BrokerConfig& b, const Value& v) { b.registers = v.boolean(); }},
+    {"values", [](BrokerConfig& b, const Value& v) { b.values = v.boolean(); }},
+    {"user", [](BrokerConfig& b, const Value& v) { b.user = v.text(); }},
+    {"password_file", [](BrokerConfig& b, const Value& v) { b.password_file = v.path(); }},
+    {"client_id", [](BrokerConfig& b, const Value& v) { b.client_id = v.text(); }},
+    {"keepalive",
+     [](BrokerConfig& b, const Value& v) {
+       b.keepalive = std::chrono::seconds(v.integer(keepalive_min_s, keepalive_max_s));
+     }},
+    {"protocol", [](BrokerConfig& b, const Value& v) { b.protocol = v.choice(protocols); }},
+    {"tls.ca", [](BrokerConfig& b, const Value& v) { b.tls_ca = v.path(); }},
+    {"tls.certificate", [](BrokerConfig& b, const Value& v) { b.tls_certificate = v.path(); }},
+    {"tls.key", [](BrokerConfig& b, const Value& v) { b.tls_key = v.path(); }},
+    {"outbox_bytes",
+     [](BrokerConfig& b, const Value& v) {
+       b.outbox_bytes = static_cast<std::size_t>(v.integer(outbox_min, outbox_max));
+     }},
+};
+
+using Change = meter::QuantityMap::Change;
+
+void take_unit(Change& change, const Value& value) {
+  change.unit = meter::unit_from_symbol(value.text());
+  if (!change.unit) value.fail("expected a unit such as \"kWh\", \"W\" or \"m³\"");
+}
+
+/// It names a topic and a JSON key.
+void take_name(Change& change, const Value& value) {
+  change.name = value.text();
+  if (change.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") != std::string::npos)
+    value.fail("expected lower-case letters, digits and '_'");
+}
+
+constexpr KeyRule<Change> quantity_keys[] = {
+    {"name", take_name},
+    {"unit", take_unit},
+    {"scale", [](Change& c, const Value& v) { c.scale = static_cast<int>(v.integer(-12, 12)); }},
+};
+
+/// Does each key of `table` by its rule. `prefix` is "tls." inside of a table "tls".
+template <class T, std::size_t N>
+void apply(const Value& table, const KeyRule<T> (&rules)[N], T& target,
+           const std::string& prefix = "") {
+  if (!table.table()) table.fail("expected a table");
+  for (const auto& [key, node] : *table.table()) {
+    const std::string name = prefix + std::string(key.str());
+    const Value value = table.child(key.str(), node);
+    const auto rule = std::ranges::find(rules, name, &KeyRule<T>::name);
+    const bool inner =
+        std::ranges::any_of(rules, [&](const auto& r) { return r.name.starts_with(name + "."); });
+    if (rule != std::end(rules)) {
+      rule->set(target, value);
+    } else if (inner) {
+      apply(value, rules, target, name + ".");
+    } else {
+      std::vector<std::string> expected;
+      for (const auto& r : rules)
+        if (r.name.starts_with(prefix)) expected.emplace_back(r.name.substr(prefix.size()));
+      throw ConfigError(fmt::format("{}: unknown key {}, expected {}",
+                                    table.place(key.source().begin), value.key(),
+                                    either(expected)));
+    }
+  }
+}
+
+/// Reads files one after the other into one Config: what comes later wins, key by key.
+class Loader {
+ public:
+  void read(const fs::path& file);
+  Config finish();
+
+ private:
+  void gateway(const Value& table) { apply(table, gateway_keys, config_); }
+  void quantities(const Value& table);
+  template <class T, std::size_t N>
+  void named_tables(const Value& table, const KeyRule<T> (&rules)[N], std::vector<T>& items);
+  [[noreturn]] void fail(const std::string& table, std::string_view problem) const {
+    throw ConfigError(fmt::format("{}: [{}]: {}", place_.at(table), table, problem));
+  }
+  void check_adapters() const;
+  void check_meters() const;
+  void check_brokers() const;
+
+  Config config_;
+  std::map<std::string, std::string> place_;  ///< where a table stands (last)
+};
+
+template <class T, std::size_t N>
+void Loader::named_tables(const Value& table, const KeyRule<T> (&rules)[N], std::vector<T>& items) {
+  const auto expected = fmt::format("expected tables [{}.NAME]", table.key());
+  if (!table.table()) table.fail(expected);
+  for (const auto& [key, node] : *table.table()) {
+    const Value value = table.child(key.str(), node);
+    if (!value.table()) value.fail(expected);
+    const std::string name(key.str());
+    if (name.empty() || meter::slug(name) != name)
+      value.fail("expected a name of lower-case letters, digits and '-'");
+    place_[value.key()] = value.place();
+    auto item = std::ranges::find(items, name, &T::name);
+    if (item == items.end()) {
+      item = items.insert(items.end(), T{});
+      item->name = name;
+    }
+    apply(value, rules, *item);
+  }
+}
+
+void Loader::quantities(const Value& table) {
+  if (!table.table()) table.fail("expected a table");
+  const meter::QuantityMap builtin;
+  for (const auto& [key, node] : *table.table()) {
+    const Value value = table.child(key.str(), node);
+    const auto obis = meter::Obis::parse(key.str());
+    if (!obis) value.fail("expected an OBIS code such as \"1-0:1.8.0\"");
+    Change change{.obis = *obis, .name = {}, .unit = {}, .scale = {}};
+    if (value.table()) {
+      change.name = builtin.find(*obis).name;
+      apply(value, quantity_keys, change);
+      if (change.name.empty()) value.fail("expected a name: the code has none of its own");
+      const auto* known = meter::find_quantity(change.name);
+      if (known && change.unit.value_or(known->unit) != known->unit)
+        value.fail(fmt::format("{} is always in {}", change.name, meter::symbol(known->unit)));
+    } else if (!node.is_boolean() || value.boolean()) {
+      value.fail("expected { name = …, unit = …, scale = … }, or false to leave it out");
+    }
+    std::erase_if(config_.quantities, [&](const Change& c) { return c.obis == *obis; });
+    config_.quantities.push_back(std::move(change));
+  }
+}
+
+void Loader::read(const fs::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(stream), {}};
+  if (!stream.is_open() || stream.bad() || fs::is_directory(file))
+    throw ConfigError(fmt::format("{}: cannot be read", file.native()));
+  toml::table root;
+  try {
+    root = toml::parse(text);
+  } catch (const toml::parse_error& error) {
+    throw ConfigError(fmt::format("{}:{}:{}: {}", file.native(), error.source().begin.line,
+                                  error.source().begin.column, error.description()));
+  }
+  const Value top(root, file.native(), "");
+  for (const auto& [key, node] : root) {
+    const Value value = top.child(key.str(), node);
+    if (key == "gateway") {
+      gateway(value);
+    } else if (key == "adapter") {
+      named_tables(value, adapter_keys, config_.adapters);
+    } else if (key == "meter") {
+      named_tables(value, meter_keys, config_.meters);
+    } else if (key == "broker") {
+      named_tables(value, broker_keys, config_.brokers);
+    } else if (key == "quantities") {
+      quantities(value);
+    } else {
+      throw ConfigError(fmt::format(
+          "{}: unknown table or key {}, expected gateway, adapter, meter, broker or quantities",
+          top.place(key.source().begin), value.key()));
+    }
+  }
+}
+
+void Loader::check_adapters() const {
+  for (const auto& adapter : config_.adapters)
+    if (adapter.device.empty() == adapter.tcp.empty())
+      fail("adapter." + adapter.name, "expected either device or tcp");
+}
+
+void Loader::check_meters() const {
+  for (const auto& meter : config_.meters)
+    if (meter.id.empty()) fail("meter." + meter.name, "expected id");
+}
+
+void Loader::check_brokers() const {
+  for (const auto& broker : config_.brokers) {
+    const std::string table = "broker." + broker.name;
+    if (broker.host.empty()) fail(table, "expected url");
+    if (!broker.password_file.empty() && broker.user.empty())
+      fail(table, "password_file without a user, expected user");
+    if (broker.tls_certificate.empty() != broker.tls_key.empty())
+      fail(table, "expected both of tls.certificate and tls.key, or neither");
+    if (!broker.tls && !(broker.tls_ca.empty() && broker.tls_certificate.empty()))
+      fail(table, "tls without TLS, expected an url with mqtts://");
+  }
+}
+
+Config Loader::finish() {
+  check_adapters();
+  check_meters();
+  check_brokers();
+  if (config_.instance.empty()) {
+    char host[256] = {};
+    if (gethostname(host, sizeof host - 1) == 0) config_.instance = meter::slug(host);
+    if (config_.instance.empty()) config_.instance = "smartmeterd";
+  }
+  return std::move(config_);
+}
+
+template <class T, std::size_t N>
+void add_names(std::vector<std::string>& names, std::string_view table,
+               const KeyRule<T> (&rules)[N]) {
+  for (const auto& rule : rules) names.push_back(fmt::format("{}.{}", table, rule.name));
+}
+
+}  // namespace
+
+std::vector<fs::path> toml_files(const fs::path& directory) {
+  std::vector<fs::path> files;
+  std::error_code error;
+  for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error))
+    if (at->path().extension() == ".toml") files.push_back(at->path());
+  if (error && error != std::errc::no_such_file_or_directory)
+    throw ConfigError(fmt::format("{}: {}", directory.native(), error.message()));
+  std::ranges::sort(files);
+  return files;
+}
+
+std::optional<LineSettings> LineSettings::parse(std::string_view text) {
+  LineSettings line;
+  const auto* end = text.data() + text.size();
+  const auto [at, error] = std::from_chars(text.data(), end, line.baud);
+  if (error != std::errc{} || line.baud == 0 || line.baud > baud_max) return std::nullopt;
+  const std::string_view format(at, static_cast<std::size_t>(end - at));
+  if (format.size() != 4 || format[0] != '-') return std::nullopt;
+  if (format[1] != '7' && format[1] != '8') return std::nullopt;
+  if (std::string_view("NEO").find(format[2]) == std::string_view::npos) return std::nullopt;
+  if (format[3] != '1' && format[3] != '2') return std::nullopt;
+  line.data_bits = static_cast<unsigned>(format[1] - '0');
+  line.parity = format[2];
+  line.stop_bits = static_cast<unsigned>(format[3] - '0');
+  return line;
+}
+
+std::string LineSettings::to_text() const {
+  return fmt::format("{}-{}{}{}", baud, data_bits, parity, stop_bits);
+}
+
+Config Config::load(const fs::path& file, bool file_required) {
+  Loader loader;
+  std::error_code error;
+  if (file_required || fs::exists(file, error) || error) loader.read(file);
+  for (const auto& part : toml_files(file.parent_path() / "conf.d")) loader.read(part);
+  return loader.finish();
+}
+
+std::vector<std::string> config_keys() {
+  std::vector<std::string> names;
+  add_names(names, "gateway", gateway_keys);
+  add_names(names, "adapter.*", adapter_keys);
+  add_names(names, "meter.*", meter_keys);
+  add_names(names, "broker.*", broker_keys);
+  add_names(names, "quantities.*", quantity_keys);
+  return names;
+}
+
+AdapterConfig parse_device_option(std::string_view text) {
+  AdapterConfig adapter;
+  const auto fail = [&](std::string_view problem) {
+    throw ConfigError(fmt::format("--device {}: {}", text, problem));
+  };
+  const std::string_view address = text.substr(0, text.find(','));
+  constexpr std::string_view tcp = "tcp://";
+  if (address.starts_with(tcp)) {
+    const auto problem = take_tcp(address.substr(tcp.size()), adapter);
+    if (!problem.empty()) fail("expected tcp://HOST:PORT");
+    adapter.name = meter::slug(adapter.tcp);
+  } else if (!address.empty()) {
+    adapter.device = fs::absolute(address);
+    adapter.name = meter::slug(fs::path(adapter.device).filename().native());
+  } else {
+    fail("expected a path or tcp://HOST:PORT");
+  }
+  for (std::size_t at = address.size(); at < text.size();) {
+    const auto end = std::min(text.find(',', at + 1), text.size());
+    const auto option = text.substr(at + 1, end - at - 1);
+    const auto equals = std::min(option.find('='), option.size());
+    const auto key = option.substr(0, equals);
+    const auto value = option.substr(std::min(equals + 1, option.size()));
+    const auto role = std::ranges::find(roles, value, &Choice<Role>::word);
+    std::string problem;
+    if (key == "link")
+      problem = take_link(value, adapter);
+    else if (key == "line")
+      problem = take_line(value, adapter);
+    else if (key == "role" && role != std::end(roles))
+      adapter.role = role->value;
+    else if (key == "role")
+      problem = "expected listen, reader or master";
+    else
+      problem = "expected link=…, line=… or role=…";
+    if (!problem.empty()) fail(problem);
+    at = end;
+  }
+  return adapter;
+}
+
+BrokerConfig parse_mqtt_option(std::string_view text) {
+  BrokerConfig broker;
+  const auto problem = take_mqtt_url(text, broker);
+  if (!problem.empty()) throw ConfigError(fmt::format("--mqtt: {}", problem));
+  broker.name = meter::slug(broker.host);
+  return broker;
+}
+
+}  // namespace smartmeterd
