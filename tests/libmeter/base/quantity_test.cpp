@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names, units and derived values; the telegram JSON's shape.
+#include "meter/quantity.hpp"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+#include "meter/telegram_json.hpp"
+
+namespace meter {
+namespace {
+
+const NamedReading* find(const NamedReadings& readings, std::string_view name) {
+  for (const NamedReading& reading : readings)
+    if (reading.name == name) return &reading;
+  return nullptr;
+}
+
+class Harmonize : public testing::Test {
+ protected:
+  void number(const char* obis, Decimal value, Unit unit, std::uint8_t flags = 0) {
+    ASSERT_TRUE(set_.readings.push_back(Reading::number(*Obis::parse(obis), value, unit, flags)));
+  }
+  void run(const QuantityMap& map = {}) { harmonize(set_, map, named_); }
+  ReadingSet set_;
+  NamedReadings named_;
+};
+
+TEST_F(Harmonize, ConvertsToCanonicalUnitsExactly) {
+  number("1-0:1.8.0", {12048950, 0}, Unit::watt_hour);
+  number("1-1:2.8.0", {5, 1}, Unit::watt_hour);  // 10 Wh steps, other channel
+  number("1-0:1.7.0", {545, -3}, Unit::kilowatt);
+  run();
+  EXPECT_EQ(find(named_, "energy_import")->value, (Decimal{12048950, -3}));
+  EXPECT_EQ(find(named_, "energy_export")->value, (Decimal{5, -2}));
+  EXPECT_EQ(find(named_, "power_import")->value, (Decimal{545, 0}));
+  EXPECT_EQ(find(named_, "energy_import")->unit, Unit::kilowatt_hour);
+  EXPECT_FALSE(find(named_, "power_net"));  // no export sent: nothing to derive from
+}
+
+TEST_F(Harmonize, DerivesNetPower) {
+  number("1-0:1.7.0", {545, 0}, Unit::watt);
+  number("1-0:2.7.0", {0, 0}, Unit::watt);
+  run();
+  ASSERT_TRUE(find(named_, "power_net"));
+  EXPECT_EQ(find(named_, "power_net")->value, (Decimal{545, 0}));
+  EXPECT_TRUE(find(named_, "power_net")->derived);
+}
+
+TEST_F(Harmonize, SplitsSignedPower) {
+  number("1-0:16.7.0", {-300, 0}, Unit::watt);
+  run();
+  EXPECT_EQ(find(named_, "power_import")->value, (Decimal{0, 0}));
+  EXPECT_EQ(find(named_, "power_export")->value, (Decimal{300, 0}));
+}
+
+TEST_F(Harmonize, SumsTariffsOnlyWhereThereIsNoTotal) {
+  number("1-0:1.8.1", {1000, -3}, Unit::kilowatt_hour);
+  number("1-0:1.8.2", {2500, -3}, Unit::kilowatt_hour);
+  run();
+  ASSERT_TRUE(find(named_, "energy_import"));
+  EXPECT_EQ(find(named_, "energy_import")->value, (Decimal{3500, -3}));
+  EXPECT_TRUE(find(named_, "energy_import")->derived);
+  number("1-0:1.8.0", {3501, -3}, Unit::kilowatt_hour);
+  run();
+  EXPECT_FALSE(find(named_, "energy_import")->derived);
+}
+
+TEST_F(Harmonize, LeavesOutWhatIsNotCertain) {
+  number("1-0:32.7.0", {2337, 0}, Unit::none, Reading::scale_unknown);
+  number("1-0:1.8.0", {5, 0}, Unit::volt);             // not a unit of energy
+  number("1-0:1.8.0*1", {5, 0}, Unit::watt_hour);      // a billing period's value
+  number("1-0:200.99.1", {5, 0}, Unit::watt_hour);     // unknown code
+  run();
+  EXPECT_TRUE(named_.empty());
+}
+
+TEST_F(Harmonize, FollowsTheUsersTable) {
+  std::vector<QuantityMap::Change> changes;
+  changes.push_back({"1-0:32.7.0"_obis, "voltage_l1", {}, -1});
+  changes.push_back({"1-0:1.7.0"_obis, "house_power", {}, {}});
+  changes.push_back({"1-0:2.7.0"_obis, "", {}, {}});
+  changes.push_back({"1-0:128.7.0"_obis, "pump", Unit::kilowatt_hour, {}});
+  number("1-0:32.7.0", {2337, 0}, Unit::none, Reading::scale_unknown);
+  number("1-0:1.7.0", {545, 0}, Unit::watt);
+  number("1-0:2.7.0", {0, 0}, Unit::watt);
+  number("1-0:128.7.0", {1500, 0}, Unit::watt_hour);
+  run(QuantityMap(std::move(changes)));
+  EXPECT_EQ(find(named_, "voltage_l1")->value, (Decimal{2337, -1}));
+  EXPECT_EQ(find(named_, "house_power")->unit, Unit::watt);
+  EXPECT_FALSE(find(named_, "power_export"));
+  EXPECT_EQ(find(named_, "pump")->value, (Decimal{1500, -3}));
+}
+
+TEST(Quantities, EveryCodeAndEveryPropertyOnce) {
+  std::set<std::uint64_t> codes;
+  std::set<std::string_view> properties;
+  for (const Quantity& row : quantities()) {
+    EXPECT_TRUE(codes.insert(row.obis.key()).second) << row.name;
+    if (!row.dbus_property.empty()) {
+      EXPECT_TRUE(properties.insert(row.dbus_property).second) << row.name;
+    }
+    EXPECT_EQ(slug(row.name).find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-"),
+              std::string::npos);
+  }
+  EXPECT_EQ(find_quantity("energy_import")->obis, "1-0:1.8.0"_obis);
+  EXPECT_EQ(find_quantity("no_such_quantity"), nullptr);
+}
+
+TEST(UnknownName, FollowsTheCode) {
+  EXPECT_EQ(UnknownName("1-0:128.7.0"_obis).view(), "obis_1_0_128_7_0");
+  EXPECT_EQ(UnknownName("255-255:255.255.255*254"_obis).view(),
+            "obis_255_255_255_255_255_f254");
+}
+
+TEST(Slug, KeepsOnlyTopicCharacters) { EXPECT_EQ(slug("1KFM 02/ü+#"), "1kfm-02-----"); }
+
+TEST(TelegramJson, HasTheContractsShape) {
+  ReadingSet set;
+  const std::string serial = "1KFM\"\x01\xff";
+  ASSERT_TRUE(set.readings.push_back(
+      Reading::number("1-0:1.8.0"_obis, {12048950, 0}, Unit::watt_hour)));
+  ASSERT_TRUE(set.readings.push_back(Reading::text("0-0:96.1.0"_obis, serial)));
+  ASSERT_TRUE(set.readings.push_back(
+      Reading::number("1-0:128.7.0"_obis, {7, 0}, Unit::none, Reading::scale_unknown)));
+  set.link = Link::mbus;
+  set.authentication = Authentication::unverified;
+  QuantityMap map;
+  NamedReadings named;
+  harmonize(set, map, named);
+  std::string json;
+  const TelegramFacts::Age ages[] = {{"energy_export", 47}};
+  write_telegram_json(set, named, map,
+                      {.meter_id = "1KFM", .received_us = 1795172405481203, .sequence = 4711,
+                       .with_registers = true, .ages = ages},
+                      json);
+  EXPECT_EQ(json,
+            R"({"profile":"smartmeterd/1","meter":"1KFM","time":null,)"
+            R"("received":"2026-11-20T11:00:05.481203Z","sequence":4711,"link":"mbus",)"
+            R"("authenticated":false,"readings":{"energy_import":12048.950},"derived":[],)"
+            R"("ages":{"energy_export":47},"registers":[)"
+            R"({"obis":"1-0:1.8.0","name":"energy_import","value":12048950,"unit":"Wh"},)"
+            "{\"obis\":\"0-0:96.1.0\",\"name\":\"meter_serial\",\"text\":\"1KFM\\\"\\u0001\xef\xbf\xbd\"},"
+            R"({"obis":"1-0:128.7.0","name":"obis_1_0_128_7_0","value":7,"scale_unknown":true}]})");
+}
+
+}  // namespace
+}  // namespace meter
