@@ -16,15 +16,19 @@ namespace meter::link {
 /// First drop `discard` bytes; then `size` bytes are one frame, or size is 0: more bytes needed.
 struct Scan {
   std::size_t discard = 0;  ///< bytes that can not start a frame
-  std::size_t size = 0;     ///< the whole frame as sent, link header and trailer included
+  /// The frame as sent, link header and trailer included. hdlc: without the closing flag, which
+  /// may be the next frame's opening flag and stays in the received bytes.
+  std::size_t size = 0;
   /// What the frame carries, a view into the scanned bytes. mbus: C field to the last octet of
   /// user data; hdlc: frame format field to the last octet of information (without FCS and
   /// flags); raw: the APDU.
-  Bytes payload;
+  Bytes payload{};
   /// Why bytes were discarded: the first refused frame's cause, or line_noise. Only meaningful
   /// where `refused` is true; its offset counts from the start of the scanned bytes.
   Fault fault{Errc::line_noise, 0};
-  bool refused = false;  ///< something that looked like a frame was refused
+  /// Something that looked like a frame was refused, or bytes belong to no frame (line_noise).
+  /// HDLC's flags between frames are neither.
+  bool refused = false;
 };
 
 /// A link layer is a pure function over the received bytes: no state, no allocation.
@@ -41,5 +45,12 @@ struct LinkLayer {
 std::span<const LinkLayer> link_layers() noexcept;
 /// The layer of that name, or null.
 const LinkLayer* find_link_layer(Link link) noexcept;
+
+/// Like `layer.scan`, but no more bytes follow: the line fell silent or the input is at its end.
+/// What still waits for bytes is refused (Errc::silence), and the bytes behind its start are
+/// searched, because a damaged length may have claimed whole frames. Call it until size is 0: then
+/// nothing is left and `discard` is everything. A raw DataNotification has no length of its own:
+/// here, and only here, all the rest is taken as one (so not at silence: at the end of input).
+Scan scan_rest(const LinkLayer& layer, Bytes received) noexcept;
 
 }  // namespace meter::link

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of link layers.
+#include "meter/link/link_layer.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "meter/link/hdlc.hpp"
+#include "meter/link/mbus.hpp"
+#include "meter/link/raw.hpp"
+#include "meter/link/search.hpp"
+
+namespace meter::link {
+namespace {
+
+/// The stronger proof first: two CRCs, a sum with delimiters, nothing.
+constexpr std::array layers = {
+    LinkLayer{Link::hdlc, hdlc_frame_size_max, true, scan_hdlc},
+    LinkLayer{Link::mbus, mbus_frame_size_max, true, scan_mbus},
+    LinkLayer{Link::raw, raw_frame_size_max, false, scan_raw},
+};
+
+}  // namespace
+
+std::span<const LinkLayer> link_layers() noexcept {
+  return layers;
+}
+
+const LinkLayer* find_link_layer(Link link) noexcept {
+  const auto* found = std::ranges::find(layers, link, &LinkLayer::link);
+  return found != layers.end() ? found : nullptr;
+}
+
+Scan scan_rest(const LinkLayer& layer, Bytes received) noexcept {
+  if (layer.link == Link::raw) return scan_raw_rest(received);
+  Scan result;
+  for (;;) {
+    const Scan found = layer.scan(received.subspan(result.discard));
+    if (found.refused) note_refusal(result, found.fault.code, result.discard + found.fault.offset);
+    result.discard += found.discard;
+    result.size = found.size;
+    result.payload = found.payload;
+    if (found.size != 0 || result.discard == received.size()) return result;
+    // A start octet alone (HDLC's closing flag) is no half-received frame.
+    if (received.size() - result.discard > 1) note_refusal(result, Errc::silence, result.discard);
+    ++result.discard;
+  }
+}
+
+}  // namespace meter::link

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// M-Bus link layer (EN 13757-2, format class FT1.2 of IEC 60870-5-1): long and control frames.
+#pragma once
+
+#include <cstddef>
+
+#include "meter/link/link_layer.hpp"
+
+namespace meter::link {
+
+/// 68 L L 68 | L octets | sum | 16. A first fragment may be longer than L can say (see
+/// libmeter/doc/mbus-link.md): at most 256 + 2 octets.
+inline constexpr std::size_t mbus_frame_size_max = 258 + 6;
+
+/// The scan function of Link::mbus; see `Scan`.
+Scan scan_mbus(Bytes received) noexcept;
+
+}  // namespace meter::link
