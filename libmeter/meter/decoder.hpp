@@ -67,6 +67,9 @@ class Decoder {
   /// The input is at its end: what a link without checksum holds back is decoded by `next` then.
   void silence() noexcept;
   void end_of_input() noexcept;
+  /// A frame or a transfer of several frames is half received inside the decoder (what is half
+  /// received in the caller's buffer is not counted).
+  bool pending() const noexcept;
 
   /// Takes new keys without losing a half-received telegram.
   void set_keys(std::shared_ptr<const dlms::KeyRing> keys) noexcept;
