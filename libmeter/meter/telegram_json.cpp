@@ -7,11 +7,7 @@
 #include <chrono>
 
 namespace meter {
-namespace {
 
-constexpr std::string_view hex_digits = "0123456789abcdef";
-
-/// Length of the well-formed UTF-8 sequence at the front (RFC 3629); 0 if there is none.
 std::size_t utf8_sequence(std::string_view text) noexcept {
   auto at = [&](std::size_t i) -> unsigned {
     return i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
@@ -32,6 +28,10 @@ std::size_t utf8_sequence(std::string_view text) noexcept {
   }
   return 0;
 }
+
+namespace {
+
+constexpr std::string_view hex_digits = "0123456789abcdef";
 
 void append_escaped(std::string& out, std::string_view text) {
   while (!text.empty()) {

@@ -15,6 +15,9 @@ namespace meter {
 
 inline constexpr std::string_view telegram_profile = "smartmeterd/1";
 
+/// Length of the well-formed UTF-8 sequence at the front (RFC 3629); 0 if there is none.
+std::size_t utf8_sequence(std::string_view text) noexcept;
+
 /// Appends JSON to a string that the caller keeps and reuses (no allocation once it has grown).
 class JsonWriter {
  public:

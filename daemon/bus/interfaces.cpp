@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: Apache-2.0
+// Interfaces: vtables whose getters read the model. Kept equal to dbus/org.smartmeterd1.xml by
+// test.
+#include "daemon/bus/interfaces.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <limits>
+#include <optional>
+
+#include "meter/quantity.hpp"
+#include "meter/unit.hpp"
+
+namespace smartmeterd::bus {
+namespace {
+
+constexpr const char* electricity_interface = "org.smartmeterd1.Electricity";
+constexpr const char* volume_interface = "org.smartmeterd1.Volume";
+
+// Getters
+
+template <class R, class T>
+T type_of(R T::*);
+template <class R, class T>
+T type_of(R (*)(const T&));
+template <class T>
+T type_of(void (*)(Writer&, const T&));
+
+/// Writes a member of the object, or what a function of the object returns or writes.
+template <auto Source>
+int get(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply, void* object,
+        sd_bus_error*) noexcept {
+  using T = decltype(type_of(Source));
+  const T& source = *static_cast<const T*>(object);
+  Writer writer(reply);
+  if constexpr (std::is_invocable_v<decltype(Source), Writer&, const T&>) {
+    Source(writer, source);
+  } else {
+    writer.put(std::invoke(Source, source));
+  }
+  return writer.error();
+}
+
+/// Microseconds since the epoch as type t.
+constexpr std::uint64_t epoch_us(std::int64_t us) noexcept {
+  return us < 0 ? 0 : static_cast<std::uint64_t>(us);
+}
+
+// Manager
+
+std::string manager_version(const ManagerCalls& manager) {
+  return manager.options.version;
+}
+std::vector<std::string> manager_features(const ManagerCalls& manager) {
+  return manager.options.features;
+}
+
+int reload(sd_bus_message* call, void* userdata, sd_bus_error* error) noexcept {
+  const auto& manager = *static_cast<const ManagerCalls*>(userdata);
+  const std::string problem = manager.options.reload ? manager.options.reload() : std::string();
+  if (!problem.empty())
+    return sd_bus_error_set(error, "org.smartmeterd1.Error.InvalidConfiguration", problem.c_str());
+  return sd_bus_reply_method_return(call, "");
+}
+
+int get_meter(sd_bus_message* call, void* userdata, sd_bus_error* error) noexcept {
+  const auto& manager = *static_cast<const ManagerCalls*>(userdata);
+  const char* id = nullptr;
+  if (const int r = sd_bus_message_read(call, "s", &id); r < 0) return r;
+  const std::string path = manager.find_meter(id);
+  if (path.empty())
+    return sd_bus_error_setf(error, "org.smartmeterd1.Error.NoSuchMeter",
+                             "no meter with the id '%s'", id);
+  return sd_bus_reply_method_return(call, "o", path.c_str());
+}
+
+int probe(sd_bus_message*, void*, sd_bus_error* error) noexcept {
+  return sd_bus_error_set(error, SD_BUS_ERROR_NOT_SUPPORTED,
+                          "probing on request comes with a later version");
+}
+
+int open_capture(sd_bus_message*, void*, sd_bus_error* error) noexcept {
+  return sd_bus_error_set(error, SD_BUS_ERROR_NOT_SUPPORTED,
+                          "capturing comes with a later version");
+}
+
+int history(sd_bus_message*, void*, sd_bus_error* error) noexcept {
+  return sd_bus_error_set(error, SD_BUS_ERROR_NOT_SUPPORTED,
+                          "the history comes with a later version");
+}
+
+constexpr auto is_const = SD_BUS_VTABLE_PROPERTY_CONST;
+constexpr auto emits = SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE;
+constexpr auto invalidates = SD_BUS_VTABLE_PROPERTY_EMITS_INVALIDATION;
+// The policy file is the only gate: sd-bus's own check would demand CAP_SYS_ADMIN of the group.
+constexpr auto open_to_policy = SD_BUS_VTABLE_UNPRIVILEGED;
+
+const sd_bus_vtable manager_members[] = {
+    SD_BUS_VTABLE_START(0),
+    SD_BUS_PROPERTY("Version", "s", get<manager_version>, 0, is_const),
+    SD_BUS_PROPERTY("Features", "as", get<manager_features>, 0, is_const),
+    SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, reload, open_to_policy),
+    SD_BUS_METHOD_WITH_ARGS("GetMeter", SD_BUS_ARGS("s", id), SD_BUS_RESULT("o", meter), get_meter,
+                            open_to_policy),
+    SD_BUS_VTABLE_END,
+};
+
+// Publisher
+
+const sd_bus_vtable publisher_members[] = {
+    SD_BUS_VTABLE_START(0),
+    SD_BUS_PROPERTY("Role", "s", get<&Publisher::role>, 0, emits),
+    SD_BUS_PROPERTY("State", "s", get<&Publisher::state>, 0, emits),
+    SD_BUS_PROPERTY("Broker", "s", get<&Publisher::broker>, 0, emits),
+    SD_BUS_PROPERTY("LastError", "s", get<&Publisher::last_error>, 0, emits),
+    SD_BUS_PROPERTY("Queued", "t", get<&Publisher::queued>, 0, 0),
+    SD_BUS_PROPERTY("Dropped", "t", get<&Publisher::dropped>, 0, 0),
+    SD_BUS_VTABLE_END,
+};
+
+// Adapter
+
+std::string_view adapter_state(const Adapter& adapter) {
+  return name(adapter.state);
+}
+std::string_view adapter_problem(const Adapter& adapter) {
+  return name(adapter.problem);
+}
+std::uint64_t last_activity(const Adapter& adapter) {
+  return epoch_us(adapter.last_activity_us);
+}
+
+const sd_bus_vtable adapter_members[] = {
+    SD_BUS_VTABLE_START(0),
+    SD_BUS_PROPERTY("Device", "s", get<&Adapter::device>, 0, is_const),
+    SD_BUS_PROPERTY("Links", "as", get<&Adapter::links>, 0, is_const),
+    SD_BUS_PROPERTY("Kind", "s", get<&Adapter::kind>, 0, is_const),
+    SD_BUS_PROPERTY("UsbId", "s", get<&Adapter::usb_id>, 0, is_const),
+    SD_BUS_PROPERTY("Serial", "s", get<&Adapter::usb_serial>, 0, is_const),
+    SD_BUS_PROPERTY("State", "s", get<adapter_state>, 0, emits),
+    SD_BUS_PROPERTY("Problem", "s", get<adapter_problem>, 0, emits),
+    SD_BUS_PROPERTY("LineSettings", "s", get<&Adapter::line>, 0, emits),
+    SD_BUS_PROPERTY("Protocol", "s", get<&Adapter::protocol>, 0, emits),
+    SD_BUS_PROPERTY("BytesReceived", "t", get<&Adapter::bytes_received>, 0, 0),
+    SD_BUS_PROPERTY("TelegramsReceived", "t", get<&Adapter::telegrams_received>, 0, 0),
+    SD_BUS_PROPERTY("Errors", "a{st}", get<&Adapter::errors>, 0, 0),
+    SD_BUS_PROPERTY("LastActivity", "t", get<last_activity>, 0, 0),
+    SD_BUS_METHOD_WITH_ARGS("Probe", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", result),
+                            probe, open_to_policy),
+    SD_BUS_METHOD_WITH_ARGS("OpenCapture", SD_BUS_ARGS("a{sv}", options),
+                            SD_BUS_RESULT("h", stream), open_capture, open_to_policy),
+    SD_BUS_SIGNAL_WITH_ARGS("TelegramRejected", SD_BUS_ARGS("s", reason, "a{sv}", details), 0),
+    SD_BUS_VTABLE_END,
+};
+
+// Meter
+
+ObjectPath meter_adapter(const Meter& meter) {
+  return {meter.adapter ? object_path("adapter", meter.adapter->name) : "/"};
+}
+ObjectPath meter_parent(const Meter& meter) {
+  return {meter.parent_id.empty() ? "/" : object_path("meter", meter.parent_id)};
+}
+std::string_view meter_key_state(const Meter& meter) {
+  return name(meter.key_state);
+}
+std::string_view meter_link(const Meter& meter) {
+  return name(meter.link);
+}
+std::uint64_t last_update(const Meter& meter) {
+  return epoch_us(meter.last_update_us);
+}
+
+std::string_view authenticated(const Meter& meter) {
+  switch (meter.authentication) {
+    case meter::Authentication::verified:
+      return "yes";
+    case meter::Authentication::unverified:
+      return "no";
+    case meter::Authentication::clear:
+      return "not-encrypted";
+  }
+  return "";
+}
+
+void write_registers(Writer& writer, const Meter& meter) {
+  char obis[meter::Obis::text_size_max];
+  writer.open('a', "{s(xns)}");
+  for (const Meter::Register& entry : meter.registers) {
+    if (entry.is_text) continue;
+    writer.open('e', "s(xns)").put(entry.obis.to_text(obis)).open('r', "xns");
+    writer.put(entry.value.mantissa).put(std::int16_t{entry.value.exponent});
+    writer.put(meter::symbol(entry.unit)).close().close();
+  }
+  writer.close();
+}
+
+void write_texts(Writer& writer, const Meter& meter) {
+  char obis[meter::Obis::text_size_max];
+  writer.open('a', "{ss}");
+  for (const Meter::Register& entry : meter.registers)
+    if (entry.is_text)
+      writer.open('e', "ss")
+          .put(entry.obis.to_text(obis))
+          .put(std::string_view(entry.text))
+          .close();
+  writer.close();
+}
+
+void write_readings(Writer& writer, const Meter& meter) {
+  writer.open('a', "{sv}");
+  for (const LatestValue& value : meter.values) {
+    if (value.is_text) {
+      writer.entry(value.name, "s", std::string_view(value.text));
+    } else {
+      writer.entry(value.name, "d", value.value.to_double());
+    }
+  }
+  writer.close();
+}
+
+const sd_bus_vtable meter_members[] = {
+    SD_BUS_VTABLE_START(0),
+    SD_BUS_PROPERTY("Id", "s", get<&Meter::id>, 0, is_const),
+    SD_BUS_PROPERTY("Name", "s", get<&Meter::display_name>, 0, emits),
+    SD_BUS_PROPERTY("Medium", "s", get<&Meter::medium>, 0, is_const),
+    SD_BUS_PROPERTY("Manufacturer", "s", get<&Meter::manufacturer>, 0, emits),
+    SD_BUS_PROPERTY("Model", "s", get<&Meter::model>, 0, emits),
+    SD_BUS_PROPERTY("Adapter", "o", get<meter_adapter>, 0, emits),
+    SD_BUS_PROPERTY("Parent", "o", get<meter_parent>, 0, is_const),
+    SD_BUS_PROPERTY("Encrypted", "b", get<&Meter::encrypted>, 0, emits),
+    SD_BUS_PROPERTY("KeyState", "s", get<meter_key_state>, 0, emits),
+    SD_BUS_PROPERTY("Interval", "d", get<&Meter::interval_s>, 0, emits),
+    SD_BUS_PROPERTY("LastUpdate", "t", get<last_update>, 0, emits),
+    SD_BUS_PROPERTY("Registers", "a{s(xns)}", get<write_registers>, 0, invalidates),
+    SD_BUS_PROPERTY("Texts", "a{ss}", get<write_texts>, 0, invalidates),
+    SD_BUS_PROPERTY("Readings", "a{sv}", get<write_readings>, 0, invalidates),
+    SD_BUS_PROPERTY("MeterTime", "s", get<&Meter::meter_time>, 0, emits),
+    SD_BUS_PROPERTY("Authenticated", "s", get<authenticated>, 0, emits),
+    SD_BUS_PROPERTY("Link", "s", get<meter_link>, 0, emits),
+    SD_BUS_METHOD_WITH_ARGS("History", SD_BUS_ARGS("t", from, "t", to, "u", step, "a{sv}", options),
+                            SD_BUS_RESULT("a(ta{sd})", rows), history, open_to_policy),
+    SD_BUS_SIGNAL_WITH_ARGS("Reading", SD_BUS_ARGS("t", time, "t", sequence, "a{sv}", values), 0),
+    SD_BUS_VTABLE_END,
+};
+
+// Electricity and Volume
+
+/// Which reading a property shows; several of one property are its elements, in order.
+struct Shown {
+  std::string reading;
+  std::string property;
+};
+
+/// What the quantity table does not say: the arrays, and the readings of sub-meters, which have
+/// a channel in place of a code of their own.
+constexpr std::pair<const char*, const char*> more_shown[] = {
+    {"energy_import_t1", "EnergyImportTariffs"},
+    {"energy_import_t2", "EnergyImportTariffs"},
+    {"energy_import_t3", "EnergyImportTariffs"},
+    {"energy_import_t4", "EnergyImportTariffs"},
+    {"energy_export_t1", "EnergyExportTariffs"},
+    {"energy_export_t2", "EnergyExportTariffs"},
+    {"energy_export_t3", "EnergyExportTariffs"},
+    {"energy_export_t4", "EnergyExportTariffs"},
+    {"voltage_l1", "Voltage"},
+    {"voltage_l2", "Voltage"},
+    {"voltage_l3", "Voltage"},
+    {"current_l1", "Current"},
+    {"current_l2", "Current"},
+    {"current_l3", "Current"},
+    {"volume", "Volume"},
+    {"energy", "Energy"},
+    {"capture_time", "CaptureTime"},
+};
+
+const std::vector<Shown>& shown_readings() {
+  static const std::vector<Shown> table = [] {
+    std::vector<Shown> all;
+    for (const auto& [reading, property] : more_shown) all.push_back({reading, property});
+    for (const meter::Quantity& quantity : meter::quantities()) {
+      if (quantity.dbus_property.empty()) continue;
+      if (std::ranges::find(all, quantity.name, &Shown::reading) != all.end()) continue;
+      all.push_back({std::string(quantity.name), std::string(quantity.dbus_property)});
+    }
+    return all;
+  }();
+  return table;
+}
+
+bool is_volume_property(std::string_view property) noexcept {
+  return property == "Volume" || property == "Energy" || property == "CaptureTime";
+}
+
+/// The latest value of the only reading that a property shows, or null.
+const LatestValue* value_of(const Meter& meter, std::string_view property) noexcept {
+  for (const Shown& shown : shown_readings())
+    if (shown.property == property) return meter.find(shown.reading);
+  return nullptr;
+}
+
+constexpr double absent = std::numeric_limits<double>::quiet_NaN();
+
+double to_double(const LatestValue* value) noexcept {
+  return value && !value->is_text ? value->value.to_double() : absent;
+}
+
+int get_number(sd_bus*, const char*, const char*, const char* property, sd_bus_message* reply,
+               void* object, sd_bus_error*) noexcept {
+  return Writer(reply)
+      .put(to_double(value_of(*static_cast<const Meter*>(object), property)))
+      .error();
+}
+
+/// Every element up to the last that is there; phases are always three, or none.
+int get_numbers(sd_bus*, const char*, const char*, const char* property, sd_bus_message* reply,
+                void* object, sd_bus_error*) noexcept {
+  const auto& meter = *static_cast<const Meter*>(object);
+  const std::string_view name = property;
+  std::vector<double> values;
+  std::size_t used = 0;
+  for (const Shown& shown : shown_readings()) {
+    if (shown.property != name) continue;
+    values.push_back(to_double(meter.find(shown.reading)));
+    if (values.back() == values.back()) used = values.size();
+  }
+  const bool phases = name == "Voltage" || name == "Current";
+  if (used == 0 || !phases) values.resize(used);
+  return Writer(reply).put(values).error();
+}
+
+/// A number, or the digits of a text ("0002", DSMR 5.0.2 section 6.12).
+std::uint32_t tariff(const Meter& meter) {
+  const LatestValue* value = value_of(meter, "Tariff");
+  if (!value) return 0;
+  std::uint32_t number = 0;
+  if (value->is_text) {
+    const char* end = value->text.data() + value->text.size();
+    const auto parsed = std::from_chars(value->text.data(), end, number);
+    return parsed.ec == std::errc() && parsed.ptr == end ? number : 0;
+  }
+  const double exact = value->value.to_double();
+  return exact >= 0 && exact <= std::numeric_limits<std::uint32_t>::max()
+             ? static_cast<std::uint32_t>(exact)
+             : 0;
+}
+
+/// ISO 8601 with an offset or Z; without one no instant is known.
+std::uint64_t capture_time(const Meter& meter) {
+  const LatestValue* value = value_of(meter, "CaptureTime");
+  if (!value || !value->is_text) return 0;
+  std::tm t{};
+  const char* rest = strptime(value->text.c_str(), "%Y-%m-%dT%H:%M:%S%z", &t);
+  if (!rest || *rest != '\0') return 0;
+  const long offset_s = t.tm_gmtoff;
+  return epoch_us((timegm(&t) - offset_s) * 1'000'000);
+}
+
+const sd_bus_vtable electricity_members[] = {
+    SD_BUS_VTABLE_START(0),
+    SD_BUS_PROPERTY("PowerImport", "d", get_number, 0, emits),
+    SD_BUS_PROPERTY("PowerExport", "d", get_number, 0, emits),
+    SD_BUS_PROPERTY("ReactivePowerImport", "d", get_number, 0, emits),
+    SD_BUS_PROPERTY("ReactivePowerExport", "d", get_number, 0, emits),
+    SD_BUS_PROPERTY("EnergyImport", "d", get_number, 0, emits),
+    SD_BUS_PROPERTY("EnergyExport", "d", get_number, 0, emits),
+    SD_BUS_PROPERTY("ReactiveEnergyImport", "d", get_number, 0, emits),
+    SD_BUS_PROPERTY("ReactiveEnergyExport", "d", get_number, 0, emits),
+    SD_BUS_PROPERTY("EnergyImportTariffs", "ad", get_numbers, 0, emits),
+    SD_BUS_PROPERTY("EnergyExportTariffs", "ad", get_numbers, 0, emits),
+    SD_BUS_PROPERTY("Tariff", "u", get<tariff>, 0, emits),
+    SD_BUS_PROPERTY("Voltage", "ad", get_numbers, 0, emits),
+    SD_BUS_PROPERTY("Current", "ad", get_numbers, 0, emits),
+    SD_BUS_PROPERTY("PowerFactor", "d", get_number, 0, emits),
+    SD_BUS_PROPERTY("Frequency", "d", get_number, 0, emits),
+    SD_BUS_VTABLE_END,
+};
+
+const sd_bus_vtable volume_members[] = {
+    SD_BUS_VTABLE_START(0),
+    SD_BUS_PROPERTY("Volume", "d", get_number, 0, emits),
+    SD_BUS_PROPERTY("Energy", "d", get_number, 0, emits),
+    SD_BUS_PROPERTY("CaptureTime", "t", get<capture_time>, 0, emits),
+    SD_BUS_VTABLE_END,
+};
+
+bool is_electricity(const Meter& meter) noexcept {
+  return meter.medium == "electricity";
+}
+
+}  // namespace
+
+std::string object_path(const char* kind, std::string_view name) {
+  const std::string prefix = std::string(root_path) + "/" + kind;
+  char* encoded = nullptr;
+  if (sd_bus_path_encode(prefix.c_str(), std::string(name).c_str(), &encoded) < 0)
+    throw std::bad_alloc();
+  std::string path = encoded;
+  std::free(encoded);
+  return path;
+}
+
+const sd_bus_vtable* manager_vtable() noexcept {
+  return manager_members;
+}
+
+PublisherView::Values PublisherView::read(const Publisher& p) {
+  return {p.role, p.state, p.broker, p.last_error};
+}
+std::string PublisherView::path(const Publisher& publisher) {
+  return object_path("broker", publisher.name);
+}
+std::vector<Interface> PublisherView::interfaces(const Publisher&) {
+  return {{publisher_interface, publisher_members}};
+}
+
+AdapterView::Values AdapterView::read(const Adapter& a) {
+  return {a.state, a.problem, a.line, a.protocol};
+}
+std::string AdapterView::path(const Adapter& adapter) {
+  return object_path("adapter", adapter.name);
+}
+std::vector<Interface> AdapterView::interfaces(const Adapter&) {
+  return {{adapter_interface, adapter_members}};
+}
+
+MeterView::Values MeterView::read(const Meter& m) {
+  return {m.display_name, m.manufacturer,   m.model,      m.adapter,
+          m.encrypted,    m.key_state,      m.interval_s, m.last_update_us,
+          m.meter_time,   m.authentication, m.link};
+}
+std::string MeterView::path(const Meter& meter) {
+  return object_path("meter", meter.id);
+}
+std::vector<Interface> MeterView::interfaces(const Meter& meter) {
+  return {{meter_interface, meter_members},
+          {value_interface(meter), is_electricity(meter) ? electricity_members : volume_members}};
+}
+
+const char* value_interface(const Meter& meter) noexcept {
+  return is_electricity(meter) ? electricity_interface : volume_interface;
+}
+
+const char* value_property(const Meter& meter, std::string_view reading) noexcept {
+  for (const Shown& shown : shown_readings())
+    if (shown.reading == reading && is_volume_property(shown.property) != is_electricity(meter))
+      return shown.property.c_str();
+  return nullptr;
+}
+
+}  // namespace smartmeterd::bus
