@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+// Joins M-Bus fragments, HDLC segments and transfer blocks into APDUs.
+#include "meter/dlms/reassembler.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "meter/base/inline_vector.hpp"
+#include "meter/base/reader.hpp"
+
+namespace meter::dlms {
+namespace {
+
+constexpr std::size_t llc_size = 3;
+constexpr unsigned tag_data_notification = 0x0f;
+constexpr unsigned tag_general_glo_ciphering = 0xdb;
+constexpr unsigned tag_general_block_transfer = 0xe0;
+
+/// LLC header of a response or a command (IEC 62056-46 5.3.2).
+bool starts_with_llc(Bytes octets) noexcept {
+  return octets.size() >= llc_size && u8(octets[0]) == 0xe6 &&
+         (u8(octets[1]) == 0xe7 || u8(octets[1]) == 0xe6) && u8(octets[2]) == 0;
+}
+
+Bytes without_llc(Bytes octets) noexcept {
+  return starts_with_llc(octets) ? octets.subspan(llc_size) : octets;
+}
+
+/// Whose message it is: the frame's address octets (and for HDLC segments the kind of frame).
+/// Pieces of different origin are never joined.
+struct Origin {
+  std::uint64_t addresses = 0;
+  std::uint8_t kind = 0;
+  friend bool operator==(const Origin&, const Origin&) = default;
+};
+
+/// A message that is being joined.
+class Joint {
+ public:
+  Joint() : octets_(std::make_unique_for_overwrite<std::byte[]>(Reassembler::apdu_size_max)) {}
+  void begin(const Origin& origin) noexcept {
+    origin_ = origin;
+    size_ = 0;
+    pending_ = true;
+  }
+  /// False, and dropped, when the limit is exceeded.
+  bool append(Bytes piece) noexcept {
+    if (piece.size() > Reassembler::apdu_size_max - size_) return drop(), false;
+    std::copy(piece.begin(), piece.end(), octets_.get() + size_);
+    size_ += piece.size();
+    return true;
+  }
+  /// The joined octets; valid until the next `begin`.
+  Bytes finish() noexcept {
+    pending_ = false;
+    return octets();
+  }
+  bool drop() noexcept { return std::exchange(pending_, false); }
+  bool pending() const noexcept { return pending_; }
+  const Origin& origin() const noexcept { return origin_; }
+  Bytes octets() const noexcept { return {octets_.get(), size_}; }
+
+ private:
+  std::unique_ptr<std::byte[]> octets_;
+  std::size_t size_ = 0;
+  Origin origin_;
+  bool pending_ = false;
+};
+
+/// A message as the link layer delivers it, after fragments and segments were joined.
+struct Message {
+  Origin origin;
+  Bytes octets;
+  std::size_t offset;  ///< of its last piece in the frame's payload
+};
+
+/// One piece of a message, however the link layer marks it.
+struct Piece {
+  Origin origin;
+  Bytes octets;
+  std::size_t offset;  ///< of `octets` in the frame's payload
+  bool first;
+  bool last;
+  bool in_order;  ///< continues the pending message, if its origin is the same
+};
+
+}  // namespace
+
+struct Reassembler::State {
+  Joint link_message;          ///< M-Bus fragments or HDLC segments
+  unsigned next_fragment = 0;  ///< M-Bus
+
+  /// More blocks than the smallest transmit buffer (128 octets) needs for the largest APDU.
+  static constexpr std::size_t blocks_max = 256;
+  Joint transfer;                                  ///< general block transfer
+  InlineVector<std::uint16_t, blocks_max> starts;  ///< of each block so far in `transfer`
+
+  Result<std::optional<Message>> take_mbus(Bytes payload) noexcept;
+  Result<std::optional<Message>> take_hdlc(Bytes payload) noexcept;
+  Result<std::optional<Message>> join(const Piece& piece) noexcept;
+  Result<std::optional<Bytes>> take_block(const Message& message) noexcept;
+  Result<std::optional<Bytes>> begin_transfer(const Message& message, Bytes block) noexcept;
+};
+
+/// The rule that fragments and segments share. A message in one piece is not copied, and ends a
+/// half-received one without a fault of its own: a good message comes first.
+Result<std::optional<Message>> Reassembler::State::join(const Piece& piece) noexcept {
+  if (piece.first) {
+    const bool interrupted = link_message.drop();
+    if (piece.last) return Message{piece.origin, piece.octets, piece.offset};
+    link_message.begin(piece.origin);
+    if (!link_message.append(piece.octets)) return fault(Errc::oversize, piece.offset);
+    if (interrupted) return fault(Errc::lost_fragment, piece.offset);
+    return std::nullopt;
+  }
+  if (!link_message.pending() || !piece.in_order || piece.origin != link_message.origin()) {
+    link_message.drop();
+    return fault(Errc::lost_fragment, piece.offset);
+  }
+  if (!link_message.append(piece.octets)) return fault(Errc::oversize, piece.offset);
+  if (!piece.last) return std::nullopt;
+  return Message{piece.origin, link_message.finish(), piece.offset};
+}
+
+/// C A CI STSAP DTSAP data (EN 13757-1: CI 00 to 1F is fragment number and FIN).
+Result<std::optional<Message>> Reassembler::State::take_mbus(Bytes payload) noexcept {
+  constexpr std::size_t header_size = 5;
+  if (payload.size() < 3) return fault(Errc::truncated, payload.size());
+  const unsigned control_information = u8(payload[2]);
+  if (control_information > 0x1f) return fault(Errc::unsupported_apdu, 2);
+  if (payload.size() < header_size) return fault(Errc::truncated, payload.size());
+  const unsigned number = control_information & 0x0f;
+  const Origin origin{u8(payload[1]) << 16 | u8(payload[3]) << 8 | u8(payload[4]), 0};
+  const Piece piece{.origin = origin,
+                    .octets = payload.subspan(header_size),
+                    .offset = header_size,
+                    .first = number == 0,
+                    .last = (control_information & 0x10) != 0,
+                    .in_order = number == next_fragment};
+  next_fragment = number + 1;
+  return join(piece);
+}
+
+/// Frame format, addresses, control, then HCS and information unless that is empty.
+Result<std::optional<Message>> Reassembler::State::take_hdlc(Bytes payload) noexcept {
+  Reader reader(payload);
+  const bool segmented = (reader.octet() & 0x08) != 0;
+  reader.skip(1);
+  Origin origin;
+  for (int address = 0; address < 2; ++address) {
+    std::uint8_t octet = 0;
+    do {
+      octet = reader.octet();
+      origin.addresses = origin.addresses << 8 | octet;
+    } while (reader.ok() && (octet & 1) == 0);
+  }
+  const std::uint8_t control = reader.octet();
+  // An I frame's sequence numbers and the poll bit change from segment to segment (AM550: 03, 13).
+  origin.kind = (control & 1) == 0 ? 0 : control & 0xef;
+  if (!reader.ok()) return fault(Errc::truncated, payload.size());
+  if (reader.remaining() == 0) return std::nullopt;  // no information field
+  reader.skip(2);
+  const Bytes information = reader.rest();
+  if (information.empty()) return fault(Errc::truncated, payload.size());
+
+  const bool has_llc = starts_with_llc(information);
+  const unsigned tag = reader.peek();
+  // Without an LLC header a message starts only where nothing was left out: later blocks of a
+  // transfer come that way, and whole APDUs of some meters. Otherwise it is a segment's rest.
+  const bool whole = !segmented && !link_message.pending() &&
+                     (tag == tag_general_block_transfer || tag == tag_data_notification ||
+                      tag == tag_general_glo_ciphering);
+  return join({.origin = origin,
+               .octets = without_llc(information),
+               .offset = reader.offset() + (has_llc ? llc_size : 0),
+               .first = has_llc || whole,
+               .last = !segmented,
+               .in_order = true});
+}
+
+/// Block 1 always begins a transfer anew: meters break transfers off and restart them.
+Result<std::optional<Bytes>> Reassembler::State::begin_transfer(const Message& message,
+                                                                Bytes block) noexcept {
+  const bool interrupted = transfer.drop();
+  transfer.begin(message.origin);
+  starts.clear();
+  (void)starts.push_back(0);
+  if (!transfer.append(block)) return fault(Errc::oversize, message.offset);
+  if (interrupted) return fault(Errc::lost_fragment, message.offset);
+  return std::nullopt;
+}
+
+/// E0 control(1) number(2) acknowledged(2) length octets (Green Book 9.4.6.12).
+Result<std::optional<Bytes>> Reassembler::State::take_block(const Message& message) noexcept {
+  Reader reader(message.octets);
+  reader.skip(1);
+  const bool last = (reader.octet() & 0x80) != 0;
+  const std::size_t number = reader.be<std::uint16_t>();
+  reader.skip(2);
+  const Bytes block = reader.take(reader.ber_length());
+  if (!reader.ok()) return fault(Errc::truncated, message.offset);
+  if (!reader.consumed() || block.empty()) return fault(Errc::malformed, message.offset);
+
+  if (number == 1 && last) {
+    transfer.drop();
+    return block;
+  }
+  if (number == 1) return begin_transfer(message, block);
+  if (!transfer.pending() || message.origin != transfer.origin() || number == 0 ||
+      number > starts.size() + 1) {
+    transfer.drop();
+    return fault(Errc::lost_fragment, message.offset);
+  }
+  if (number <= starts.size()) {
+    // Again a block that is already there: ignored if it is the same.
+    const std::size_t start = starts[number - 1];
+    const std::size_t end = number < starts.size() ? starts[number] : transfer.octets().size();
+    if (std::ranges::equal(block, transfer.octets().subspan(start, end - start)))
+      return std::nullopt;
+    transfer.drop();
+    return fault(Errc::lost_fragment, message.offset);
+  }
+  if (!starts.push_back(static_cast<std::uint16_t>(transfer.octets().size())) ||
+      !transfer.append(block)) {
+    transfer.drop();
+    return fault(Errc::oversize, message.offset);
+  }
+  if (!last) return std::nullopt;
+  return transfer.finish();
+}
+
+Reassembler::Reassembler() : state_(std::make_unique<State>()) {}
+Reassembler::~Reassembler() = default;
+
+Result<std::optional<Bytes>> Reassembler::take(Link link, Bytes payload) noexcept {
+  State& state = *state_;
+  Result<std::optional<Message>> message;
+  switch (link) {
+    case Link::mbus:
+      message = state.take_mbus(payload);
+      break;
+    case Link::hdlc:
+      message = state.take_hdlc(payload);
+      break;
+    case Link::raw:
+      message = Message{Origin{}, without_llc(payload), 0};
+      break;
+    default:
+      return fault(Errc::unsupported_apdu);
+  }
+  if (!message) return std::unexpected(message.error());
+  if (!*message) return std::nullopt;
+  const Bytes apdu = (*message)->octets;
+  if (apdu.empty()) return fault(Errc::truncated, (*message)->offset);
+  if (u8(apdu.front()) == tag_general_block_transfer) return state.take_block(**message);
+  state.transfer.drop();
+  return apdu;
+}
+
+bool Reassembler::reset() noexcept {
+  const bool fragments = state_->link_message.drop();
+  const bool blocks = state_->transfer.drop();
+  return fragments || blocks;
+}
+
+bool Reassembler::pending() const noexcept {
+  return state_->link_message.pending() || state_->transfer.pending();
+}
+
+}  // namespace meter::dlms
