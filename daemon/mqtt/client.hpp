@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// Client: one broker on the loop, tried again for ever.
+#pragma once
+
+#include <memory>
+#include <random>
+#include <string>
+#include <string_view>
+
+#include "daemon/config.hpp"
+#include "daemon/io/loop.hpp"
+#include "daemon/model.hpp"
+#include "daemon/mqtt/connection.hpp"
+#include "daemon/mqtt/outbox.hpp"
+
+namespace smartmeterd::mqtt {
+
+/// Told what happens to a client.
+class ClientListener {
+ public:
+  virtual ~ClientListener() = default;
+  /// CONNACK came; everything retained is about to be said again.
+  virtual void broker_online() = 0;
+  /// Once a second while online.
+  virtual void broker_tick() = 0;
+  /// State or last error changed.
+  virtual void publisher_changed() = 0;
+};
+
+/// Connects, reconnects with back-off, and publishes as fast as the socket takes it; what has to
+/// wait is in the outbox, never in the library. No call blocks or throws.
+class Client {
+ public:
+  /// `status_topic` says "online" after each connect and "offline" by last will.
+  Client(io::Loop& loop, const BrokerConfig& broker, std::string client_id,
+         std::string status_topic, ClientListener& listener);
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  void start();
+  /// QoS 0: what is retained is said again after each connect, which is all that QoS 1 could do.
+  void publish_retained(std::string_view topic, std::string_view payload);
+  /// The same, but not a second time in a row.
+  void publish_retained_if_changed(std::string_view topic, std::string_view payload);
+  /// Not retained, QoS 0. Kept for later while the broker is away.
+  void publish_live(const std::string& topic, std::string_view payload);
+  /// Takes every retained topic that begins like this off the broker.
+  void remove_below(std::string_view topic_prefix);
+  /// Says "offline", disconnects, and stays so.
+  void shut_down();
+
+  bool online() const noexcept { return online_; }
+  const Publisher& publisher() const noexcept { return publisher_; }
+
+ private:
+  void connect();
+  void on_opened();
+  void on_socket(int revents);
+  void on_tick();
+  void before_wait();
+  void settle(int code);
+  void come_online();
+  void refused(int code);
+  void lost(int code);
+  void wait(std::string reason, std::chrono::seconds delay);
+  void drop_connection();
+  void pump();
+  bool send(const std::string& topic, std::string_view payload, int qos, bool retain);
+  bool can_send() const noexcept;
+  void count();
+  void set_state(std::string_view state, std::string last_error);
+  std::chrono::seconds next_back_off() noexcept;
+
+  io::Loop& loop_;
+  BrokerConfig broker_;
+  std::string client_id_;
+  std::string status_topic_;
+  ClientListener& listener_;
+  Publisher publisher_;
+  Outbox outbox_;
+  std::shared_ptr<Connection> connection_;
+  bool version_5_;
+  bool has_socket_ = false;  ///< the connect thread is done with the connection
+  bool online_ = false;
+  bool shut_down_ = false;
+  bool exposed_password_logged_ = false;
+  bool refusal_logged_ = false;
+  std::string logged_error_;  ///< the reason that the journal has
+  std::chrono::seconds back_off_;
+  std::minstd_rand random_;
+  short armed_events_ = 0;
+  int hook_ = 0;
+  io::Operation opened_;
+  io::Operation socket_;
+  io::Operation tick_;
+  io::Operation retry_;
+  io::Operation pump_again_;
+};
+
+}  // namespace smartmeterd::mqtt

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// SeedProfile: the topics of the Kaifa bridge smartmeter-ha, for who already uses them.
+#pragma once
+
+#include <string>
+
+#include "daemon/model.hpp"
+#include "daemon/mqtt/client.hpp"
+
+namespace smartmeterd::mqtt {
+
+/// One topic per value and all of them as `json`, not retained, as the bridge does it; its names
+/// and units, but every decimal that the meter sent. The bridge knows one meter: the first
+/// electricity meter is shown.
+class SeedProfile {
+ public:
+  SeedProfile(Client& client, std::string prefix);
+  void telegram(const Meter& meter);
+  void meter_removed(const Meter& meter);
+
+ private:
+  void publish(std::string_view key, std::string_view value);
+
+  Client& client_;
+  std::string prefix_;  ///< with a slash at its end
+  const Meter* meter_ = nullptr;
+  bool others_logged_ = false;
+  std::string topic_;
+  std::string json_;
+};
+
+}  // namespace smartmeterd::mqtt
