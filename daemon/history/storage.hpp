@@ -2,6 +2,7 @@
 // Storage: the one thread that touches disk files after start.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <filesystem>
 #include <memory>
@@ -19,8 +20,12 @@ namespace smartmeterd::history {
 class Storage {
  public:
   virtual ~Storage() = default;  ///< writes what is queued, then joins
+  /// Flash wears out: an adapter is written at most once in this time.
+  static constexpr std::chrono::milliseconds write_interval_default{30'000};
   /// Never throws: without a usable directory it keeps nothing, and `problem()` says why.
-  static std::unique_ptr<Storage> open(const std::filesystem::path& directory);
+  static std::unique_ptr<Storage> open(
+      const std::filesystem::path& directory,
+      std::chrono::milliseconds write_interval = write_interval_default);
   virtual std::string problem() const = 0;
 
   /// At start only, before the loop runs: reads the file.

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+// Database: the state file, opened, mended and written. Used by one thread at a time.
+#include "daemon/history/database.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <system_error>
+
+namespace smartmeterd::history {
+
+namespace {
+
+/// Raised with every change of the tables; PRAGMA user_version holds it.
+constexpr int schema_version = 1;
+constexpr const char* schema_sql =
+    "CREATE TABLE replay_baseline ("
+    " adapter TEXT NOT NULL,"
+    " system_title BLOB NOT NULL,"
+    " key_fingerprint BLOB NOT NULL,"
+    " invocation_counter INTEGER NOT NULL,"
+    " PRIMARY KEY (adapter, system_title, key_fingerprint)) WITHOUT ROWID;"
+    "PRAGMA user_version = 1;";
+/// A second process holds the lock for a few milliseconds at most.
+constexpr int busy_timeout_ms = 1000;
+constexpr int moved_aside_max = 9;
+
+void bind_text(sqlite3_stmt* statement, int at, std::string_view text) {
+  sqlite3_bind_text(statement, at, text.data(), static_cast<int>(text.size()), SQLITE_STATIC);
+}
+
+template <std::size_t Size>
+void bind_octets(sqlite3_stmt* statement, int at, const std::array<std::byte, Size>& octets) {
+  sqlite3_bind_blob(statement, at, octets.data(), static_cast<int>(Size), SQLITE_STATIC);
+}
+
+template <std::size_t Size>
+bool column_octets(sqlite3_stmt* statement, int at, std::array<std::byte, Size>& octets) {
+  if (sqlite3_column_bytes(statement, at) != static_cast<int>(Size)) return false;
+  std::memcpy(octets.data(), sqlite3_column_blob(statement, at), Size);
+  return true;
+}
+
+}  // namespace
+
+bool DatabaseError::file_is_unusable() const noexcept {
+  switch (code & 0xff) {
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_CANTOPEN:
+      return true;
+    default:
+      return false;
+  }
+}
+
+DatabaseError Database::error() const {
+  return {sqlite3_extended_errcode(db_.get()), sqlite3_errmsg(db_.get())};
+}
+
+std::expected<Database, DatabaseError> Database::open(const std::filesystem::path& file) {
+  sqlite3* handle = nullptr;
+  const int code =
+      sqlite3_open_v2(file.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
+  Database database;
+  database.db_.reset(handle);
+  if (handle == nullptr) return std::unexpected(DatabaseError{code, sqlite3_errstr(code)});
+  if (code != SQLITE_OK) return std::unexpected(database.error());
+  sqlite3_busy_timeout(handle, busy_timeout_ms);
+  if (auto done = database.check(); !done) return std::unexpected(done.error());
+  if (auto done = database.bring_schema_up(); !done) return std::unexpected(done.error());
+  return database;
+}
+
+std::expected<void, DatabaseError> Database::check() {
+  if (sqlite3_db_readonly(db_.get(), "main") == 1)
+    return std::unexpected(DatabaseError{SQLITE_READONLY, "the file may not be written"});
+  if (auto done = execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"); !done)
+    return done;
+  auto statement = prepare("PRAGMA quick_check(1)");
+  if (!statement) return std::unexpected(statement.error());
+  const int step = sqlite3_step(statement->get());
+  if (step != SQLITE_ROW) return std::unexpected(error());
+  const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement->get(), 0));
+  if (text == nullptr || std::strcmp(text, "ok") != 0)
+    return std::unexpected(DatabaseError{SQLITE_CORRUPT, text == nullptr ? "damaged" : text});
+  return {};
+}
+
+std::expected<void, DatabaseError> Database::bring_schema_up() {
+  // The lock also finds a file that cannot be written.
+  if (auto done = execute("BEGIN IMMEDIATE"); !done) return done;
+  int version = 0;
+  {
+    auto statement = prepare("PRAGMA user_version");
+    if (!statement) return std::unexpected(statement.error());
+    if (sqlite3_step(statement->get()) != SQLITE_ROW) return std::unexpected(error());
+    version = sqlite3_column_int(statement->get(), 0);
+  }
+  if (version > schema_version) {
+    // A newer program's file: keep off, it will come back.
+    return std::unexpected(
+        DatabaseError{SQLITE_SCHEMA, "the file is of a newer version of smartmeterd"});
+  }
+  if (version == 0)
+    if (auto done = execute(schema_sql); !done) return done;
+  return execute("COMMIT");
+}
+
+bool Database::move_aside(const std::filesystem::path& file, std::filesystem::path& moved_to) {
+  std::error_code failed;
+  for (int n = 1; n <= moved_aside_max; ++n) {
+    moved_to = file;
+    moved_to += ".corrupt-" + std::to_string(n);
+    if (!std::filesystem::exists(moved_to, failed)) break;
+  }
+  std::filesystem::rename(file, moved_to, failed);
+  if (failed) return false;
+  // The journal belongs to the file that went; a new one would be ruined by it.
+  for (const char* suffix : {"-wal", "-shm"}) {
+    std::filesystem::path journal = file;
+    journal += suffix;
+    std::filesystem::path journal_to = moved_to;
+    journal_to += suffix;
+    std::error_code ignored;
+    std::filesystem::rename(journal, journal_to, ignored);
+  }
+  return true;
+}
+
+std::expected<Database::Baselines, DatabaseError> Database::replay_baselines(
+    std::string_view adapter) {
+  auto statement = prepare(
+      "SELECT system_title, key_fingerprint, invocation_counter FROM replay_baseline"
+      " WHERE adapter = ?1");
+  if (!statement) return std::unexpected(statement.error());
+  bind_text(statement->get(), 1, adapter);
+  Baselines baselines;
+  int step = SQLITE_DONE;
+  while ((step = sqlite3_step(statement->get())) == SQLITE_ROW) {
+    meter::dlms::ReplayBaseline baseline;
+    const std::int64_t counter = sqlite3_column_int64(statement->get(), 2);
+    if (!column_octets(statement->get(), 0, baseline.system_title) ||
+        !column_octets(statement->get(), 1, baseline.key_fingerprint) || counter < 0 ||
+        counter > std::int64_t{UINT32_MAX})
+      continue;  // not ours
+    baseline.invocation_counter = static_cast<std::uint32_t>(counter);
+    baselines.push_back(baseline);
+  }
+  if (step != SQLITE_DONE) return std::unexpected(error());
+  return baselines;
+}
+
+std::expected<void, DatabaseError> Database::save_replay_baselines(
+    std::string_view adapter, std::span<const meter::dlms::ReplayBaseline> baselines) {
+  auto statement = prepare(
+      "INSERT INTO replay_baseline VALUES (?1, ?2, ?3, ?4)"
+      " ON CONFLICT DO UPDATE SET invocation_counter = excluded.invocation_counter"
+      " WHERE excluded.invocation_counter > invocation_counter");
+  if (!statement) return std::unexpected(statement.error());
+  if (auto done = execute("BEGIN IMMEDIATE"); !done) return done;
+  for (const meter::dlms::ReplayBaseline& baseline : baselines) {
+    bind_text(statement->get(), 1, adapter);
+    bind_octets(statement->get(), 2, baseline.system_title);
+    bind_octets(statement->get(), 3, baseline.key_fingerprint);
+    sqlite3_bind_int64(statement->get(), 4, baseline.invocation_counter);
+    const int step = sqlite3_step(statement->get());
+    sqlite3_reset(statement->get());
+    if (step == SQLITE_DONE) continue;
+    const DatabaseError failure = error();
+    (void)execute("ROLLBACK");
+    return std::unexpected(failure);
+  }
+  auto committed = execute("COMMIT");
+  if (!committed) (void)execute("ROLLBACK");
+  return committed;
+}
+
+std::expected<void, DatabaseError> Database::execute(const char* sql) {
+  if (sqlite3_exec(db_.get(), sql, nullptr, nullptr, nullptr) != SQLITE_OK)
+    return std::unexpected(error());
+  return {};
+}
+
+std::expected<Database::Statement, DatabaseError> Database::prepare(const char* sql) {
+  sqlite3_stmt* statement = nullptr;
+  if (sqlite3_prepare_v2(db_.get(), sql, -1, &statement, nullptr) != SQLITE_OK)
+    return std::unexpected(error());
+  return Statement(statement);
+}
+
+}  // namespace smartmeterd::history

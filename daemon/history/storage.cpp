@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+// Storage: the one thread that touches disk files after start.
+#include "daemon/history/storage.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <system_error>
+#include <thread>
+
+#include "daemon/history/database.hpp"
+#include "daemon/log.hpp"
+
+namespace smartmeterd::history {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Baselines = std::vector<meter::dlms::ReplayBaseline>;
+
+/// Adapters that may wait for a write at once; one process is made for 1,000.
+constexpr std::size_t waiting_max = 4096;
+
+class SqliteStorage final : public Storage {
+ public:
+  SqliteStorage(const std::filesystem::path& directory, std::chrono::milliseconds write_interval);
+  ~SqliteStorage() override;
+
+  std::string problem() const override;
+  Baselines replay_baselines(std::string_view adapter) override;
+  void save_replay_baselines(std::string_view adapter,
+                             std::span<const meter::dlms::ReplayBaseline> baselines) override;
+  std::size_t dropped() const noexcept override { return dropped_.load(); }
+
+ private:
+  using Waiting = std::map<std::string, Baselines, std::less<>>;
+
+  void open_database();
+  void run();
+  Waiting take_due(Clock::time_point now, Clock::time_point& next);
+  void write(Waiting& due);
+  void set_problem(std::string text);
+
+  const std::filesystem::path file_;
+  const std::chrono::milliseconds write_interval_;
+  std::mutex database_mutex_;         ///< never taken while mutex_ is held
+  std::optional<Database> database_;  ///< guarded by database_mutex_
+  mutable std::mutex mutex_;          ///< held for a few instructions only: the loop takes it
+  std::condition_variable wake_;
+  Waiting waiting_;      ///< guarded by mutex_
+  bool stop_ = false;    ///< guarded by mutex_
+  std::string problem_;  ///< guarded by mutex_
+  std::atomic<std::size_t> dropped_ = 0;
+  std::map<std::string, Clock::time_point, std::less<>> written_;  ///< the thread's own
+  std::thread thread_;
+};
+
+SqliteStorage::SqliteStorage(const std::filesystem::path& directory,
+                             std::chrono::milliseconds write_interval)
+    : file_(directory / "state.db"), write_interval_(write_interval) {
+  std::error_code failed;
+  std::filesystem::create_directories(directory, failed);  // `open` says what is wrong with it
+  open_database();
+  if (!database_) return;
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error& error) {
+    set_problem(std::string("no thread for the state database: ") + error.what());
+  }
+}
+
+SqliteStorage::~SqliteStorage() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_one();
+  if (thread_.joinable()) thread_.join();
+}
+
+void SqliteStorage::open_database() {
+  auto opened = Database::open(file_);
+  if (!opened && opened.error().file_is_unusable()) {
+    std::filesystem::path moved_to;
+    const std::string why = opened.error().text;
+    if (Database::move_aside(file_, moved_to)) {
+      log::warning("state database {}: {}; moved to {}, starting a new one", file_.string(), why,
+                   moved_to.filename().string());
+      opened = Database::open(file_);
+    }
+  }
+  if (!opened) {
+    set_problem("state database " + file_.string() + ": " + opened.error().text);
+    database_.reset();
+    return;
+  }
+  database_.emplace(std::move(*opened));
+  set_problem({});
+}
+
+void SqliteStorage::set_problem(std::string text) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (problem_ == text) return;
+    problem_ = text;
+  }
+  if (text.empty())
+    log::notice("state database {}: written again", file_.string());
+  else
+    log::warning("{}; replay baselines are not kept", text);
+}
+
+std::string SqliteStorage::problem() const {
+  const std::lock_guard lock(mutex_);
+  return problem_;
+}
+
+Baselines SqliteStorage::replay_baselines(std::string_view adapter) {
+  const std::lock_guard lock(database_mutex_);
+  if (!database_) return {};
+  auto baselines = database_->replay_baselines(adapter);
+  if (baselines) return std::move(*baselines);
+  set_problem("state database " + file_.string() + ": " + baselines.error().text);
+  return {};
+}
+
+void SqliteStorage::save_replay_baselines(std::string_view adapter,
+                                          std::span<const meter::dlms::ReplayBaseline> baselines) {
+  if (!thread_.joinable()) return;
+  bool wake = false;
+  {
+    const std::lock_guard lock(mutex_);
+    auto found = waiting_.find(adapter);
+    if (found == waiting_.end()) {
+      if (waiting_.size() == waiting_max) {
+        ++dropped_;
+        return;
+      }
+      found = waiting_.emplace(std::string(adapter), Baselines()).first;
+      wake = true;
+    }
+    found->second.assign(baselines.begin(), baselines.end());
+  }
+  if (wake) wake_.notify_one();
+}
+
+void SqliteStorage::run() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    Clock::time_point next = Clock::time_point::max();
+    const bool stopping = stop_;
+    Waiting due = take_due(stopping ? Clock::time_point::max() : Clock::now(), next);
+    if (!due.empty()) {
+      lock.unlock();
+      write(due);
+      lock.lock();
+      if (!stopping) continue;  // more may have come meanwhile
+    }
+    if (stopping) return;
+    if (next == Clock::time_point::max()) {
+      wake_.wait(lock, [this] { return stop_ || !waiting_.empty(); });
+    } else {
+      const std::size_t known = waiting_.size();
+      wake_.wait_until(lock, next, [&] { return stop_ || waiting_.size() != known; });
+    }
+  }
+}
+
+/// Takes what may be written now out of the queue; `next` is when the rest may.
+SqliteStorage::Waiting SqliteStorage::take_due(Clock::time_point now, Clock::time_point& next) {
+  Waiting due;
+  for (auto at = waiting_.begin(); at != waiting_.end();) {
+    const auto entry = at++;
+    const auto written = written_.find(entry->first);
+    const auto allowed =
+        written == written_.end() ? Clock::time_point::min() : written->second + write_interval_;
+    if (allowed <= now)
+      due.insert(waiting_.extract(entry));
+    else
+      next = std::min(next, allowed);
+  }
+  return due;
+}
+
+void SqliteStorage::write(Waiting& due) {
+  const std::lock_guard lock(database_mutex_);
+  for (auto& [adapter, baselines] : due) {
+    written_[adapter] = Clock::now();
+    if (!database_) open_database();
+    if (!database_) continue;
+    auto saved = database_->save_replay_baselines(adapter, baselines);
+    if (!saved && saved.error().file_is_unusable()) {
+      database_.reset();
+      open_database();
+      if (!database_) continue;
+      saved = database_->save_replay_baselines(adapter, baselines);
+    }
+    // What could not be written now comes again with the next telegram.
+    set_problem(saved ? "" : "state database " + file_.string() + ": " + saved.error().text);
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Storage> Storage::open(const std::filesystem::path& directory,
+                                       std::chrono::milliseconds write_interval) {
+  return std::make_unique<SqliteStorage>(directory, write_interval);
+}
+
+}  // namespace smartmeterd::history
