@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,10 @@
 #include "meter/base/bytes.hpp"
 #include "meter/base/errc.hpp"
 #include "meter/reading.hpp"
+
+namespace meter {
+class DecodeObserver;
+}
 
 namespace meter::dlms {
 
@@ -27,6 +32,7 @@ class Key {
   /// themselves), and no key.
   struct Parsed;
   static Parsed parse(std::string_view text);
+  /// 16 or 32 octets that are not all zero, or nothing.
   static std::optional<Key> from_octets(Bytes octets);
 
   Key(Key&& other) noexcept;
@@ -84,23 +90,52 @@ struct KeyEntry {
   std::string label;  ///< for people; may be empty
 };
 
-/// The configured keys with one cipher context each, made once. Immutable while decoders use it:
-/// a reload makes a new ring.
-class KeyRing {
+/// The AES-GCM contexts of one key, made once: a telegram only sets the IV, which is the system
+/// title followed by the invocation counter (Green Book 9.2.3.3.7.3).
+class Cipher {
  public:
-  KeyRing();
-  explicit KeyRing(std::vector<KeyEntry> entries);
-  ~KeyRing();
-  KeyRing(KeyRing&&) noexcept;
-  KeyRing& operator=(KeyRing&&) noexcept;
-  bool empty() const noexcept;
-  std::size_t size() const noexcept;
+  /// Throws std::runtime_error when OpenSSL has no AES of this size.
+  explicit Cipher(const EncryptionKey& key);
+  ~Cipher();
+  Cipher(Cipher&&) noexcept;
 
-  struct Slot;  ///< one key and its contexts; defined in security.cpp
-  const std::vector<std::unique_ptr<Slot>>& slots() const noexcept { return slots_; }
+  /// Decrypts without looking at a tag. `clear` takes as many octets as `ciphertext` has.
+  void decrypt(const SystemTitle& title, std::uint32_t invocation_counter, Bytes ciphertext,
+               std::byte* clear) noexcept;
+  /// Decrypts and verifies `tag`, its 12 octets, over `authenticated` and the ciphertext. False
+  /// when it does not match: `clear` must not be used then.
+  bool open(const SystemTitle& title, std::uint32_t invocation_counter,
+            std::span<const Bytes> authenticated, Bytes ciphertext, Bytes tag,
+            std::byte* clear) noexcept;
 
  private:
-  std::vector<std::unique_ptr<Slot>> slots_;
+  struct Contexts;
+  std::unique_ptr<Contexts> contexts_;
+};
+
+/// The configured keys with their cipher contexts. Its keys never change: a reload makes a new
+/// ring. Decoders that share a ring share its contexts: they belong to one thread.
+class KeyRing {
+ public:
+  /// One key and what is derived from it.
+  struct Slot {
+    explicit Slot(KeyEntry&& configured);
+    KeyEntry entry;
+    std::array<std::byte, 4> fingerprint;  ///< first octets of the key's SHA-256
+    std::optional<SystemTitle> title;      ///< where `entry.meter` is one
+    mutable Cipher cipher;
+    /// To be tried on telegrams of this title (nothing: the telegram has none) and suite.
+    bool fits(const std::optional<SystemTitle>& telegram_title, unsigned suite) const noexcept;
+  };
+
+  KeyRing() = default;
+  explicit KeyRing(std::vector<KeyEntry> entries);
+  bool empty() const noexcept { return slots_.empty(); }
+  std::size_t size() const noexcept { return slots_.size(); }
+  std::span<const Slot> slots() const noexcept { return slots_; }
+
+ private:
+  std::vector<Slot> slots_;
 };
 
 /// The last accepted invocation counter of a system title under a key.
@@ -109,6 +144,125 @@ struct ReplayBaseline {
   std::array<std::byte, 4> key_fingerprint{};  ///< first octets of the key's SHA-256
   std::uint32_t invocation_counter = 0;
   friend bool operator==(const ReplayBaseline&, const ReplayBaseline&) = default;
+};
+
+/// The rule of the invocation counter: per system title and key it must increase.
+class ReplayGuard {
+ public:
+  static constexpr std::size_t baselines_max = 64;
+  /// Without a tag a jump beyond this needs two telegrams in a row before the baseline follows,
+  /// so that one damaged counter does not lock a meter out (60 days of a push every 5 s).
+  static constexpr std::uint32_t jump_max = 1u << 20;
+  enum class Verdict : std::uint8_t { fresh, duplicate, replayed };
+
+  /// An opened telegram; `digest` stands for all of its octets.
+  struct Telegram {
+    SystemTitle title;
+    std::array<std::byte, 4> key_fingerprint;
+    std::uint32_t invocation_counter;
+    std::uint64_t digest;
+    bool verified;
+  };
+  /// `accept_reset`: a lower counter is a replaced meter, not a replay.
+  explicit ReplayGuard(bool accept_reset) noexcept : accept_reset_(accept_reset) {}
+  Verdict judge(const Telegram& telegram) const noexcept;
+  /// Moves the baseline to a telegram that was judged fresh.
+  void accept(const Telegram& telegram) noexcept;
+
+  void restore(const ReplayBaseline& baseline) noexcept;
+  std::span<const ReplayBaseline> baselines() const noexcept {
+    return std::span(baselines_).first(count_);
+  }
+
+ private:
+  struct Memory {
+    std::uint64_t last_digest = 0;  ///< of the telegram at the baseline; 0: not known
+    std::uint64_t used = 0;         ///< the lowest makes room
+    std::uint64_t jump_digest = 0;  ///< of the telegram that jumped; 0: none did
+    std::uint32_t jump_counter = 0;
+  };
+  std::size_t find(const Telegram& telegram) const noexcept;
+  std::size_t claim() noexcept;
+
+  bool accept_reset_;
+  std::size_t count_ = 0;
+  std::uint64_t clock_ = 0;
+  std::array<ReplayBaseline, baselines_max> baselines_{};
+  std::array<Memory, baselines_max> memories_{};
+};
+
+/// What is known of a clear text when it is handed on.
+struct CipherFacts {
+  std::optional<SystemTitle> system_title;
+  std::uint32_t invocation_counter = 0;
+  Authentication authentication = Authentication::unverified;
+  std::uint32_t clear_offset = 0;  ///< of the clear text's first octet in the ciphered APDU
+};
+
+/// Takes a clear text and says whether it is one: that is how a key without a tag is recognised.
+class ClearTextReader {
+ public:
+  virtual ~ClearTextReader() = default;
+  /// It begins as an APDU does that a decoder knows; cheap, and false for a wrong key's output.
+  virtual bool plausible(Bytes clear) const noexcept = 0;
+  /// Decodes it whole; called for plausible texts only.
+  virtual Result<void> read(Bytes clear, const CipherFacts& facts) noexcept = 0;
+};
+
+/// Opens general-glo-ciphering: picks the key, verifies the tag, keeps the replay rule.
+/// Allocates in its constructor only.
+class Decryptor {
+ public:
+  struct Options {
+    bool check_replay = true;
+    bool accept_counter_reset = false;
+  };
+  Decryptor(const Options& options, std::size_t apdu_size_max);
+
+  void set_keys(std::shared_ptr<const KeyRing> keys) noexcept;
+  /// Hands the clear text to `reader`. The clear text lives until the next call.
+  ///
+  /// A telegram with a tag: a key with authentication keys must verify it; a key without is taken
+  /// when the reader takes the clear text, unverified. Without a tag the same. A tag over nothing
+  /// but the ciphertext (some gateways) verifies no authentication key and counts as none.
+  /// Clear content with a tag (security control 10) needs no key to be read, unverified.
+  /// Faults: those of GeneralGloCiphering::parse and of the reader, oversize, key_missing,
+  /// key_wrong, authentication_key_wrong, bad_tag, replayed, duplicate; the offset is in `apdu`.
+  Result<void> open(Bytes apdu, ClearTextReader& reader, DecodeObserver* observer,
+                    std::uint64_t observer_offset) noexcept;
+
+  ReplayGuard& replay_guard() noexcept { return replay_guard_; }
+  const ReplayGuard& replay_guard() const noexcept { return replay_guard_; }
+
+ private:
+  struct Attempt;
+  /// The key that opened the last telegram of a title: tried first.
+  struct LastGood {
+    SystemTitle title{};
+    const KeyRing::Slot* slot = nullptr;
+    std::size_t authentication = 0;
+    bool verified = false;
+  };
+  static constexpr std::size_t last_good_max = 8;
+
+  Result<void> try_slots(Attempt& attempt) noexcept;
+  Result<void> try_slot(Attempt& attempt, const KeyRing::Slot& slot) noexcept;
+  Result<void> accept(Attempt& attempt, const KeyRing::Slot* slot, std::size_t authentication,
+                      Bytes clear, bool verified) noexcept;
+  Errc explain_bad_tag(Attempt& attempt, const KeyRing::Slot& slot) noexcept;
+  bool authentication_configured(const Attempt& attempt, const KeyRing::Slot& slot) const noexcept;
+  bool verify(const Attempt& attempt, const KeyRing::Slot& slot,
+              const AuthenticationKey& authentication) noexcept;
+  const LastGood* last_good(const SystemTitle& title) const noexcept;
+  void remember(const LastGood& good) noexcept;
+
+  bool check_replay_;
+  std::size_t clear_size_max_;
+  std::unique_ptr<std::byte[]> clear_;
+  std::shared_ptr<const KeyRing> keys_;
+  ReplayGuard replay_guard_;
+  std::array<LastGood, last_good_max> last_good_{};
+  std::size_t last_good_next_ = 0;
 };
 
 }  // namespace meter::dlms

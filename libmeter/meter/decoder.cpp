@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: Apache-2.0
+// Decoder: joins link layer, reassembly, ciphering and application decoders.
+#include "meter/decoder.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "meter/dlms/data_notification.hpp"
+#include "meter/dlms/reassembler.hpp"
+#include "meter/explain_line.hpp"
+
+namespace meter {
+namespace {
+
+constexpr std::uint8_t tag_general_glo_ciphering = 0xdb;  // Green Book 9.5
+
+/// Bytes without a good frame after which an automatically found link layer is given up: the
+/// adapter was moved to another meter. More than any damaged telegram has.
+constexpr std::size_t unlock_after = 8 * 1024;
+
+/// Reads one kind of clear APDU. Content decides: after decryption too.
+struct ApplicationDecoder {
+  std::uint8_t tag;  ///< the APDU's first octet
+  /// It begins as it should, beyond the tag: false for almost every text of a wrong key.
+  bool (*plausible)(Bytes apdu) noexcept;
+  Result<void> (*decode)(Bytes apdu, ReadingSet& out, DecodeObserver* observer,
+                         std::uint64_t observer_offset) noexcept;
+};
+
+/// The octets after the length octet of a date-time: year, month and day are possible or FF.
+bool plausible_date(Bytes octets) noexcept {
+  if (octets.size() < 12) return false;
+  const unsigned century = u8(octets[0]), month = u8(octets[2]), day = u8(octets[3]);
+  return (century == 0x07 || century == 0 || century == 0xff) &&
+         ((month >= 1 && month <= 12) || month >= 0xfd) && ((day >= 1 && day <= 31) || day >= 0xfd);
+}
+
+/// Tag, long-invoke-id, then one of the three forms of date-time: none and a structure or array,
+/// 12 octets, or 12 octets with the tag of an octet string (Kaifa and Kamstrup, older firmware).
+bool plausible_notification(Bytes apdu) noexcept {
+  if (apdu.size() < 7) return false;
+  switch (u8(apdu[5])) {
+    case 0x00:
+      return u8(apdu[6]) == 0x01 || u8(apdu[6]) == 0x02;
+    case 0x0c:
+      return plausible_date(apdu.subspan(6));
+    case 0x09:
+      return u8(apdu[6]) == 0x0c && plausible_date(apdu.subspan(7));
+    default:
+      return false;
+  }
+}
+
+constexpr ApplicationDecoder application_decoders[] = {
+    {dlms::tag_data_notification, plausible_notification, dlms::decode_data_notification},
+};
+
+const ApplicationDecoder* find_application_decoder(Bytes apdu) noexcept {
+  if (!apdu.empty())
+    for (const ApplicationDecoder& decoder : application_decoders)
+      if (decoder.tag == u8(apdu[0])) return &decoder;
+  return nullptr;
+}
+
+/// The first octet of input that is an APDU without a link layer: a ciphered or clear telegram, or
+/// the LLC header in front of one (IEC 62056-46 5.3.2).
+bool begins_as_apdu(Bytes received) noexcept {
+  const unsigned first = u8(received[0]);
+  return first == tag_general_glo_ciphering || first == 0xe6 ||
+         find_application_decoder(received) != nullptr;
+}
+
+/// HDLC addresses end with the octet whose bit 0 is set (IEC 62056-46 6.4.2.2).
+Bytes take_hdlc_address(Bytes& octets) noexcept {
+  std::size_t size = 0;
+  while (size < octets.size() && size < 4 && (u8(octets[size]) & 1) == 0) ++size;
+  size = std::min(size + 1, octets.size());
+  const Bytes address = octets.first(size);
+  octets = octets.subspan(size);
+  return address;
+}
+
+}  // namespace
+
+struct Decoder::State final : dlms::ClearTextReader {
+  State(const DecoderOptions& configured, std::shared_ptr<const dlms::KeyRing> keys)
+      : options(configured),
+        layer(options.link ? link::find_link_layer(*options.link) : nullptr),
+        decryptor({options.check_replay, options.accept_counter_reset},
+                  dlms::Reassembler::apdu_size_max) {
+    decryptor.set_keys(std::move(keys));
+  }
+
+  bool plausible(Bytes clear) const noexcept override;
+  Result<void> read(Bytes clear, const dlms::CipherFacts& facts) noexcept override;
+
+  Step step(Bytes received) noexcept;
+  link::Scan scan(Bytes received) noexcept;
+  link::Scan scan_with(const link::LinkLayer& candidate, Bytes received) const noexcept;
+  link::Scan detect(Bytes received) noexcept;
+  Step discard(Bytes received, const link::Scan& found) noexcept;
+  Step finish() noexcept;
+  Step take(Bytes received, const link::Scan& found) noexcept;
+  Result<void> read_apdu(Bytes apdu, std::uint64_t offset) noexcept;
+  Step refuse(Errc code, std::size_t offset, std::size_t consumed) noexcept;
+  void explain(std::string_view stage, std::uint64_t offset, std::string_view text) const {
+    if (options.observer != nullptr) options.observer->stage(stage, offset, text);
+  }
+  void explain_frame(const link::Scan& found) const;
+
+  DecoderOptions options;
+  const link::LinkLayer* layer;  ///< null: not found yet
+  dlms::Reassembler reassembler;
+  dlms::Decryptor decryptor;
+  ReadingSet readings;
+  std::array<std::uint64_t, errc_count> refusals{};
+  std::uint64_t telegrams = 0;
+  std::uint64_t stream_offset = 0;  ///< of the first byte of `received`
+  std::uint64_t apdu_offset = 0;    ///< of the APDU being read, for the observer
+  std::size_t waiting = 0;          ///< bytes of a frame that is not whole yet
+  std::size_t without_frame = 0;    ///< bytes since the last good frame
+  unsigned frames = 0;              ///< of the telegram so far
+  bool in_noise = false;            ///< a run of noise is counted once
+  bool may_be_raw = true;           ///< nothing was consumed that contradicts a bare APDU
+  bool ended = false;
+};
+
+Decoder::Step Decoder::State::refuse(Errc code, std::size_t offset, std::size_t consumed) noexcept {
+  ++refusals[std::to_underlying(code)];
+  const auto outcome = code == Errc::duplicate ? Outcome::duplicate : Outcome::rejected;
+  return {outcome, consumed, {code, static_cast<std::uint32_t>(offset)}};
+}
+
+Decoder::Step Decoder::State::step(Bytes received) noexcept {
+  if (received.empty()) return finish();
+  may_be_raw = may_be_raw && stream_offset == 0 && layer == nullptr &&
+               received.size() < buffer_size_min && begins_as_apdu(received);
+  link::Scan found = scan(received);
+  if (found.size == 0 && may_be_raw) {
+    // Held back until a layer with a checksum finds a frame, or the end shows that none will.
+    waiting = received.size();
+    if (!ended) return {};
+    layer = link::find_link_layer(Link::raw);
+    may_be_raw = false;
+    found = scan(received);
+  }
+  waiting = received.size() - found.discard;
+  if (found.discard != 0 && found.refused) return discard(received, found);
+  if (found.size != 0) return take(received, found);
+  return {Outcome::need_more, found.discard, {}};
+}
+
+link::Scan Decoder::State::scan(Bytes received) noexcept {
+  if (layer == nullptr) return detect(received);
+  return scan_with(*layer, received);
+}
+
+link::Scan Decoder::State::scan_with(const link::LinkLayer& candidate,
+                                     Bytes received) const noexcept {
+  return ended ? link::scan_rest(candidate, received) : candidate.scan(received);
+}
+
+/// The layer with the first frame whose checksum is right is the one. Until then a byte is
+/// dropped only when no layer has a use for it.
+link::Scan Decoder::State::detect(Bytes received) noexcept {
+  link::Scan frame, nothing;
+  Fault cause{Errc::line_noise, 0};
+  nothing.discard = received.size();
+  nothing.refused = true;
+  for (const link::LinkLayer& candidate : link::link_layers()) {
+    if (!candidate.has_checksum) continue;
+    const link::Scan found = scan_with(candidate, received);
+    nothing.discard = std::min(nothing.discard, found.discard);
+    nothing.refused = nothing.refused && found.refused;
+    if (found.refused && cause.code == Errc::line_noise) cause = found.fault;
+    if (found.size == 0 || (frame.size != 0 && frame.discard <= found.discard)) continue;
+    frame = found;
+    layer = &candidate;
+  }
+  if (frame.size != 0) return frame;
+  // A refusal beyond the dropped bytes is found again, and reported, when they are dropped.
+  if (cause.code != Errc::line_noise && cause.offset < nothing.discard) {
+    nothing.refused = true;
+    nothing.fault = cause;
+  }
+  return nothing;
+}
+
+/// Drops bytes that belong to no frame; a frame behind them is found again by the next call.
+Decoder::Step Decoder::State::discard(Bytes received, const link::Scan& found) noexcept {
+  without_frame += found.discard;
+  if (without_frame > unlock_after && found.size == 0 && !options.link) {
+    layer = nullptr;
+    without_frame = 0;
+  }
+  const bool noise = found.fault.code == Errc::line_noise;
+  const bool repeated = noise && in_noise;
+  in_noise = noise;
+  if (repeated) return {Outcome::progress, found.discard, {}};
+  if (options.observer != nullptr) {
+    ExplainLine line;
+    line.number(found.discard).text(" octets dropped, beginning with ");
+    line.hex(received.first(std::min<std::size_t>(found.discard, 8))).text(": ");
+    explain("link", stream_offset + found.fault.offset,
+            line.text(describe(found.fault.code)).view());
+  }
+  return refuse(found.fault.code, found.fault.offset, found.discard);
+}
+
+/// All bytes are used up: at the end of input a half-received telegram stays one.
+Decoder::Step Decoder::State::finish() noexcept {
+  waiting = 0;
+  if (!ended || !reassembler.reset()) return {};
+  frames = 0;
+  explain("reassembly", stream_offset, describe(Errc::lost_fragment));
+  return refuse(Errc::lost_fragment, 0, 0);
+}
+
+void Decoder::State::explain_frame(const link::Scan& found) const {
+  ExplainLine line;
+  line.text(name(layer->link)).text(" frame of ").number(found.size).text(" octets");
+  Bytes rest = found.payload;
+  if (layer->link == Link::hdlc && rest.size() > 2) {
+    line.text(", format ").hex(rest.first(2));
+    rest = rest.subspan(2);
+    line.text(", destination ").hex(take_hdlc_address(rest));
+    line.text(", source ").hex(take_hdlc_address(rest));
+    if (!rest.empty()) line.text(", control ").hex(rest.first(1));
+  } else if (layer->link == Link::mbus && rest.size() > 2) {
+    line.text(", control ").hex(rest.first(1)).text(", address ").hex(rest.subspan(1, 1));
+    line.text(", CI ").hex(rest.subspan(2, 1));
+  }
+  explain("link", stream_offset + found.discard, line.view());
+}
+
+Decoder::Step Decoder::State::take(Bytes received, const link::Scan& found) noexcept {
+  const std::size_t consumed = found.discard + found.size;
+  const auto payload_at = static_cast<std::size_t>(found.payload.data() - received.data());
+  may_be_raw = false;
+  in_noise = false;
+  waiting = 0;
+  without_frame = 0;
+  ++frames;
+  if (options.observer != nullptr) explain_frame(found);
+  const auto taken = reassembler.take(layer->link, found.payload);
+  if (!taken) {
+    frames = reassembler.pending() ? 1 : 0;
+    explain("reassembly", stream_offset + payload_at, describe(taken.error().code));
+    return refuse(taken.error().code, payload_at + taken.error().offset, consumed);
+  }
+  if (!*taken) return {Outcome::progress, consumed, {}};
+
+  const Bytes apdu = **taken;
+  // A view into the received bytes, or a copy that was joined from several frames.
+  const bool in_place =
+      apdu.data() >= received.data() && apdu.data() < received.data() + received.size();
+  const std::size_t apdu_at =
+      in_place ? static_cast<std::size_t>(apdu.data() - received.data()) : payload_at;
+  if (options.observer != nullptr) {
+    ExplainLine line;
+    line.text("telegram of ").number(apdu.size()).text(" octets from ").number(frames);
+    line.text(frames == 1 ? " frame" : " frames");
+    explain("reassembly", stream_offset + apdu_at, line.view());
+  }
+  frames = 0;
+  const auto read = read_apdu(apdu, stream_offset + apdu_at);
+  if (!read)
+    return refuse(read.error().code, apdu_at + (in_place ? read.error().offset : 0), consumed);
+  ++telegrams;
+  return {Outcome::telegram, consumed, {}};
+}
+
+Result<void> Decoder::State::read_apdu(Bytes apdu, std::uint64_t offset) noexcept {
+  apdu_offset = offset;
+  if (!apdu.empty() && u8(apdu[0]) == tag_general_glo_ciphering)
+    return decryptor.open(apdu, *this, options.observer, offset);
+  dlms::CipherFacts facts;
+  facts.authentication = Authentication::clear;
+  const auto read_clear = read(apdu, facts);
+  if (!read_clear) explain("notification", offset, describe(read_clear.error().code));
+  return read_clear;
+}
+
+bool Decoder::State::plausible(Bytes clear) const noexcept {
+  const ApplicationDecoder* decoder = find_application_decoder(clear);
+  return decoder != nullptr && decoder->plausible(clear);
+}
+
+Result<void> Decoder::State::read(Bytes clear, const dlms::CipherFacts& facts) noexcept {
+  readings.clear();
+  readings.link = layer->link;
+  readings.authentication = facts.authentication;
+  readings.system_title = facts.system_title;
+  readings.invocation_counter = facts.invocation_counter;
+  const ApplicationDecoder* decoder = find_application_decoder(clear);
+  if (decoder == nullptr) return fault(Errc::unsupported_apdu, 0);
+  return decoder->decode(clear, readings, options.observer, apdu_offset + facts.clear_offset);
+}
+
+Decoder::Decoder(const DecoderOptions& options, std::shared_ptr<const dlms::KeyRing> keys)
+    : state_(std::make_unique<State>(options, std::move(keys))) {}
+Decoder::~Decoder() = default;
+
+Decoder::Step Decoder::next(Bytes received) noexcept {
+  const Step step = state_->step(received);
+  state_->stream_offset += step.consumed;
+  return step;
+}
+
+const ReadingSet& Decoder::readings() const noexcept {
+  return state_->readings;
+}
+
+void Decoder::silence() noexcept {
+  const bool half = state_->reassembler.reset();
+  // One octet alone may be the flag that closed the last HDLC frame.
+  if (half || state_->waiting > 1) ++state_->refusals[std::to_underlying(Errc::silence)];
+  state_->stream_offset += state_->waiting;
+  state_->waiting = 0;
+  state_->frames = 0;
+  state_->may_be_raw = false;
+}
+
+bool Decoder::pending() const noexcept {
+  return state_->reassembler.pending();
+}
+
+void Decoder::end_of_input() noexcept {
+  state_->ended = true;
+}
+
+void Decoder::set_keys(std::shared_ptr<const dlms::KeyRing> keys) noexcept {
+  state_->decryptor.set_keys(std::move(keys));
+}
+
+std::optional<Link> Decoder::link() const noexcept {
+  if (state_->layer == nullptr) return std::nullopt;
+  return state_->layer->link;
+}
+
+std::span<const std::uint64_t, errc_count> Decoder::refusals() const noexcept {
+  return state_->refusals;
+}
+
+std::uint64_t Decoder::telegrams() const noexcept {
+  return state_->telegrams;
+}
+
+void Decoder::restore_replay_baseline(const dlms::ReplayBaseline& baseline) noexcept {
+  state_->decryptor.replay_guard().restore(baseline);
+}
+
+std::span<const dlms::ReplayBaseline> Decoder::replay_baselines() const noexcept {
+  return state_->decryptor.replay_guard().baselines();
+}
+
+}  // namespace meter
