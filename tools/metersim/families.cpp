@@ -66,7 +66,8 @@ std::string decimal_text(std::int64_t value, int exponent) {
     if (text.size() <= places) text.insert(0, places + 1 - text.size(), '0');
     text.insert(text.size() - places, ".");
   }
-  return negative ? "-" + text : text;
+  if (negative) text.insert(0, 1, '-');
+  return text;
 }
 
 /// Appends the value as the list carries it and notes what was said. A list with fewer digits

@@ -178,7 +178,10 @@ Octets general_glo_ciphering(const Security& security, std::uint32_t invocation_
   if (!encrypted) append(content, plaintext);
   seal(security.key, iv, aad, encrypted ? plaintext : OctetView{}, authenticated, content);
 
-  Octets apdu{0xdb, 0x08};
+  Octets apdu;
+  apdu.reserve(content.size() + 16);
+  apdu.push_back(0xdb);
+  apdu.push_back(static_cast<std::uint8_t>(security.system_title.size()));
   append(apdu, security.system_title);
   append_ber_length(apdu, content.size(), security.ber_octets);
   append(apdu, content);

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// Player: sends telegrams or a capture over a line in the time that a meter takes, with faults.
+#include "tools/metersim/player.hpp"
+
+#include <algorithm>
+#include <cerrno>
+
+namespace metersim {
+namespace {
+
+using std::chrono::steady_clock;
+
+steady_clock::duration seconds(double count) {
+  return std::chrono::duration_cast<steady_clock::duration>(std::chrono::duration<double>(count));
+}
+
+bool falls_on(unsigned every, std::uint64_t number) {
+  return every != 0 && number % every == 0;
+}
+
+/// The fault of telegram `number`; empty: none.
+std::string_view fault_of(const FaultPlan& plan, std::uint64_t number) {
+  if (falls_on(plan.flip, number)) return "flip";
+  if (falls_on(plan.drop, number)) return "drop";
+  if (falls_on(plan.cut, number)) return "cut";
+  if (falls_on(plan.noise, number)) return "noise";
+  if (falls_on(plan.replay, number)) return "replay";
+  if (falls_on(plan.wrong_key, number)) return "wrong-key";
+  return {};
+}
+
+/// Damages the octets of a telegram as `fault` says.
+void damage(std::string_view fault, std::mt19937_64& random, Octets& octets) {
+  if (fault == "flip") {
+    const std::size_t bit = random() % (octets.size() * 8);
+    octets[bit / 8] ^= static_cast<std::uint8_t>(1u << bit % 8);
+  } else if (fault == "drop") {
+    octets.clear();
+  } else if (fault == "cut") {
+    octets.resize(1 + random() % (octets.size() - 1));
+  } else if (fault == "noise") {
+    Octets noise(1 + random() % 64);
+    for (std::uint8_t& octet : noise) octet = static_cast<std::uint8_t>(random());
+    octets.insert(octets.begin(), noise.begin(), noise.end());
+  }
+}
+
+}  // namespace
+
+Pause::Pause() {
+  sigemptyset(&signals_);
+  sigaddset(&signals_, SIGINT);
+  sigaddset(&signals_, SIGTERM);
+  sigprocmask(SIG_BLOCK, &signals_, &before_);
+}
+
+Pause::~Pause() {
+  sigprocmask(SIG_SETMASK, &before_, nullptr);
+}
+
+bool Pause::until(Time moment) {
+  while (!stopped_) {
+    const auto left = std::max(steady_clock::duration::zero(), moment - steady_clock::now());
+    const auto nanoseconds = std::chrono::nanoseconds(left).count();
+    const timespec timeout{static_cast<time_t>(nanoseconds / 1'000'000'000),
+                           static_cast<long>(nanoseconds % 1'000'000'000)};
+    if (sigtimedwait(&signals_, nullptr, &timeout) > 0)
+      stopped_ = true;
+    else if (errno == EAGAIN)
+      break;
+  }
+  return !stopped_;
+}
+
+bool Player::send_paced(OctetView octets) {
+  if (!timing_.baud) return line_.send(octets);
+  // Start bit, 8 data bits, parity, stop bit. Several octets at a time where one takes less than
+  // a millisecond: a timer is no finer.
+  const double octet_s = 11.0 / *timing_.baud;
+  const auto start = steady_clock::now();
+  std::size_t sent = 0;
+  while (sent < octets.size()) {
+    const double elapsed_s = std::chrono::duration<double>(steady_clock::now() - start).count();
+    const auto due = std::min(octets.size(), static_cast<std::size_t>(elapsed_s / octet_s));
+    if (due > sent && !line_.send(octets.subspan(sent, due - sent))) return false;
+    sent = std::max(sent, due);
+    const double next_s = std::max(static_cast<double>(sent + 1) * octet_s, elapsed_s + 0.001);
+    if (sent < octets.size() && !pause_.until(start + seconds(next_s))) return false;
+  }
+  return true;
+}
+
+template <class Next>
+void Player::repeat(Next next) {
+  auto moment = steady_clock::now();
+  for (std::uint64_t sent = 0; timing_.count == 0 || sent < timing_.count; ++sent) {
+    if (!pause_.until(moment)) return;
+    while (!line_.ready())
+      if (!pause_.until(steady_clock::now() + std::chrono::milliseconds(50))) return;
+    const auto start = steady_clock::now();
+    if (!send_paced(next())) return;
+    if (timing_.baud) moment = std::max(steady_clock::now(), start + seconds(timing_.interval_s));
+  }
+  line_.drain();
+}
+
+void Player::play(Meter& meter, const FaultPlan& faults, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::optional<Telegram> first;
+  std::uint64_t number = 0;
+  repeat([&] {
+    const std::string_view fault = fault_of(faults, ++number);
+    Telegram telegram = fault == "wrong-key" ? meter.next_with_wrong_key() : meter.next();
+    if (!first) first = telegram;
+    if (fault == "replay") telegram = *first;
+    if (values_ != nullptr) {
+      std::fprintf(values_, "%s\n", telegram.json(fault).c_str());
+      std::fflush(values_);
+    }
+    Octets octets = telegram.octets();
+    damage(fault, random, octets);
+    return octets;
+  });
+}
+
+void Player::play(const Octets& capture) {
+  repeat([&] { return capture; });
+}
+
+}  // namespace metersim
