@@ -46,6 +46,7 @@ struct AdapterConfig {
   Role role = Role::listen;
   ModemLine dtr = ModemLine::keep;
   ModemLine rts = ModemLine::keep;
+  friend bool operator==(const AdapterConfig&, const AdapterConfig&) = default;
 };
 
 struct MeterConfig {
@@ -54,6 +55,7 @@ struct MeterConfig {
   std::string adapter;
   std::string display_name;
   std::string zone;  ///< IANA name; empty: the system's
+  friend bool operator==(const MeterConfig&, const MeterConfig&) = default;
 };
 
 enum class BrokerRole : std::uint8_t { sink, source };
@@ -78,6 +80,7 @@ struct BrokerConfig {
   std::size_t outbox_bytes = 4 * 1024 * 1024;
   bool registers = false;             ///< `registers` in the state JSON
   bool values = false;                ///< one topic per value
+  friend bool operator==(const BrokerConfig&, const BrokerConfig&) = default;
 };
 
 /// Everything that can be configured. A default is written here and nowhere else.

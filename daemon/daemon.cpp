@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+// Composition and life of the service.
+#include "daemon/daemon.hpp"
+
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <system_error>
+#include <utility>
+
+#include "daemon/bus/bus_sink.hpp"
+#include "daemon/log.hpp"
+#include "daemon/version.hpp"
+
+namespace smartmeterd {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Long enough for a broker on the far side of a slow line to take `offline`, and well inside
+/// the unit's TimeoutStopSec.
+constexpr auto stop_grace = 300ms;
+
+AdapterConfig config_of(const io::SerialDevice& serial) {
+  AdapterConfig config;
+  config.name = serial.stable_name();
+  config.device = serial.node;
+  return config;
+}
+
+}  // namespace
+
+Settings Settings::load(const Options& options) {
+  Settings settings;
+  settings.config = Config::load(options.config_file, options.config_file_given);
+  for (const std::string& device : options.devices)
+    settings.config.adapters.push_back(parse_device_option(device));
+  for (const std::string& url : options.mqtt)
+    settings.config.brokers.push_back(parse_mqtt_option(url));
+  settings.keys = load_keys(options.config_file.parent_path() / "keys.d");
+  return settings;
+}
+
+Daemon::Daemon(Options options, Settings settings)
+    : options_(std::move(options)),
+      loop_(io::Loop::make(options_.io)),
+      storage_(history::Storage::open(options_.state_directory)),
+      meters_(*loop_, sinks_),
+      signal_poll_([this](int) { on_signals(); }),
+      watchdog_timer_([this](int result) {
+        if (result != 0) return;
+        sd_notify(0, "WATCHDOG=1");
+        start_watchdog();
+      }),
+      stop_timer_([this](int) { loop_->stop(); }) {
+  log::info("loop runs on {}", loop_->backend_name());
+  if (!loop_->reason().empty())
+    log::write(log::Level::notice, log::Event::io_fallback,
+               fmt::format("io_uring is not to be had ({}); epoll does the same work",
+                           loop_->reason()));
+  if (const std::string problem = storage_->problem(); !problem.empty())
+    log::warning("{}", problem);
+  watch_signals();
+  start_bus();
+  start_monitor();
+  apply(std::move(settings));
+}
+
+Daemon::~Daemon() {
+  devices_.clear();  // they tell the sinks, which are still there
+  for (Broker& broker : brokers_) sinks_.remove(*broker.sink);
+  if (bus_) sinks_.remove(*bus_);
+  if (signal_fd_ >= 0) loop_->close(signal_fd_);
+}
+
+void Daemon::run() {
+  sd_watchdog_enabled(0, &watchdog_us_);
+  start_watchdog();
+  const int hook = loop_->add_before_wait([this] { notify_status(); });
+  sd_notify(0, "READY=1");
+  loop_->run();
+  loop_->remove_before_wait(hook);
+}
+
+void Daemon::watch_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  signal_fd_ = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+  if (signal_fd_ < 0) throw std::system_error(errno, std::generic_category(), "signalfd");
+  loop_->poll(signal_poll_, signal_fd_, POLLIN);
+}
+
+void Daemon::on_signals() {
+  signalfd_siginfo info;
+  while (::read(signal_fd_, &info, sizeof info) == sizeof info) {
+    if (info.ssi_signo == SIGHUP) {
+      sd_notify(0, "RELOADING=1");
+      (void)reload();
+      sd_notify(0, "READY=1");
+    } else {
+      stop();
+    }
+  }
+  loop_->poll(signal_poll_, signal_fd_, POLLIN);
+}
+
+void Daemon::stop() {
+  if (stop_timer_.pending()) return loop_->stop();  // a second signal: do not wait
+  sd_notify(0, "STOPPING=1");
+  log::info("stopping");
+  monitor_.reset();
+  devices_.clear();
+  for (Broker& broker : brokers_) broker.sink->shut_down();
+  loop_->timer(stop_timer_, loop_->now() + (brokers_.empty() ? 0ms : stop_grace));
+}
+
+void Daemon::start_watchdog() {
+  // Pinged from the loop itself: a handler that hangs gets the service restarted.
+  if (watchdog_us_ > 0)
+    loop_->timer(watchdog_timer_, loop_->now() + std::chrono::microseconds(watchdog_us_ / 2));
+}
+
+void Daemon::start_bus() {
+  if (options_.bus == "none") return;
+  bus_ = bus::make_bus_sink(*loop_, {.address = options_.bus,
+                                     .version = version,
+                                     .features = {std::string(loop_->backend_name())},
+                                     .reload = [this] { return reload(); }});
+  sinks_.add(*bus_);
+}
+
+void Daemon::start_monitor() {
+  std::string problem;
+  monitor_ = io::DeviceMonitor::start(
+      *loop_,
+      {.added = [this](const io::SerialDevice& serial) { serial_appeared(serial); },
+       .changed = [this](const io::SerialDevice& serial) { serial_appeared(serial); },
+       .removed = [this](const io::SerialDevice& serial) { serial_vanished(serial); }},
+      problem);
+  if (!monitor_) log::notice("no hot-plug: {}; configured devices still work", problem);
+}
+
+std::string Daemon::reload() {
+  if (stop_timer_.pending()) return "the service is stopping";
+  try {
+    apply(Settings::load(options_));
+    log::notice("configuration and keys read again");
+    return {};
+  } catch (const ConfigError& error) {
+    log::write(log::Level::error, log::Event::config_error,
+               fmt::format("nothing changed: {}", error.what()));
+    return error.what();
+  }
+}
+
+void Daemon::apply(Settings settings) {
+  config_ = std::move(settings.config);
+  keys_ = std::make_shared<const meter::dlms::KeyRing>(std::move(settings.keys));
+  meters_.configure(config_.meters, meter::QuantityMap(config_.quantities));
+  for (auto& device : devices_) device->set_keys(keys_);
+  apply_brokers();  // before the devices, so that the first telegram finds them
+  apply_adapters();
+}
+
+void Daemon::apply_adapters() {
+  // What there should be: every configured adapter, and every plugged one that none of them names.
+  std::vector<std::pair<AdapterConfig, std::optional<io::SerialDevice>>> wanted;
+  for (const AdapterConfig& adapter : config_.adapters) wanted.emplace_back(adapter, std::nullopt);
+  for (const io::SerialDevice& serial : serial_devices_) {
+    const auto named = std::ranges::find_if(wanted, [&](const auto& adapter) {
+      return serial.node == adapter.first.device ||
+             std::ranges::count(serial.links, adapter.first.device) > 0;
+    });
+    if (named == wanted.end())
+      wanted.emplace_back(config_of(serial), serial);
+    else
+      named->second = serial;
+  }
+  std::erase_if(devices_, [&](const std::unique_ptr<Device>& device) {
+    return std::ranges::none_of(
+        wanted, [&](const auto& adapter) { return adapter.first == device->config(); });
+  });
+  for (const auto& [adapter, serial] : wanted)
+    if (std::ranges::none_of(devices_,
+                             [&](const auto& device) { return device->config() == adapter; }))
+      add_device(adapter, serial);
+}
+
+void Daemon::apply_brokers() {
+  std::erase_if(brokers_, [&](Broker& broker) {
+    if (std::ranges::count(config_.brokers, broker.config) > 0) return false;
+    sinks_.remove(*broker.sink);
+    sinks_.publisher_removed(broker.sink->publisher());
+    broker.sink->shut_down();
+    return true;
+  });
+  for (const BrokerConfig& config : config_.brokers) {
+    if (std::ranges::count(brokers_, config, &Broker::config) > 0) continue;
+    auto sink = mqtt::make_mqtt_sink(
+        *loop_, config, config_.instance,
+        [this](const Publisher& publisher) { sinks_.publisher_changed(publisher); });
+    for (const auto& device : devices_) sink->adapter_added(device->adapter());
+    meters_.introduce(*sink);
+    sinks_.publisher_added(sink->publisher());
+    sinks_.add(*sink);
+    brokers_.push_back({config, std::move(sink)});
+  }
+}
+
+Device& Daemon::add_device(const AdapterConfig& config,
+                           const std::optional<io::SerialDevice>& serial) {
+  const DeviceEnvironment environment{*loop_, sinks_, meters_, *storage_,
+                                      config_.accept_counter_reset};
+  return *devices_.emplace_back(std::make_unique<Device>(environment, config, serial, keys_));
+}
+
+Device* Daemon::find_device(const io::SerialDevice& serial) {
+  for (auto& device : devices_)
+    if (device->is_on(serial)) return device.get();
+  return nullptr;
+}
+
+void Daemon::serial_appeared(const io::SerialDevice& serial) {
+  const auto known = std::ranges::find(serial_devices_, serial.syspath, &io::SerialDevice::syspath);
+  if (known == serial_devices_.end())
+    serial_devices_.push_back(serial);
+  else
+    *known = serial;
+  if (!keys_) return;  // still starting: apply() comes next
+  if (Device* device = find_device(serial))
+    device->appeared(serial);
+  else
+    add_device(config_of(serial), serial);
+}
+
+void Daemon::serial_vanished(const io::SerialDevice& serial) {
+  std::erase_if(serial_devices_,
+                [&](const io::SerialDevice& known) { return known.syspath == serial.syspath; });
+  Device* device = find_device(serial);
+  if (!device) return;
+  if (std::ranges::count(config_.adapters, device->config()) > 0)
+    device->vanished();  // configured: it waits for its return
+  else
+    std::erase_if(devices_, [&](const auto& other) { return other.get() == device; });
+}
+
+void Daemon::notify_status() {
+  Status now{.adapters = devices_.size(), .meters = meters_.size()};
+  for (const Broker& broker : brokers_)
+    if (broker.sink->publisher().state == "online") ++now.online;
+  now.brokers = brokers_.size();
+  if (now == status_) return;
+  status_ = now;
+  auto count = [](std::size_t number, std::string_view noun) {
+    return fmt::format("{} {}{}", number, noun, number == 1 ? "" : "s");
+  };
+  std::string text = fmt::format("STATUS={}, {}", count(now.adapters, "adapter"),
+                                 count(now.meters, "meter"));
+  if (now.brokers > 0) text += fmt::format(", {} of {} online", now.online,
+                                           count(now.brokers, "broker"));
+  sd_notify(0, text.c_str());
+}
+
+}  // namespace smartmeterd

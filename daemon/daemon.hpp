@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// Daemon: the composition root. Joins loop, devices, meters, bus, MQTT and storage.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/config.hpp"
+#include "daemon/device.hpp"
+#include "daemon/history/storage.hpp"
+#include "daemon/io/device_monitor.hpp"
+#include "daemon/io/loop.hpp"
+#include "daemon/meter_registry.hpp"
+#include "daemon/mqtt/mqtt_sink.hpp"
+#include "daemon/sinks.hpp"
+
+namespace smartmeterd {
+
+inline constexpr const char* default_config_file = "/etc/smartmeterd/smartmeterd.toml";
+inline constexpr const char* default_state_directory = "/var/lib/smartmeterd";
+
+/// The command line.
+struct Options {
+  std::filesystem::path config_file = default_config_file;
+  bool config_file_given = false;
+  std::string bus = "system";  ///< system, session, a D-Bus address, or none
+  io::Backend io = io::Backend::automatic;
+  std::vector<std::string> mqtt;     ///< --mqtt URL
+  std::vector<std::string> devices;  ///< --device …
+  std::filesystem::path state_directory = default_state_directory;
+};
+
+/// What files and command line say together.
+struct Settings {
+  Config config;
+  std::vector<meter::dlms::KeyEntry> keys;
+  /// Throws ConfigError.
+  static Settings load(const Options& options);
+};
+
+class Daemon {
+ public:
+  /// Throws std::system_error where not even a loop is to be had. A missing port, bus or broker
+  /// is not an error.
+  Daemon(Options options, Settings settings);
+  ~Daemon();
+  /// Until SIGTERM or SIGINT. SIGHUP reloads. Both must be blocked before any thread starts.
+  void run();
+
+ private:
+  void watch_signals();
+  void on_signals();
+  void stop();
+  void start_watchdog();
+  void start_monitor();
+  void start_bus();
+  void apply(Settings settings);
+  void apply_adapters();
+  void apply_brokers();
+  /// Reads everything again; an empty text, or what is wrong (and nothing changed).
+  std::string reload();
+  Device& add_device(const AdapterConfig& config, const std::optional<io::SerialDevice>& serial);
+  Device* find_device(const io::SerialDevice& serial);
+  void serial_appeared(const io::SerialDevice& serial);
+  void serial_vanished(const io::SerialDevice& serial);
+  void notify_status();
+
+  Options options_;
+  std::unique_ptr<io::Loop> loop_;
+  Sinks sinks_;
+  std::unique_ptr<history::Storage> storage_;
+  MeterRegistry meters_;
+  Config config_;
+  std::shared_ptr<const meter::dlms::KeyRing> keys_;
+  std::vector<std::unique_ptr<Device>> devices_;
+  std::vector<io::SerialDevice> serial_devices_;  // what udev shows
+  std::unique_ptr<io::DeviceMonitor> monitor_;
+  std::unique_ptr<Sink> bus_;
+  struct Broker {
+    BrokerConfig config;
+    std::unique_ptr<mqtt::MqttSink> sink;
+  };
+  std::vector<Broker> brokers_;
+  int signal_fd_ = -1;
+  io::Operation signal_poll_;
+  io::Operation watchdog_timer_;
+  io::Operation stop_timer_;
+  std::uint64_t watchdog_us_ = 0;
+  struct Status {  // what systemctl status shows
+    std::size_t adapters = 0, meters = 0, online = 0, brokers = 0;
+    friend bool operator==(const Status&, const Status&) = default;
+  } status_;
+};
+
+}  // namespace smartmeterd

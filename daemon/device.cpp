@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: Apache-2.0
+// One adapter: port, decoder, state machine and diagnosis.
+#include "daemon/device.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "daemon/log.hpp"
+
+namespace smartmeterd {
+namespace {
+
+using namespace std::chrono_literals;
+using meter::Errc;
+
+constexpr auto backoff_min = 1s;
+constexpr auto backoff_max = 30s;
+/// A fragment that has not been followed for this long is never completed (EN 13757-3 sends
+/// fragments back to back; 2 s is what operators' documents allow between them).
+constexpr auto silence_limit = 2s;
+/// Longer than the slowest push of a meter that speaks by itself (15 s), twice.
+constexpr auto no_bytes_limit = 35s;
+/// More than two of the longest frames without one of them being whole.
+constexpr std::uint64_t no_frame_bytes = 4096;
+/// A constant break shows as nothing but zeros.
+constexpr std::uint64_t break_bytes = 64;
+/// One damaged telegram among good ones is a counter, not a problem.
+constexpr std::uint64_t refusals_until_problem = 3;
+/// Baselines are persisted lazily: a lost minute of them only widens the replay window.
+constexpr auto save_interval = 30s;
+constexpr auto tell_interval = 1s;
+
+/// The D-Bus interface's reason for a refusal.
+std::string_view reason_of(Errc code) noexcept {
+  switch (code) {
+    case Errc::bad_checksum: return "crc";
+    case Errc::bad_length:
+    case Errc::truncated:
+    case Errc::silence:
+    case Errc::lost_fragment: return "length";
+    case Errc::key_missing:
+    case Errc::key_wrong:
+    case Errc::authentication_key_wrong:
+    case Errc::bad_tag:
+    case Errc::unsupported_suite:
+    case Errc::unsupported_compression: return "decrypt";
+    case Errc::replayed: return "replay";
+    case Errc::oversize: return "overflow";
+    default: return "unknown";
+  }
+}
+
+std::optional<Problem> problem_of(Errc code) noexcept {
+  switch (code) {
+    case Errc::bad_checksum: return Problem::bad_checksum;
+    case Errc::key_missing: return Problem::key_missing;
+    case Errc::key_wrong: return Problem::key_wrong;
+    case Errc::authentication_key_wrong:
+    case Errc::bad_tag: return Problem::authentication_key_wrong;
+    case Errc::list_unknown:
+    case Errc::malformed:
+    case Errc::unsupported_apdu: return Problem::list_unknown;
+    default: return std::nullopt;
+  }
+}
+
+std::optional<KeyState> key_state_of(Problem problem) noexcept {
+  switch (problem) {
+    case Problem::key_missing: return KeyState::missing;
+    case Problem::key_wrong: return KeyState::wrong;
+    case Problem::authentication_key_wrong: return KeyState::authentication_key_wrong;
+    default: return std::nullopt;
+  }
+}
+
+/// What a person can do about it.
+std::string_view advice(Problem problem) noexcept {
+  switch (problem) {
+    case Problem::none: return "";
+    case Problem::port_busy: return "another program holds the port: stop it";
+    case Problem::no_access: return "the port's permissions keep the service out";
+    case Problem::no_bytes: return "no bytes arrive: check the cable, and whether the operator "
+                                   "has switched the customer interface on";
+    case Problem::line_break: return "nothing but zeros or a break arrives: the adapter is of the "
+                                     "wrong type or connected the wrong way";
+    case Problem::no_frame: return "bytes arrive, but no frame is among them: the line settings "
+                                   "(speed, parity) do not fit this meter";
+    case Problem::bad_checksum: return "frames arrive damaged: check cable, adapter and parity";
+    case Problem::key_missing: return "the meter encrypts, and there is no key for it: put the "
+                                      "operator's key into a file of keys.d and reload";
+    case Problem::key_wrong: return "no configured key fits this meter: check the key with the "
+                                    "operator's letter";
+    case Problem::authentication_key_wrong: return "the encryption key fits, the authentication "
+                                                   "key does not";
+    case Problem::list_unknown: return "the telegram is sound, but its list is not known";
+  }
+  return "";
+}
+
+std::string adapter_name(const AdapterConfig& config,
+                         const std::optional<io::SerialDevice>& serial) {
+  if (serial && config.device == serial->node) return meter::slug(serial->stable_name());
+  std::string_view path = config.tcp.empty() ? config.device : config.tcp;
+  constexpr std::string_view dev = "/dev/";
+  if (path.starts_with(dev)) path.remove_prefix(dev.size());
+  if (path.starts_with('/')) path.remove_prefix(1);
+  return meter::slug(path);
+}
+
+}  // namespace
+
+Device::Device(const DeviceEnvironment& environment, AdapterConfig config,
+               std::optional<io::SerialDevice> serial,
+               std::shared_ptr<const meter::dlms::KeyRing> keys)
+    : environment_(environment),
+      config_(std::move(config)),
+      decoder_({.link = config_.link,
+                .check_replay = true,
+                .accept_counter_reset = environment.accept_counter_reset,
+                .observer = nullptr},
+               std::move(keys)),
+      retry_timer_([this](int result) {
+        if (result == 0) open();
+      }),
+      silence_timer_([this](int) {
+        if (port_->is_open()) silence_expired();
+      }),
+      backoff_(backoff_min) {
+  adapter_.name = adapter_name(config_, serial);
+  adapter_.device = config_.tcp.empty() ? config_.device : "tcp://" + config_.tcp;
+  if (serial) know(*serial);
+  AdapterConfig complete = config_;
+  if (!complete.line) complete.line = io::line_default(adapter_.kind);
+  if (complete.tcp.empty()) adapter_.line = complete.line->to_text();
+  for (const auto& baseline : environment_.storage.replay_baselines(adapter_.name))
+    decoder_.restore_replay_baseline(baseline);
+  environment_.sinks.adapter_added(adapter_);
+  port_ = io::make_port(environment_.loop, complete, *this);
+  open();
+}
+
+Device::~Device() {
+  port_->close();
+  save_baselines();
+  environment_.meters.adapter_removed(adapter_);
+  environment_.sinks.adapter_removed(adapter_);
+}
+
+bool Device::is_on(const io::SerialDevice& serial) const {
+  if (!syspath_.empty()) return syspath_ == serial.syspath;
+  return config_.device == serial.node || std::ranges::count(serial.links, config_.device) > 0;
+}
+
+void Device::know(const io::SerialDevice& serial) {
+  syspath_ = serial.syspath;
+  adapter_.links = serial.links;
+  adapter_.kind = serial.kind;
+  adapter_.usb_id = serial.usb_id;
+  adapter_.usb_serial = serial.serial;
+}
+
+void Device::set_keys(std::shared_ptr<const meter::dlms::KeyRing> keys) {
+  decoder_.set_keys(std::move(keys));
+  evidence_.refusals = 0;
+}
+
+void Device::appeared(const io::SerialDevice& serial) {
+  know(serial);
+  backoff_ = backoff_min;
+  if (!port_->is_open()) open();
+}
+
+void Device::vanished() {
+  port_->close();
+  ring_ = nullptr;
+  syspath_.clear();  // it may come back under another one
+  environment_.loop.cancel(retry_timer_);
+  environment_.loop.cancel(silence_timer_);
+  (void)decoder_.silence();
+  save_baselines();
+  set_state(AdapterState::waiting, Problem::none);
+  retry_later();
+}
+
+void Device::open() {
+  environment_.loop.cancel(retry_timer_);
+  port_->open();
+}
+
+void Device::retry_later() {
+  if (!retry_timer_.pending())
+    environment_.loop.timer(retry_timer_, environment_.loop.now() + backoff_);
+  backoff_ = std::min<std::chrono::seconds>(backoff_ * 2, backoff_max);
+}
+
+void Device::port_opened() {
+  log::write(log::Level::notice, log::Event::adapter_opened,
+             fmt::format("{} opened", port_->description()),
+             {{"SMARTMETER_ADAPTER", adapter_.name}});
+  backoff_ = backoff_min;
+  last_failure_.clear();
+  counted_ = {};
+  ring_total_ = 0;
+  evidence_ = {.since = environment_.loop.now()};
+  set_state(AdapterState::probing, Problem::none);
+  watch_silence();
+}
+
+void Device::port_failed(io::PortError error, const std::string& detail) {
+  ring_ = nullptr;
+  environment_.loop.cancel(silence_timer_);
+  (void)decoder_.silence();
+  save_baselines();
+  if (detail != last_failure_) {  // one line for each change, not one for each attempt
+    last_failure_ = detail;
+    log::write(error == io::PortError::gone ? log::Level::notice : log::Level::warning,
+               log::Event::adapter_lost,
+               fmt::format("{}: {}; trying again by itself", adapter_.device, detail),
+               {{"SMARTMETER_ADAPTER", adapter_.name}});
+  }
+  switch (error) {
+    case io::PortError::busy: set_state(AdapterState::failed, Problem::port_busy); break;
+    case io::PortError::no_access: set_state(AdapterState::failed, Problem::no_access); break;
+    case io::PortError::settings:
+    case io::PortError::other: set_state(AdapterState::failed, Problem::none); break;
+    case io::PortError::gone:
+    case io::PortError::refused: set_state(AdapterState::waiting, Problem::none); break;
+  }
+  retry_later();
+}
+
+void Device::port_received(io::MirroredRing& ring, std::size_t lost) {
+  const meter::Bytes bytes = ring.readable();
+  const std::uint64_t fresh = ring.total() - ring_total_;
+  ring_total_ = ring.total();
+  adapter_.bytes_received += fresh;
+  adapter_.last_activity_us = environment_.loop.realtime_us();
+  last_byte_ = environment_.loop.now();
+  if (adapter_.state == AdapterState::silent) set_state(AdapterState::probing, Problem::none);
+  evidence_.bytes += fresh;
+  if (decoder_.telegrams() == 0 || evidence_.refusals > 0)
+    evidence_.zeros += static_cast<std::uint64_t>(
+        std::ranges::count(bytes.last(std::min<std::size_t>(fresh, bytes.size())), std::byte{0}));
+  if (lost > 0) count("overflow");
+  decode(ring);
+}
+
+void Device::decode(io::MirroredRing& ring) {
+  using Outcome = meter::Decoder::Outcome;
+  for (;;) {
+    const meter::Decoder::Step step = decoder_.next(ring.readable());
+    if (step.outcome == Outcome::telegram) accepted();  // before its bytes are dropped
+    ring.consume(step.consumed);
+    if (step.outcome == Outcome::rejected) refused(step.fault);
+    if (step.outcome == Outcome::need_more) break;
+  }
+  ring_ = &ring;
+  diagnose();
+  watch_silence();
+}
+
+void Device::accepted() {
+  ++adapter_.telegrams_received;
+  if (last_telegram_ != io::TimePoint{})
+    longest_gap_ = std::max(longest_gap_, environment_.loop.now() - last_telegram_);
+  last_telegram_ = environment_.loop.now();
+  evidence_ = {.since = last_telegram_};
+  const meter::ReadingSet& readings = decoder_.readings();
+  adapter_.protocol = meter::name(readings.link);
+  environment_.meters.accept(adapter_, readings);
+  set_state(AdapterState::synced, Problem::none);
+  update_line_counters();
+  if (readings.system_title && last_telegram_ - last_saved_ > save_interval) save_baselines();
+}
+
+void Device::refused(const meter::Fault& fault) {
+  count(reason_of(fault.code));
+  if (fault.code == Errc::line_noise) return;
+  ++evidence_.refusals;
+  evidence_.last_fault = fault.code;
+  io::TimePoint& told = last_told_[std::to_underlying(fault.code)];
+  if (environment_.loop.now() - told < tell_interval && told != io::TimePoint{}) return;
+  told = environment_.loop.now();
+  log::debug("{}: telegram refused at byte {}: {}", adapter_.device, fault.offset,
+             meter::describe(fault.code));
+  environment_.sinks.telegram_rejected(adapter_, fault,
+                                       decoder_.refusals()[std::to_underlying(fault.code)]);
+}
+
+void Device::count(std::string_view reason, std::uint64_t amount) {
+  const auto found = adapter_.errors.find(reason);
+  if (found == adapter_.errors.end())
+    adapter_.errors.emplace(reason, amount);
+  else
+    found->second += amount;
+}
+
+void Device::update_line_counters() {
+  const io::LineCounters now = port_->counters();
+  auto add = [&](std::string_view reason, std::uint64_t total, std::uint64_t& before) {
+    if (total > before) count(reason, total - before);
+    before = total;
+  };
+  add("framing", now.framing, counted_.framing);
+  add("parity", now.parity, counted_.parity);
+  add("overrun", now.overrun, counted_.overrun);
+}
+
+void Device::diagnose() {
+  const bool never = adapter_.telegrams_received == 0;
+  if (evidence_.last_fault && (never || evidence_.refusals >= refusals_until_problem)) {
+    if (const auto problem = problem_of(*evidence_.last_fault)) {
+      set_state(AdapterState::probing, *problem);
+      if (const auto state = key_state_of(*problem)) environment_.meters.key_failed(adapter_, *state);
+      return;
+    }
+  }
+  if (evidence_.bytes >= break_bytes && evidence_.zeros == evidence_.bytes)
+    set_state(AdapterState::probing, Problem::line_break);
+  else if (evidence_.bytes >= no_frame_bytes && !evidence_.last_fault)
+    set_state(AdapterState::probing, Problem::no_frame);
+}
+
+bool Device::half_received() const noexcept {
+  return decoder_.pending() || (ring_ && !ring_->readable().empty());
+}
+
+io::TimePoint Device::silent_at() const noexcept {
+  const auto limit = std::max<io::Clock::duration>(no_bytes_limit, longest_gap_ * 3);
+  return std::max(evidence_.since, last_byte_) + limit;
+}
+
+void Device::watch_silence() {
+  // Not moved by each chunk: it looks again when it fires early.
+  if (half_received()) {
+    const auto deadline = last_byte_ + silence_limit;
+    if (silence_timer_.pending() && silence_deadline_ <= deadline) return;
+    silence_deadline_ = deadline;
+  } else {
+    const bool expects = adapter_.state == AdapterState::probing ||
+                         adapter_.state == AdapterState::synced;
+    if (silence_timer_.pending() || !expects) return;
+    silence_deadline_ = silent_at();
+  }
+  if (silence_timer_.pending())
+    environment_.loop.cancel(silence_timer_);  // its completion arms it anew
+  else
+    environment_.loop.timer(silence_timer_, silence_deadline_);
+}
+
+void Device::silence_expired() {
+  const auto now = environment_.loop.now();
+  if (half_received() && now - last_byte_ >= silence_limit) drop_half_received();
+  if (now >= silent_at()) {
+    set_state(AdapterState::silent, Problem::no_bytes);
+    return;  // the next byte, or the port's end, goes on from here
+  }
+  watch_silence();
+}
+
+void Device::drop_half_received() {
+  // A raw APDU has no length of its own: it ends here. Anything else will never be whole, and
+  // its fragments must not be joined to those of a later push.
+  if (ring_) {
+    decoder_.end_of_input();
+    decode(*ring_);
+  }
+  if (half_received()) refused({Errc::silence, 0});
+  if (ring_) ring_->clear();
+  decoder_.silence();
+}
+
+void Device::set_state(AdapterState state, Problem problem) {
+  if (adapter_.state == state && adapter_.problem == problem) return;
+  const bool new_problem = problem != adapter_.problem;
+  adapter_.state = state;
+  adapter_.problem = problem;
+  if (new_problem && problem != Problem::none && problem != Problem::port_busy &&
+      problem != Problem::no_access) {
+    const auto event = problem == Problem::key_missing ? log::Event::key_missing
+                       : problem == Problem::key_wrong ||
+                               problem == Problem::authentication_key_wrong
+                           ? log::Event::key_wrong
+                           : log::Event::sync_lost;
+    log::write(log::Level::warning, event,
+               fmt::format("{}: {}", adapter_.device, advice(problem)),
+               {{"SMARTMETER_ADAPTER", adapter_.name}, {"SMARTMETER_REASON", name(problem)}});
+  }
+  environment_.sinks.adapter_changed(adapter_);
+}
+
+void Device::save_baselines() {
+  last_saved_ = environment_.loop.now();
+  environment_.storage.save_replay_baselines(adapter_.name, decoder_.replay_baselines());
+}
+
+}  // namespace smartmeterd

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// MeterRegistry: which meter a telegram belongs to, and that meter's merged state.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/config.hpp"
+#include "daemon/io/loop.hpp"
+#include "daemon/model.hpp"
+#include "meter/quantity.hpp"
+#include "meter/reading.hpp"
+
+namespace smartmeterd {
+
+/// Owns every Meter. An id once seen sticks to (adapter, system title): telegrams without one
+/// inherit it; until then the meter is "unknown-<adapter>", and becomes the known one when the
+/// id is learnt.
+class MeterRegistry {
+ public:
+  MeterRegistry(io::Loop& loop, Sink& sinks);
+  ~MeterRegistry();
+
+  /// Names, ids and quantities from the configuration; meters keep their values.
+  void configure(const std::vector<MeterConfig>& meters, meter::QuantityMap quantities);
+
+  /// A telegram that arrived on `adapter` with its last byte at the loop's present time.
+  void accept(const Adapter& adapter, const meter::ReadingSet& readings);
+  /// A telegram of `adapter` could not be opened: shown as the key state of its meters.
+  void key_failed(const Adapter& adapter, KeyState state);
+  /// The adapter goes away; its meters stay, without it, until they are heard elsewhere.
+  void adapter_removed(const Adapter& adapter);
+
+  /// Shows a new sink everything that is there.
+  void introduce(Sink& sink) const;
+  std::size_t size() const noexcept { return entries_.size(); }
+
+ private:
+  struct Entry;
+  Entry& entry_of(const Adapter& adapter, const meter::ReadingSet& readings);
+  Entry* find_by_id(std::string_view id) noexcept;
+  Entry* find_by_origin(const Adapter& adapter,
+                        const std::optional<meter::SystemTitle>& title) noexcept;
+  void give_id(Entry& entry, const Adapter& adapter, std::string_view id);
+  void merge(Entry& entry, const meter::ReadingSet& readings,
+             std::vector<std::string_view>& changed);
+  bool measure_interval(Entry& entry);
+  void arm_freshness();
+  void check_freshness();
+
+  io::Loop& loop_;
+  Sink& sinks_;
+  std::vector<MeterConfig> configured_;
+  meter::QuantityMap quantities_;
+  std::vector<std::unique_ptr<Entry>> entries_;
+  meter::NamedReadings named_;
+  io::Operation freshness_timer_;
+};
+
+}  // namespace smartmeterd
