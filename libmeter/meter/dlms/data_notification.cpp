@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: Apache-2.0
+// DataNotification: header, index, then the rules that turn elements into registers.
+#include "meter/dlms/data_notification.hpp"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "meter/base/reader.hpp"
+#include "meter/dlms/axdr.hpp"
+#include "meter/dlms/cosem.hpp"
+#include "meter/dlms/list_rules.hpp"
+
+namespace meter::dlms {
+namespace {
+
+constexpr Obis clock_obis = "0-0:1.0.0"_obis;
+constexpr Obis serial_obis = "0-0:96.1.0"_obis;
+constexpr std::size_t date_time_size = 12;  // Blue Book 4.1.6.1
+
+/// Tag 0F, long-invoke-id-and-priority (4), date-time, body.
+struct Header {
+  std::uint32_t long_invoke_id = 0;
+  Bytes date_time;  ///< 12 octets, or empty
+  std::string_view form;
+};
+
+/// The date-time is an octet string without its tag; some firmware of Kaifa and Kamstrup puts
+/// the tag before it.
+Result<Header> read_header(Reader& in) noexcept {
+  Header header;
+  if (in.octet() != tag_data_notification) return fault(Errc::malformed, 0);
+  header.long_invoke_id = in.be<std::uint32_t>();
+  std::size_t at = in.offset();
+  unsigned length = in.octet();
+  header.form = "no date-time";
+  if (length == static_cast<unsigned>(DataTag::octet_string)) {
+    at = in.offset();
+    length = in.octet();
+    header.form = "date-time with tag";
+    if (in.ok() && length != date_time_size) return fault(Errc::malformed, at);
+  } else if (length == date_time_size) {
+    header.form = "date-time";
+  } else if (length != 0) {
+    return fault(Errc::malformed, at);
+  }
+  header.date_time = in.take(length);
+  if (!in.ok()) return fault(Errc::truncated, in.offset());
+  return header;
+}
+
+/// Where the meter's id may come from, best first (the order of libmeter/doc/cosem-lists.md).
+enum class IdSource : std::uint8_t {
+  logical_device_name,
+  serial,
+  meter_number,
+  other_serial,
+  trailing_text,
+  none
+};
+
+IdSource id_source(const Obis& obis) noexcept {
+  constexpr std::uint8_t identifiers = 96, id_group = 1;
+  if (obis == "0-0:42.0.0"_obis) return IdSource::logical_device_name;
+  if (obis == serial_obis) return IdSource::serial;
+  if (obis.a == 1 && obis.c == 0 && obis.d == 0 && obis.e == 5) return IdSource::meter_number;
+  // 0-0:96.1.1 or 1-b:96.1.0; with A = 0, B counts sub-meters, whose ids are not the meter's.
+  if (obis.c == identifiers && obis.d == id_group &&
+      ((obis.a == 0 && obis.b == 0 && obis.e == 1) || (obis.a == 1 && obis.e == 0)))
+    return IdSource::other_serial;
+  return IdSource::none;
+}
+
+void write_hex(Bytes octets, std::span<char> out) noexcept {
+  constexpr char digits[] = "0123456789ABCDEF";
+  for (std::size_t i = 0; i < octets.size(); ++i) {
+    out[2 * i] = digits[u8(octets[i]) >> 4];
+    out[2 * i + 1] = digits[u8(octets[i]) & 0x0f];
+  }
+}
+
+/// Tells the observer one line; does nothing without one.
+class Explain {
+ public:
+  Explain(DecodeObserver* observer, std::uint64_t offset) noexcept
+      : observer_(observer), offset_(offset) {}
+  explicit operator bool() const noexcept { return observer_ != nullptr; }
+  [[gnu::cold]] void header(const Header& header) const noexcept {
+    char text[96];
+    line("notification", text,
+         std::snprintf(text, sizeof text, "DataNotification, long-invoke-id %08lx, %.*s",
+                       static_cast<unsigned long>(header.long_invoke_id),
+                       static_cast<int>(header.form.size()), header.form.data()));
+  }
+  [[gnu::cold]] void rule(std::string_view name, std::string_view why) const noexcept {
+    char text[224];
+    line("list", text,
+         std::snprintf(text, sizeof text, "%.*s: %.*s", static_cast<int>(name.size()), name.data(),
+                       static_cast<int>(why.size()), why.data()));
+  }
+
+ private:
+  void line(std::string_view stage, const char* text, int size) const noexcept {
+    if (size > 0) observer_->stage(stage, offset_, text);
+  }
+  DecodeObserver* observer_;
+  std::uint64_t offset_;
+};
+
+/// One telegram on its way into a ReadingSet.
+class Extraction {
+ public:
+  Extraction(const DataIndex& index, ReadingSet& out, Explain explain) noexcept
+      : index_(index), out_(out), explain_(explain) {}
+
+  /// Every register of the list, meter_id, time and profile. False: too many registers.
+  Result<void> run(Bytes header_date_time) noexcept;
+
+ private:
+  bool push_objects() noexcept;
+  bool is_descriptor(std::size_t at) const noexcept;
+  void add_pushed(std::size_t descriptor, std::size_t value, std::size_t count) noexcept;
+  void scan() noexcept;
+  std::size_t entry(std::size_t at) noexcept;
+  void bare(std::size_t at) noexcept;
+  void add(const Obis& obis, const Element& value, const std::optional<ScalerUnit>& scaler,
+           bool may_need_scale) noexcept;
+  void add_octets(const Obis& obis, const Element& value) noexcept;
+  void push(const Reading& reading) noexcept { full_ |= !out_.readings.push_back(reading); }
+  void offer_id(IdSource source, Bytes octets) noexcept {
+    if (source >= id_source_ || octets.empty()) return;
+    id_source_ = source;
+    id_ = octets;
+  }
+  ListShape shape() const noexcept;
+  void name_list() noexcept;
+  void apply(const Scales& scales) noexcept;
+  void finish_id() noexcept;
+  void finish_time(Bytes header_date_time) noexcept;
+  /// The next element is a sibling: in wire order nothing else of equal depth can follow a leaf.
+  bool is_sibling(std::size_t at, std::size_t of) const noexcept {
+    return at < index_.size() && index_[at].depth == index_[of].depth;
+  }
+
+  const DataIndex& index_;
+  ReadingSet& out_;
+  Explain explain_;
+  std::size_t coded_ = 0;               ///< codes that had a value
+  std::size_t unscaled_ = 0;            ///< numbers that wait for a scale
+  bool flat_ = false, nested_ = false;  ///< some entry with scaler_unit stood so
+  bool float_ = false;  ///< some value without scaler is a float: no row's scales are for it
+  bool full_ = false;
+  IdSource id_source_ = IdSource::none;
+  Bytes id_;
+  Bytes clock_;       ///< value of the clock object
+  Bytes bare_clock_;  ///< the first date-time without a code
+};
+
+void Extraction::add_octets(const Obis& obis, const Element& value) noexcept {
+  const Bytes octets = value.octets();
+  if (value.tag == DataTag::date_time || (value.is_string() && is_date_time(octets))) {
+    push(Reading::date_time(obis, octets));
+    // Kamstrup numbers its clock 0-1.
+    const bool is_clock = obis.a == 0 && obis.c == 1 && obis.d == 0 && obis.e == 0;
+    if (is_clock && clock_.empty()) clock_ = octets;
+    return;
+  }
+  push(Reading::from_octets(obis, octets));
+  if (value.is_string()) offer_id(id_source(obis), octets);
+}
+
+/// `may_need_scale`: the object's class has a scaler_unit, or is not known.
+void Extraction::add(const Obis& obis, const Element& value,
+                     const std::optional<ScalerUnit>& scaler, bool may_need_scale) noexcept {
+  if (value.tag == DataTag::null_data || value.tag == DataTag::dont_care) return;
+  ++coded_;
+  const auto read = number(value);
+  if (!read) return add_octets(obis, value);
+  if (scaler) {
+    const Decimal scaled = read->scaled(scaler->scaler);
+    if (scaled.exponent < -Decimal::exponent_max) return add_octets(obis, value);
+    return push(Reading::number(obis, scaled, scaler->unit));
+  }
+  const bool needs_scale = may_need_scale && value.tag != DataTag::boolean &&
+                           value.tag != DataTag::enumeration &&
+                           implied_unit(obis).magnitude != Magnitude::unscaled;
+  unscaled_ += needs_scale;
+  float_ |= value.tag == DataTag::float32 || value.tag == DataTag::float64;
+  push(Reading::number(obis, *read, Unit::none, needs_scale ? Reading::scale_unknown : 0));
+}
+
+/// structure {class-id, logical name, attribute, data index}: says what is pushed, has no value.
+bool Extraction::is_descriptor(std::size_t at) const noexcept {
+  return index_[at].tag == DataTag::structure && index_[at].size == 4 &&
+         index_[at + 1].tag == DataTag::long_unsigned && is_logical_name(index_[at + 2]) &&
+         index_[at + 3].tag == DataTag::integer && index_[at + 4].tag == DataTag::long_unsigned;
+}
+
+constexpr std::size_t descriptor_elements = 5;
+constexpr std::uint16_t push_setup_class = 40;  // Blue Book, class Push setup
+
+std::uint16_t class_id(const Element& element) noexcept {
+  return static_cast<std::uint16_t>(u8(element.content[0]) << 8 | u8(element.content[1]));
+}
+std::int8_t attribute(const Element& element) noexcept {
+  return static_cast<std::int8_t>(*element.content);
+}
+
+void Extraction::add_pushed(std::size_t descriptor, std::size_t value, std::size_t count) noexcept {
+  const std::uint16_t id = class_id(index_[descriptor + 1]);
+  const PushedAttribute* row = find_pushed_attribute(id, attribute(index_[descriptor + 3]));
+  if (!row || index_[value].is_list()) return;
+  const Obis obis = logical_name(index_[descriptor + 2]);
+  std::optional<ScalerUnit> scaler;
+  // Another descriptor of the list may push this object's scaler_unit.
+  std::size_t other = 2, other_value = index_[1].next;
+  for (std::size_t i = 1; row->scaler_attribute != 0 && i < count; ++i) {
+    other += descriptor_elements;
+    if (attribute(index_[other + 3]) == row->scaler_attribute &&
+        class_id(index_[other + 1]) == id && logical_name(index_[other + 2]) == obis)
+      scaler = scaler_unit(index_, other_value);
+    other_value = index_[other_value].next;
+  }
+  add(obis, index_[value], scaler, row->scaler_attribute != 0);
+}
+
+/// structure {array of descriptors, value 1, value 2, …}: value k belongs to descriptor k;
+/// descriptor 0 is the list itself.
+bool Extraction::push_objects() noexcept {
+  const bool shaped = index_[0].tag == DataTag::structure && index_.size() > 1 &&
+                      index_[1].tag == DataTag::array && index_[1].size != 0;
+  if (!shaped) return false;
+  const std::size_t count = index_[1].size;
+  for (std::size_t at = 2; at < index_[1].next; at = index_[at].next)
+    if (!is_descriptor(at)) return false;
+  const Obis list = logical_name(index_[2 + 2]);
+  const bool is_push_setup = class_id(index_[2 + 1]) == push_setup_class && list.a == 0 &&
+                             list.c == "0-0:25.9.0"_obis.c && list.d == "0-0:25.9.0"_obis.d;
+  if (!is_push_setup || index_[0].size != count) {
+    if (explain_)
+      explain_.rule("push-objects", is_push_setup ? "descriptors and values differ in number"
+                                                  : "the first descriptor is no push setup");
+    return false;
+  }
+  bool wide = false;
+  std::size_t value = index_[1].next;
+  for (std::size_t i = 1; i < count; ++i) {
+    add_pushed(2 + i * descriptor_elements, value, count);
+    wide |= index_[value].tag == DataTag::long64 || index_[value].tag == DataTag::long64_unsigned;
+    value = index_[value].next;
+  }
+  out_.profile = "push-objects";
+  for (const PushObjectRule& rule : push_object_rules()) {
+    if (rule.channel != list.b || (rule.wide && !wide)) continue;
+    out_.profile = rule.name;
+    apply(rule.scales);
+    if (explain_) explain_.rule(rule.name, rule.meters);
+    return true;
+  }
+  if (explain_) explain_.rule("push-objects", "no row for this push setup: scales are not known");
+  return true;
+}
+
+/// A code and what follows it: value; value, scaler_unit; or scaler_unit, value. Returns the
+/// element to go on with.
+std::size_t Extraction::entry(std::size_t at) noexcept {
+  const Obis obis = logical_name(index_[at]);
+  std::size_t value = at + 1;
+  if (!is_sibling(value, at)) return value;
+  if (index_[value].is_list()) {
+    const auto scaler = scaler_unit(index_, value);
+    const std::size_t after = index_[value].next;
+    if (!scaler || !is_sibling(after, at) || index_[after].is_list()) return value;
+    add(obis, index_[after], scaler, true);
+    (index_[at].depth == 1 ? flat_ : nested_) = true;
+    return after + 1;
+  }
+  // A code where a value should be: this one has none, unless the two are a pair of their own.
+  const bool pair = at > 0 && index_[at - 1].is_list() && index_[at - 1].size == 2;
+  if (!pair && is_logical_name(index_[value])) return value;
+  std::optional<ScalerUnit> scaler;
+  if (is_sibling(value + 1, at) && index_[value + 1].is_list()) {
+    scaler = scaler_unit(index_, value + 1);
+    if (scaler) (index_[at].depth == 1 ? flat_ : nested_) = true;
+  }
+  add(obis, index_[value], scaler, true);
+  return scaler ? index_[value + 1].next : value + 1;
+}
+
+/// A string without a code: the list's clock, or the meter's serial at its very end.
+void Extraction::bare(std::size_t at) noexcept {
+  const Element& element = index_[at];
+  if (element.tag == DataTag::date_time ||
+      (element.is_string() && is_date_time(element.octets()))) {
+    if (!bare_clock_.empty()) return;
+    bare_clock_ = element.octets();
+    push(Reading::date_time(clock_obis, bare_clock_, Reading::implied_obis));
+    return;
+  }
+  if (!element.is_string() || element.depth != 1 || at + 1 != index_.size()) return;
+  const Reading serial = Reading::from_octets(serial_obis, element.octets(), Reading::implied_obis);
+  if (serial.kind() != Reading::Kind::text || element.size == 0) return;
+  push(serial);
+  offer_id(IdSource::trailing_text, element.octets());
+}
+
+void Extraction::scan() noexcept {
+  std::size_t at = 0;
+  while (at < index_.size()) {
+    if (is_logical_name(index_[at])) {
+      at = entry(at);
+    } else if (index_[at].is_list()) {
+      at = is_descriptor(at) ? index_[at].next : at + 1;
+    } else {
+      bare(at);
+      ++at;
+    }
+  }
+}
+
+ListShape Extraction::shape() const noexcept {
+  ListShape shape;
+  shape.top = index_[0].tag;
+  shape.form = nested_ ? ListForm::nested : flat_ ? ListForm::flat : ListForm::pairs;
+  if (out_.system_title) shape.title = text_of(*out_.system_title);
+  if (index_.size() < 3) return shape;
+  const Element& first = index_[1];
+  if (is_logical_name(first)) {
+    shape.start = ListStart::code;
+    if (index_[2].is_string()) shape.text = text_of(index_[2].octets());
+  } else if (first.is_list()) {
+    shape.start = ListStart::entry;
+  } else if (!bare_clock_.empty() && first.content == bare_clock_.data()) {
+    shape.start = ListStart::date_time;
+  } else if (first.is_string()) {
+    shape.start = ListStart::text;
+    shape.text = text_of(first.octets());
+  }
+  return shape;
+}
+
+/// Names the list and scales what it left unscaled, where a row knows how.
+void Extraction::name_list() noexcept {
+  const ListShape seen = shape();
+  for (const ListRule& rule : list_rules()) {
+    if (!rule.fits(seen)) continue;
+    out_.profile = rule.name;
+    apply(rule.scales);
+    if (explain_) explain_.rule(rule.name, rule.meters);
+    return;
+  }
+  out_.profile = flat_ || nested_ ? "self-describing" : "unscaled";
+  if (explain_)
+    explain_.rule(out_.profile, flat_ || nested_ ? "codes, values and scalers, of no known layout"
+                                                 : "codes and values without scalers");
+}
+
+void Extraction::apply(const Scales& scales) noexcept {
+  if (unscaled_ == 0 || float_) return;
+  for (Reading& reading : out_.readings) {
+    if (reading.kind() != Reading::Kind::number || !reading.has(Reading::scale_unknown)) continue;
+    const ImpliedUnit implied = implied_unit(reading.obis());
+    const std::int8_t scale = scales.of(implied.magnitude);
+    if (scale == Scales::unknown) continue;
+    reading = Reading::number(reading.obis(), reading.value().scaled(scale), implied.unit);
+  }
+}
+
+/// Text without the blanks around it, or up to 8 binary octets (three letters of the maker and a
+/// number) as hex digits.
+bool write_id(Bytes octets, MeterId& id) noexcept {
+  const auto is_blank = [](std::byte o) { return o == std::byte{' '} || o == std::byte{0}; };
+  while (!octets.empty() && is_blank(octets.back())) octets = octets.first(octets.size() - 1);
+  while (!octets.empty() && is_blank(octets.front())) octets = octets.subspan(1);
+  if (octets.empty()) return false;
+  const auto is_printable = [](std::byte o) { return u8(o) >= 0x20 && u8(o) < 0x7f; };
+  if (std::ranges::all_of(octets, is_printable)) return id.assign(text_of(octets));
+  if (octets.size() > sizeof(SystemTitle)) return false;
+  char hex[2 * sizeof(SystemTitle)];
+  write_hex(octets, hex);
+  return id.assign({hex, 2 * octets.size()});
+}
+
+void Extraction::finish_id() noexcept {
+  if (id_source_ != IdSource::none && write_id(id_, out_.meter_id)) return;
+  if (!out_.system_title) return;
+  char hex[2 * sizeof(SystemTitle)];
+  write_hex(*out_.system_title, hex);
+  (void)out_.meter_id.assign({hex, sizeof hex});
+  out_.meter_id_is_title = true;
+}
+
+void Extraction::finish_time(Bytes header_date_time) noexcept {
+  for (Bytes octets : {clock_, header_date_time, bare_clock_}) {
+    if (octets.empty()) continue;
+    out_.time = DateTime::from_cosem(octets);
+    if (out_.time) return;
+  }
+}
+
+Result<void> Extraction::run(Bytes header_date_time) noexcept {
+  const bool pushed = push_objects();
+  if (!pushed) scan();
+  if (full_) return fault(Errc::too_many_elements, 0);
+  if (coded_ == 0) {
+    if (explain_) explain_.rule("none", "no code with a value, and no list of that shape is known");
+    return fault(Errc::list_unknown, 0);
+  }
+  if (!pushed) name_list();
+  finish_id();
+  finish_time(header_date_time);
+  return {};
+}
+
+void reset(ReadingSet& out) noexcept {
+  out.readings.clear();
+  out.meter_id.clear();
+  out.meter_id_is_title = false;
+  out.time.reset();
+  out.profile = {};
+}
+
+}  // namespace
+
+Result<void> decode_data_notification(Bytes apdu, ReadingSet& out, DecodeObserver* observer,
+                                      std::uint64_t observer_offset) noexcept {
+  reset(out);
+  Reader in(apdu);
+  const auto header = read_header(in);
+  if (!header) return std::unexpected(header.error());
+  const Explain explain(observer, observer_offset);
+  if (explain) explain.header(*header);
+  DataIndex index;
+  const std::size_t body = in.offset();
+  if (auto built = index.build(in.rest()); !built)
+    return fault(built.error().code, body + built.error().offset);
+  const auto extracted = Extraction(index, out, explain).run(header->date_time);
+  if (extracted) return {};
+  reset(out);
+  return fault(extracted.error().code, body + extracted.error().offset);
+}
+
+}  // namespace meter::dlms
