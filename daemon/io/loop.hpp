@@ -35,6 +35,7 @@ class Operation {
 
  private:
   friend class Loop;
+  friend class LoopBase;
   friend class UringLoop;
   friend class EpollLoop;
   Complete complete_;
@@ -58,11 +59,13 @@ class Loop {
   virtual std::string_view reason() const noexcept = 0;
 
   /// Reads into `buffer`, whose memory `keep_alive` owns (may be null if it outlives the loop).
+  /// The fd should be O_NONBLOCK: then it waits for data without a thread.
   virtual void read(Operation& operation, int fd, std::span<std::byte> buffer,
                     std::shared_ptr<void> keep_alive) = 0;
   virtual void write(Operation& operation, int fd, std::span<const std::byte> buffer,
                      std::shared_ptr<void> keep_alive) = 0;
-  /// One-shot; level-triggered at arming. For fds that a library owns: re-arm after its handler.
+  /// One-shot; level-triggered at arming. For fds that a library owns: re-arm after its handler,
+  /// and cancel (or destroy the operation) when the library has closed the fd by itself.
   virtual void poll(Operation& operation, int fd, short events) = 0;
   /// Completes with 0 at the deadline (at once if it is past).
   virtual void timer(Operation& operation, TimePoint deadline) = 0;
@@ -89,6 +92,11 @@ class Loop {
   virtual void stop() noexcept = 0;
   /// Completed iterations, for the watchdog and for wake-up statistics.
   virtual std::uint64_t iterations() const noexcept = 0;
+
+ private:
+  friend class Operation;
+  /// The operation is being destroyed: its request is cancelled, and its completion dropped.
+  virtual void forget(Operation&) noexcept {}
 };
 
 }  // namespace smartmeterd::io
