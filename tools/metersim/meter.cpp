@@ -43,17 +43,29 @@ Octets Telegram::octets() const {
 }
 
 std::string Telegram::json(std::string_view fault) const {
-  std::string text = "{\"number\":" + std::to_string(number);
-  text += ",\"meter\":" + (meter.empty() ? "null" : quoted(meter));
-  text += ",\"time\":" + (time ? quoted(*time) : "null");
-  if (invocation_counter) text += ",\"invocation_counter\":" + std::to_string(*invocation_counter);
-  if (!fault.empty()) text += ",\"fault\":" + quoted(fault);
+  std::string text = "{\"number\":";
+  text += std::to_string(number);
+  text += ",\"meter\":";
+  text += meter.empty() ? "null" : quoted(meter);
+  text += ",\"time\":";
+  text += time ? quoted(*time) : "null";
+  if (invocation_counter) {
+    text += ",\"invocation_counter\":";
+    text += std::to_string(*invocation_counter);
+  }
+  if (!fault.empty()) {
+    text += ",\"fault\":";
+    text += quoted(fault);
+  }
   text += ",\"readings\":{";
   for (const Sent& reading : readings) {
     if (text.back() != '{') text += ',';
-    text += quoted(reading.name) + ":" + reading.value;
+    text += quoted(reading.name);
+    text += ':';
+    text += reading.value;
   }
-  return text + "}}";
+  text += "}}";
+  return text;
 }
 
 double Household::uniform(double low, double high) {
