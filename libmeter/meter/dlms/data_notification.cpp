@@ -121,6 +121,8 @@ class Extraction {
   void add_pushed(std::size_t descriptor, std::size_t value, std::size_t count) noexcept;
   void scan() noexcept;
   std::size_t entry(std::size_t at) noexcept;
+  std::size_t list_entry(const Obis& obis, std::size_t at) noexcept;
+  void note_form(std::size_t at) noexcept { (index_[at].depth == 1 ? flat_ : nested_) = true; }
   void bare(std::size_t at) noexcept;
   void add(const Obis& obis, const Element& value, const std::optional<ScalerUnit>& scaler,
            bool may_need_scale) noexcept;
@@ -260,30 +262,38 @@ bool Extraction::push_objects() noexcept {
   return true;
 }
 
-/// A code and what follows it: value; value, scaler_unit; or scaler_unit, value. Returns the
-/// element to go on with.
+/// A code and what follows it: value; value, scaler_unit; scaler_unit, value; or a structure of
+/// value and scaler_unit. Returns the element to go on with.
 std::size_t Extraction::entry(std::size_t at) noexcept {
   const Obis obis = logical_name(index_[at]);
-  std::size_t value = at + 1;
+  const std::size_t value = at + 1;
   if (!is_sibling(value, at)) return value;
-  if (index_[value].is_list()) {
-    const auto scaler = scaler_unit(index_, value);
-    const std::size_t after = index_[value].next;
-    if (!scaler || !is_sibling(after, at) || index_[after].is_list()) return value;
-    add(obis, index_[after], scaler, true);
-    (index_[at].depth == 1 ? flat_ : nested_) = true;
-    return after + 1;
-  }
+  if (index_[value].is_list()) return list_entry(obis, at);
   // A code where a value should be: this one has none, unless the two are a pair of their own.
   const bool pair = at > 0 && index_[at - 1].is_list() && index_[at - 1].size == 2;
   if (!pair && is_logical_name(index_[value])) return value;
   std::optional<ScalerUnit> scaler;
-  if (is_sibling(value + 1, at) && index_[value + 1].is_list()) {
-    scaler = scaler_unit(index_, value + 1);
-    if (scaler) (index_[at].depth == 1 ? flat_ : nested_) = true;
-  }
+  if (is_sibling(value + 1, at)) scaler = scaler_unit(index_, value + 1);
+  if (scaler) note_form(at);
   add(obis, index_[value], scaler, true);
   return scaler ? index_[value + 1].next : value + 1;
+}
+
+/// A code before a list: scaler_unit, value; or a structure of value and scaler_unit; or else
+/// the list is searched for codes of its own.
+std::size_t Extraction::list_entry(const Obis& obis, std::size_t at) noexcept {
+  std::size_t value = at + 2, end = index_[at + 1].next;
+  auto scaler = scaler_unit(index_, at + 1);
+  if (scaler) {
+    value = end++;
+    if (!is_sibling(value, at)) return at + 1;
+  } else if (index_[at + 1].size == 2) {
+    scaler = scaler_unit(index_, at + 3);
+  }
+  if (!scaler || index_[value].is_list()) return at + 1;
+  note_form(at);
+  add(obis, index_[value], scaler, true);
+  return end;
 }
 
 /// A string without a code: the list's clock, or the meter's serial at its very end.
