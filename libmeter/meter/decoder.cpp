@@ -99,7 +99,7 @@ struct Decoder::State final : dlms::ClearTextReader {
   link::Scan scan_with(const link::LinkLayer& candidate, Bytes received) const noexcept;
   link::Scan detect(Bytes received) noexcept;
   Step discard(Bytes received, const link::Scan& found) noexcept;
-  Step finish() noexcept;
+  Step finish(std::size_t consumed) noexcept;
   Step take(Bytes received, const link::Scan& found) noexcept;
   Result<void> read_apdu(Bytes apdu, std::uint64_t offset) noexcept;
   Step refuse(Errc code, std::size_t offset, std::size_t consumed) noexcept;
@@ -132,7 +132,7 @@ Decoder::Step Decoder::State::refuse(Errc code, std::size_t offset, std::size_t 
 }
 
 Decoder::Step Decoder::State::step(Bytes received) noexcept {
-  if (received.empty()) return finish();
+  if (received.empty()) return finish(0);
   may_be_raw = may_be_raw && stream_offset == 0 && layer == nullptr &&
                received.size() < buffer_size_min && begins_as_apdu(received);
   link::Scan found = scan(received);
@@ -147,7 +147,7 @@ Decoder::Step Decoder::State::step(Bytes received) noexcept {
   waiting = received.size() - found.discard;
   if (found.discard != 0 && found.refused) return discard(received, found);
   if (found.size != 0) return take(received, found);
-  return {Outcome::need_more, found.discard, {}};
+  return finish(found.discard);
 }
 
 link::Scan Decoder::State::scan(Bytes received) noexcept {
@@ -207,13 +207,12 @@ Decoder::Step Decoder::State::discard(Bytes received, const link::Scan& found) n
   return refuse(found.fault.code, found.fault.offset, found.discard);
 }
 
-/// All bytes are used up: at the end of input a half-received telegram stays one.
-Decoder::Step Decoder::State::finish() noexcept {
-  waiting = 0;
-  if (!ended || !reassembler.reset()) return {};
+/// Nothing more in these bytes. At the end of input a half-received telegram stays one.
+Decoder::Step Decoder::State::finish(std::size_t consumed) noexcept {
+  if (!ended || !reassembler.reset()) return {Outcome::need_more, consumed, {}};
   frames = 0;
-  explain("reassembly", stream_offset, describe(Errc::lost_fragment));
-  return refuse(Errc::lost_fragment, 0, 0);
+  explain("reassembly", stream_offset + consumed, describe(Errc::lost_fragment));
+  return refuse(Errc::lost_fragment, consumed, consumed);
 }
 
 void Decoder::State::explain_frame(const link::Scan& found) const {
