@@ -359,9 +359,9 @@ void Device::silence_expired() {
 }
 
 void Device::drop_half_received() {
-  // A raw APDU has no length of its own: it ends here. Anything else will never be whole, and
+  // A bare APDU has no length of its own: it ends here. Anything else will never be whole, and
   // its fragments must not be joined to those of a later push.
-  if (ring_) {
+  if (ring_ && config_.link == meter::Link::raw) {
     decoder_.end_of_input();
     decode(*ring_);
   }

@@ -43,6 +43,7 @@ struct MeterRegistry::Entry {
   std::optional<meter::SystemTitle> title;
   std::array<double, 5> gaps{};  // last gaps between telegrams, s
   std::size_t gap_count = 0;
+  std::uint64_t heard = 0;       // number of its last telegram among all telegrams
 
   io::TimePoint stale_at() const {
     if (meter.interval_s <= 0) return meter.last_update + stale_after_unknown;
@@ -81,7 +82,7 @@ MeterRegistry::Entry* MeterRegistry::find_by_origin(
   Entry* newest = nullptr;
   for (auto& entry : entries_)
     if (entry->adapter_name == adapter.name && entry->title == title &&
-        (!newest || entry->meter.last_update > newest->meter.last_update))
+        (!newest || entry->heard > newest->heard))
       newest = entry.get();
   return newest;
 }
@@ -199,6 +200,7 @@ bool MeterRegistry::measure_interval(Entry& entry) {
 void MeterRegistry::accept(const Adapter& adapter, const meter::ReadingSet& readings) {
   Entry& entry = entry_of(adapter, readings);
   Meter& meter = entry.meter;
+  entry.heard = ++telegrams_;
   std::vector<std::string_view> changed;
   merge(entry, readings, changed);
   bool facts_changed = measure_interval(entry);

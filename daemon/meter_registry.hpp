@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -58,6 +57,7 @@ class MeterRegistry {
   meter::QuantityMap quantities_;
   std::vector<std::unique_ptr<Entry>> entries_;
   meter::NamedReadings named_;
+  std::uint64_t telegrams_ = 0;
   io::Operation freshness_timer_;
 };
 

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which meter a telegram belongs to, and what is kept of it.
+#include "daemon/meter_registry.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace smartmeterd {
+namespace {
+
+using meter::Decimal;
+using meter::Obis;
+using meter::Reading;
+using meter::Unit;
+
+/// Writes down what it is told.
+class Recorder : public Sink {
+ public:
+  void meter_added(const Meter& meter) override { events.push_back("added " + meter.id); }
+  void meter_removed(const Meter& meter) override { events.push_back("removed " + meter.id); }
+  void telegram(const Telegram& telegram) override {
+    events.push_back("telegram " + telegram.meter.id);
+    changed.assign(telegram.changed.begin(), telegram.changed.end());
+    last = &telegram.meter;
+  }
+  std::vector<std::string> events;
+  std::vector<std::string> changed;
+  const Meter* last = nullptr;
+};
+
+class MeterRegistryTest : public testing::Test {
+ protected:
+  MeterRegistryTest() { adapter_.name = "pts-1"; }
+
+  void send(std::string_view id, std::vector<Reading> readings, bool id_is_title = false) {
+    meter::ReadingSet set;
+    set.clear();
+    EXPECT_TRUE(set.meter_id.assign(id));
+    set.meter_id_is_title = id_is_title;
+    if (id_is_title) set.authentication = meter::Authentication::verified;
+    if (encrypted_) set.system_title = meter::SystemTitle{std::byte{'K'}, std::byte{'F'}, std::byte{'M'}};
+    for (const Reading& reading : readings) EXPECT_TRUE(set.readings.push_back(reading));
+    registry_.accept(adapter_, set);
+  }
+  static Reading number(const char* obis, std::int64_t mantissa, Unit unit) {
+    return Reading::number(*Obis::parse(obis), Decimal{mantissa, 0}, unit);
+  }
+
+  std::unique_ptr<io::Loop> loop_ = io::Loop::make(io::Backend::epoll);
+  Recorder recorder_;
+  MeterRegistry registry_{*loop_, recorder_};
+  Adapter adapter_;
+  bool encrypted_ = false;
+};
+
+using Events = std::vector<std::string>;
+
+TEST_F(MeterRegistryTest, UnknownUntilAnIdIsSeenAndThenForGood) {
+  send("", {number("1-0:1.7.0", 5, Unit::watt)});
+  send("LGZ1", {number("1-0:1.8.0", 7, Unit::watt_hour)});
+  send("", {number("1-0:1.7.0", 6, Unit::watt)});
+  EXPECT_EQ(recorder_.events,
+            (Events{"added unknown-pts-1", "telegram unknown-pts-1", "removed unknown-pts-1",
+                    "added LGZ1", "telegram LGZ1", "telegram LGZ1"}));
+  EXPECT_EQ(registry_.size(), 1u);
+  EXPECT_EQ(recorder_.last->sequence, 3u);
+}
+
+TEST_F(MeterRegistryTest, SystemTitleIsOnlyALastResort) {
+  encrypted_ = true;
+  send("4B464D0000000000", {number("1-0:1.7.0", 5, Unit::watt)}, true);
+  send("KFM1", {number("1-0:1.7.0", 5, Unit::watt)});
+  send("4B464D0000000000", {number("1-0:1.7.0", 5, Unit::watt)}, true);
+  EXPECT_EQ(recorder_.events.back(), "telegram KFM1");
+  EXPECT_EQ(recorder_.last->manufacturer, "KFM");
+  EXPECT_EQ(registry_.size(), 1u);
+}
+
+TEST_F(MeterRegistryTest, AConfiguredIdWins) {
+  registry_.configure({{.name = "house", .id = "my-meter", .adapter = "pts-1",
+                        .display_name = "House", .zone = ""}},
+                      {});
+  send("LGZ1", {number("1-0:1.7.0", 5, Unit::watt)});
+  EXPECT_EQ(recorder_.last->id, "my-meter");
+  EXPECT_EQ(recorder_.last->display_name, "House");
+}
+
+TEST_F(MeterRegistryTest, ListsAreMergedAndOnlyChangesReported) {
+  send("LGZ1", {number("1-0:1.7.0", 5, Unit::watt), number("1-0:2.7.0", 0, Unit::watt)});
+  send("LGZ1", {number("1-0:1.8.0", 7000, Unit::watt_hour)});
+  EXPECT_EQ(recorder_.changed, (Events{"energy_import"}));
+  ASSERT_TRUE(recorder_.last->find("power_import"));
+  EXPECT_EQ(recorder_.last->find("energy_import")->value, (Decimal{7000, -3}));
+  EXPECT_EQ(recorder_.last->registers.size(), 1u);  // of the last telegram only
+  send("LGZ1", {number("1-0:1.7.0", 5, Unit::watt), number("1-0:2.7.0", 1, Unit::watt)});
+  EXPECT_EQ(recorder_.changed, (Events{"power_export", "power_net"}));
+}
+
+TEST_F(MeterRegistryTest, ADerivedValueNeverReplacesASentOne) {
+  send("LGZ1", {number("1-0:1.8.0", 7001, Unit::watt_hour)});
+  send("LGZ1", {number("1-0:1.8.1", 4000, Unit::watt_hour), number("1-0:1.8.2", 3000, Unit::watt_hour)});
+  EXPECT_EQ(recorder_.last->find("energy_import")->value, (Decimal{7001, -3}));
+  EXPECT_FALSE(recorder_.last->find("energy_import")->derived);
+}
+
+TEST_F(MeterRegistryTest, AReplacedMeterIsAnotherMeter) {
+  send("LGZ1", {number("1-0:1.7.0", 5, Unit::watt)});
+  send("LGZ2", {number("1-0:1.7.0", 5, Unit::watt)});
+  send("", {number("1-0:1.7.0", 6, Unit::watt)});
+  EXPECT_EQ(recorder_.last->id, "LGZ2");
+  EXPECT_EQ(registry_.size(), 2u);
+}
+
+TEST_F(MeterRegistryTest, MetersOutliveTheirAdapter) {
+  send("LGZ1", {number("1-0:1.7.0", 5, Unit::watt)});
+  registry_.adapter_removed(adapter_);
+  EXPECT_EQ(recorder_.last->adapter, nullptr);
+  EXPECT_EQ(registry_.size(), 1u);
+}
+
+}  // namespace
+}  // namespace smartmeterd

@@ -1,0 +1,405 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon on real things: readings arrive, and every failure passes.
+
+Each case runs on both back ends of the loop (SMARTMETERD_IO names one).
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+import unittest
+
+from harness import (CORPUS, LIMIT_S, SMARTMETERD, TEST_AUTHENTICATION_KEY, TEST_KEY, World,
+                     telegrams, wait_for)
+
+IO = os.environ.get("SMARTMETERD_IO", "auto")
+METER = "181220000009"
+PUBLISHED = CORPUS / "bench" / "inputs" / "a1_noe_mbus.bin"
+PUBLISHED_KEY = "36C66639E48A8CA4D6BC8B282A793BBB"  # printed by the operator with the telegram
+
+
+class Readings(World):
+    def start(self, *options, **named):
+        self.start_daemon("--io", IO, *options, **named)
+
+    def test_value_arrives_on_bus_and_broker(self):
+        self.bus.start()
+        self.broker.start()
+        self.write_key()
+        self.start()
+        self.wait_opened()
+        subscriber = self.subscriber()
+        octets, values = telegrams("kaifa-noe", 2)
+        self.pty.send(octets)
+        state = subscriber.state(METER, lambda state: state["sequence"] == 2)
+        said = values[1]["readings"]
+        self.assertEqual({name: state["readings"][name] for name in said}, said)
+        self.assertEqual(state["readings"]["power_net"],
+                         said["power_import"] - said["power_export"])
+        self.assertEqual(state["derived"], ["power_net"])
+        self.assertEqual((state["meter"], state["link"], state["authenticated"]),
+                         (METER, "mbus", False))
+        self.assertEqual(state["time"], values[1]["time"])
+        self.assertNotIn("ages", state)
+        path = wait_for("the meter", lambda: self.bus.meters().get(METER))
+        self.assertEqual(self.bus.property(path, "Electricity", "EnergyImport"),
+                         said["energy_import"])
+        self.assertEqual(self.bus.property(path, "Electricity", "Voltage"),
+                         [said["voltage_l1"], said["voltage_l2"], said["voltage_l3"]])
+        self.assertEqual(self.bus.property(path, "Meter", "KeyState"), "ok")
+        subscriber.wait("smartmeter/gateway/test/status", lambda text: text == "online")
+        subscriber.wait(f"smartmeter/{METER}/availability", lambda text: text == "online")
+        info = json.loads(subscriber.wait(f"smartmeter/{METER}/info"))
+        self.assertEqual((info["id"], info["encrypted"]), (METER, True))
+
+    @unittest.skipUnless(PUBLISHED.exists(), "no corpus")
+    def test_published_telegram(self):
+        self.bus.start()
+        self.broker.start()
+        self.write_key(PUBLISHED_KEY)
+        self.start()
+        self.wait_opened()
+        subscriber = self.subscriber()
+        self.pty.send(PUBLISHED.read_bytes())
+        state = subscriber.state(METER)
+        self.assertEqual(state["readings"]["energy_import"], 12.937)
+        self.assertEqual(state["readings"]["voltage_l1"], 233.7)
+        path = wait_for("the meter", lambda: self.bus.meters().get(METER))
+        self.assertEqual(self.bus.property(path, "Electricity", "EnergyImport"), 12.937)
+        self.assertEqual(self.bus.property(path, "Electricity", "Voltage")[0], 233.7)
+
+    def test_authenticated_block_transfer(self):
+        self.bus.start()
+        self.broker.start()
+        self.write_key(TEST_KEY, TEST_AUTHENTICATION_KEY)
+        self.start()
+        self.wait_opened()
+        subscriber = self.subscriber()
+        octets, values = telegrams("e450-pairs")
+        self.pty.send(octets)
+        meter = wait_for("a meter", lambda: next(iter(self.bus.meters()), None))
+        state = subscriber.state(meter.lower())
+        self.assertIs(state["authenticated"], True)
+        self.assertEqual(state["link"], "hdlc")
+        said = values[0]["readings"]
+        self.assertEqual({name: state["readings"][name] for name in said}, said)
+
+    def test_lists_of_a_meter_are_merged(self):
+        self.bus.start()
+        self.broker.start()
+        self.start()
+        self.wait_opened()
+        subscriber = self.subscriber()
+        octets, values = telegrams("e450-two-lists", 13)
+        self.pty.send(octets)
+        meter = wait_for("a meter with an id", lambda: next(
+            (m for m in self.bus.meters() if not m.startswith("unknown-")), None))
+        state = subscriber.state(meter.lower(), lambda state: state["sequence"] >= 13)
+        self.assertIn("energy_import_t1", state["readings"])
+        self.assertIn("power_import", state["readings"])
+        self.assertIn("ages", state)
+        self.assertEqual(set(state["ages"]) | set(values[-1]["readings"]),
+                         set(state["readings"]) - set(state["derived"]) | set(state["ages"]))
+
+    def test_telegram_without_id_is_published_as_unknown(self):
+        self.bus.start()
+        self.broker.start()
+        self.start(device=f"{self.pty.path},link=hdlc")
+        self.wait_opened()
+        subscriber = self.subscriber()
+        # A clear DataNotification without date-time and without any id: energy register only.
+        body = bytes.fromhex("0F 00 00 00 01 00 02 03 09 06 01 00 01 08 00 FF 06 00 00 32 89"
+                             "02 02 0F 00 16 1E")
+        self.pty.send(hdlc_frame(b"\xe6\xe7\x00" + body))
+        name = wait_for("a meter", lambda: next(iter(self.bus.meters()), None))
+        self.assertTrue(name.startswith("unknown-"), name)
+        topic = "".join(c if c.isalnum() or c == "-" else "-" for c in name.lower())
+        state = subscriber.state(topic)
+        self.assertIsNone(state["time"])
+        self.assertEqual(state["meter"], name)
+        self.assertEqual(state["readings"], {"energy_import": 12.937})
+        self.assertIsNone(state["authenticated"])
+
+
+class Failures(World):
+    def start(self, *options, **named):
+        self.start_daemon("--io", IO, *options, **named)
+
+    def feed(self, counter=1000):
+        """One good telegram; counters rise from call to call."""
+        self.counter = getattr(self, "counter", counter) + 1
+        octets, values = telegrams("kaifa-noe", 1, "--counter", str(self.counter))
+        self.pty.send(octets)
+        return values[0]["readings"]
+
+    def test_nothing_is_there_at_start(self):
+        self.write_key()
+        self.pty.unplug()
+        self.start()
+        time.sleep(1)
+        self.assertIsNone(self.daemon.poll())
+        self.broker.start()
+        self.bus.start()
+        self.pty.plug()
+        self.wait_opened()
+        subscriber = self.subscriber()
+        wait_for("the name on the bus", lambda: self.bus.objects())
+        subscriber.wait("smartmeter/gateway/test/status", lambda text: text == "online")
+        self.feed()
+        subscriber.state(METER)
+        wait_for("the meter", lambda: self.bus.meters().get(METER))
+
+    def test_broker_killed_and_restarted(self):
+        self.bus.start()
+        self.broker.start()
+        self.write_key()
+        self.start()
+        self.wait_opened()
+        subscriber = self.subscriber()
+        self.feed()
+        subscriber.state(METER)
+        self.broker.stop(signal.SIGKILL)
+        said = self.feed()  # nobody takes it now; the newest state is kept
+        wait_for("the daemon to notice", lambda: any(
+            interfaces.get("org.smartmeterd1.Publisher", {}).get("State", {}).get("data")
+            not in (None, "online") for interfaces in self.bus.objects().values()))
+        self.broker.start()  # a fresh broker: nothing retained
+        again = self.subscriber()
+        state = again.state(METER)
+        self.assertEqual(state["readings"]["energy_import"], said["energy_import"])
+        again.wait("smartmeter/gateway/test/status", lambda text: text == "online")
+        again.wait(f"smartmeter/{METER}/availability")
+        again.wait(f"smartmeter/{METER}/info")
+
+    def test_bus_killed_and_restarted(self):
+        self.bus.start()
+        self.broker.start()
+        self.write_key()
+        self.start()
+        self.wait_opened()
+        self.feed()
+        wait_for("the meter", lambda: self.bus.meters().get(METER))
+        self.bus.stop()
+        self.bus.start()
+        path = wait_for("the meter on the new bus", lambda: self.bus.meters().get(METER))
+        said = self.feed()
+        wait_for("the new value", lambda: self.bus.property(path, "Electricity", "EnergyImport")
+                 == said["energy_import"])
+
+    def test_port_hangs_up_and_returns(self):
+        self.bus.start()
+        self.broker.start()
+        self.write_key()
+        self.start()
+        self.wait_opened()
+        self.feed()
+        path = wait_for("the meter", lambda: self.bus.meters().get(METER))
+        self.pty.unplug()
+        wait_for("the adapter to wait", lambda: self.bus.adapter()["State"] == "waiting")
+        self.pty.plug()
+        wait_for("the second opening", lambda: self.log_text().count(" opened") >= 2)
+        said = self.feed()
+        wait_for("the same meter's value", lambda: self.bus.property(
+            path, "Electricity", "EnergyImport") == said["energy_import"])
+        self.assertEqual(list(self.bus.meters()), [METER])
+
+    def test_no_key_then_wrong_key_then_right_key(self):
+        self.bus.start()
+        self.broker.start()
+        self.start()
+        self.wait_opened()
+        self.feed()
+        wait_for("key-missing", lambda: self.bus.adapter()["Problem"] == "key-missing")
+        self.write_key("FF" * 15 + "00")
+        self.daemon.send_signal(signal.SIGHUP)
+        wait_for("the reload", lambda: "read again" in self.log_text())
+        self.feed()
+        wait_for("key-wrong", lambda: self.bus.adapter()["Problem"] == "key-wrong")
+        self.assertEqual(self.bus.meters(), {})
+        self.write_key(TEST_KEY)
+        self.assertIsNotNone(self.reload())
+        self.feed()
+        wait_for("the meter", lambda: self.bus.meters().get(METER))
+        self.assertEqual(self.bus.adapter()["Problem"], "none")
+        self.assertNotIn("FFFFFFFF", self.log_text().upper())
+
+    def reload(self):
+        done = subprocess.run(["busctl", f"--address={self.bus.address}", "call",
+                               "org.smartmeterd1", "/org/smartmeterd1",
+                               "org.smartmeterd1.Manager", "Reload"],
+                              capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        return done if done.returncode == 0 else None
+
+    def test_reload_with_a_mistake_changes_nothing(self):
+        self.bus.start()
+        self.write_key()
+        self.start(mqtt=False)
+        self.wait_opened()
+        wait_for("the name on the bus", lambda: self.bus.objects())
+        self.config.write_text("[gateway]\ninstanze = 1\n")
+        self.assertIsNone(self.reload())
+        self.assertRegex(self.log_text(), r"smartmeterd\.toml:2:\d+: ")
+        self.feed()
+        wait_for("the meter", lambda: self.bus.meters().get(METER))
+
+    def test_wrong_authentication_key_then_good_telegram(self):
+        self.bus.start()
+        self.write_key(TEST_KEY, "00" * 15 + "01")
+        self.start(mqtt=False)
+        self.wait_opened()
+        self.pty.send(telegrams("e450-pairs", 1, "--counter", "5")[0])
+        wait_for("the problem", lambda: self.bus.adapter()
+                 and self.bus.adapter()["Problem"] == "authentication-key-wrong")
+        self.write_key(TEST_KEY, TEST_AUTHENTICATION_KEY)
+        self.assertIsNotNone(self.reload())
+        self.pty.send(telegrams("e450-pairs", 1, "--counter", "6")[0])
+        wait_for("a meter", lambda: self.bus.meters())
+
+    def test_garbage_cuts_and_replays_between_good_telegrams(self):
+        self.bus.start()
+        self.write_key()
+        self.start(mqtt=False)
+        self.wait_opened()
+        first, _ = telegrams("kaifa-noe", 1, "--counter", "10")
+        damaged = bytearray(telegrams("kaifa-noe", 1, "--counter", "11")[0])
+        damaged[100] ^= 0x04
+        second, values = telegrams("kaifa-noe", 1, "--counter", "12")
+        self.pty.send(first + bytes(damaged) + os.urandom(300) + first + second[:90] + second)
+        path = wait_for("the meter", lambda: self.bus.meters().get(METER))
+        wait_for("the second telegram", lambda: self.bus.property(
+            path, "Electricity", "EnergyImport") == values[0]["readings"]["energy_import"])
+        errors = self.bus.adapter()["Errors"]
+        self.assertGreaterEqual(errors.get("crc", 0), 1, errors)
+        self.assertEqual(self.bus.adapter()["TelegramsReceived"], 2)
+
+    def test_replay_baseline_outlives_a_restart(self):
+        self.bus.start()
+        self.write_key()
+        self.start(mqtt=False)
+        self.wait_opened()
+        old = telegrams("kaifa-noe", 1, "--counter", "500")[0]
+        self.pty.send(telegrams("kaifa-noe", 1, "--counter", "501")[0])
+        wait_for("the meter", lambda: self.bus.meters().get(METER))
+        self.daemon.send_signal(signal.SIGTERM)
+        self.assertEqual(self.daemon.wait(LIMIT_S), 0)
+        before = self.log_text().count(" opened")
+        self.start(mqtt=False)
+        wait_for("the port", lambda: self.log_text().count(" opened") > before)
+        self.pty.send(old)
+        wait_for("the refusal", lambda: self.bus.adapter()
+                 and self.bus.adapter()["Errors"].get("replay", 0) == 1)
+        self.assertEqual(self.bus.meters(), {})
+
+    def test_silent_meter_goes_offline_and_comes_back(self):
+        self.bus.start()
+        self.broker.start()
+        self.write_key()
+        self.start()
+        self.wait_opened()
+        subscriber = self.subscriber()
+        self.feed()
+        self.feed()  # the second one gives the push interval: well under a second
+        subscriber.wait(f"smartmeter/{METER}/availability", lambda text: text == "online")
+        subscriber.wait(f"smartmeter/{METER}/availability", lambda text: text == "offline")
+        self.feed()
+        subscriber.wait(f"smartmeter/{METER}/availability", lambda text: text == "online")
+
+    def test_end_is_announced(self):
+        self.bus.start()
+        self.broker.start()
+        self.write_key()
+        self.start()
+        self.wait_opened()
+        subscriber = self.subscriber()
+        subscriber.wait("smartmeter/gateway/test/status", lambda text: text == "online")
+        self.daemon.send_signal(signal.SIGTERM)
+        self.assertEqual(self.daemon.wait(LIMIT_S), 0)
+        subscriber.wait("smartmeter/gateway/test/status", lambda text: text == "offline")
+
+    def test_death_is_announced(self):
+        self.broker.start()
+        self.start("--bus", "none")
+        subscriber = self.subscriber()
+        subscriber.wait("smartmeter/gateway/test/status", lambda text: text == "online")
+        self.daemon.kill()
+        subscriber.wait("smartmeter/gateway/test/status", lambda text: text == "offline")
+
+    def test_tcp_input(self):
+        """As ser2net offers it; the connection is lost once."""
+        import socket
+        self.bus.start()
+        self.write_key()
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            self.start(mqtt=False, device=f"tcp://127.0.0.1:{port},link=mbus")
+            server.settimeout(LIMIT_S)
+            connection, _ = server.accept()
+            connection.sendall(telegrams("kaifa-noe", 1, "--counter", "20")[0])
+            path = wait_for("the meter", lambda: self.bus.meters().get(METER))
+            connection.close()
+            connection, _ = server.accept()
+            octets, values = telegrams("kaifa-noe", 1, "--counter", "21")
+            connection.sendall(octets)
+            wait_for("the value", lambda: self.bus.property(path, "Electricity", "EnergyImport")
+                     == values[0]["readings"]["energy_import"])
+            connection.close()
+
+
+class CommandLine(World):
+    def run_daemon(self, *options):
+        return subprocess.run([SMARTMETERD, *options], capture_output=True, text=True,
+                              timeout=LIMIT_S, check=False)
+
+    def test_check(self):
+        self.write_key()
+        done = self.run_daemon("--check", "--config", str(self.config))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("1 key", done.stdout)
+
+    def test_mistakes_are_named(self):
+        self.config.write_text("[gateway]\n\ninstanze = 1\n")
+        done = self.run_daemon("--check", "--config", str(self.config))
+        self.assertEqual(done.returncode, 2)
+        self.assertRegex(done.stderr, r"smartmeterd\.toml:3:1: .*instanze")
+        for options in (["--nonsense"], ["--io", "magic"], ["--device", "/dev/x,line=fast"],
+                        ["--mqtt", "http://x"], ["--config", "/nonexistent.toml"]):
+            done = self.run_daemon("--check", *options)
+            self.assertEqual(done.returncode, 2, (options, done.stderr))
+            self.assertTrue(done.stderr.strip(), options)
+
+    def test_readable_key_file_is_refused(self):
+        self.write_key()
+        path = self.directory / "keys.d" / "test.toml"
+        path.chmod(0o644)
+        done = self.run_daemon("--check", "--config", str(self.config))
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(str(path), done.stderr)
+        self.assertNotIn(TEST_KEY, done.stderr)
+
+    def test_password_in_the_url_is_refused_and_not_shown(self):
+        done = self.run_daemon("--check", "--mqtt", "mqtt://user:secret123@host")
+        self.assertEqual(done.returncode, 2)
+        self.assertNotIn("secret123", done.stderr + done.stdout)
+
+
+def crc16_x25(octets):
+    crc = 0xFFFF
+    for octet in octets:
+        crc ^= octet
+        for _ in range(8):
+            crc = crc >> 1 ^ 0x8408 if crc & 1 else crc >> 1
+    return (crc ^ 0xFFFF).to_bytes(2, "little")
+
+
+def hdlc_frame(information):
+    """One type 3 frame from 1/17 to 103."""
+    length = 2 + 1 + 2 + 1 + 2 + len(information) + 2
+    header = (0xA000 | length).to_bytes(2, "big") + bytes.fromhex("CF 02 23 13")
+    body = header + crc16_x25(header) + information
+    return b"\x7e" + body + crc16_x25(body) + b"\x7e"
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
