@@ -17,6 +17,8 @@ namespace {
 /// A bus that takes nothing any more must not make us grow: beyond this many messages in our own
 /// queue a telegram is not signalled.
 constexpr std::uint64_t queued_messages_max = 1000;
+/// From then on nothing is signalled until so few are left.
+constexpr std::uint64_t queued_messages_low = 100;
 
 /// An object of the model while it is known, and its vtables while there is a bus.
 template <class View>
@@ -91,7 +93,8 @@ class BusSink final : public Sink, private Connection::Owner {
   Entries<MeterView> meters_;
   Entries<PublisherView> publishers_;
   std::map<const Meter*, PendingChanges> pending_;
-  std::uint64_t skipped_readings_ = 0;  ///< since the bus stopped taking messages
+  bool congested_ = false;
+  std::uint64_t skipped_readings_ = 0;  ///< while congested
 };
 
 void BusSink::bus_opened(sd_bus& bus) {
@@ -183,12 +186,13 @@ void BusSink::telegram(const Telegram& telegram) {
 bool BusSink::congested() {
   std::uint64_t queued = 0;
   sd_bus_get_n_queued_write(connection_.bus(), &queued);
-  const bool full = queued > queued_messages_max;
-  if (full && skipped_readings_ == 0)
+  const bool full = queued > (congested_ ? queued_messages_low : queued_messages_max);
+  if (full && !congested_)
     log::warning("the message bus takes no messages: readings are not signalled");
-  if (!full && skipped_readings_ > 0)
+  if (!full && congested_)
     log::notice("the message bus takes messages again: {} readings were not signalled",
                 std::exchange(skipped_readings_, 0));
+  congested_ = full;
   return full;
 }
 
