@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bus: what smartmeterd says on D-Bus.
+#include "tools/smartmeterctl/bus.hpp"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <stdexcept>
+#include <utility>
+
+namespace smartmeterctl {
+namespace {
+
+constexpr const char* service = "org.smartmeterd1";
+constexpr const char* root = "/org/smartmeterd1";
+constexpr const char* meter_interface = "org.smartmeterd1.Meter";
+
+void check(int result, const char* what) {
+  if (result < 0) throw std::runtime_error(fmt::format("{}: {}", what, std::strerror(-result)));
+}
+
+template <class Wire, class Held>
+Value read_basic(sd_bus_message* message, char type) {
+  Wire wire{};
+  check(sd_bus_message_read_basic(message, type, &wire), "unreadable message");
+  return {Held(wire)};
+}
+
+Value read_value(sd_bus_message* message);
+
+Value read_array(sd_bus_message* message, const std::string& contents) {
+  check(sd_bus_message_enter_container(message, 'a', contents.c_str()), "unreadable array");
+  const bool dictionary = contents.starts_with('{');
+  Value::Map map;
+  Value::List list;
+  while (sd_bus_message_at_end(message, 0) == 0) {
+    if (!dictionary) {
+      list.push_back(read_value(message));
+      continue;
+    }
+    const std::string entry = contents.substr(1, contents.size() - 2);
+    check(sd_bus_message_enter_container(message, 'e', entry.c_str()), "unreadable entry");
+    const std::string key = read_value(message).text();
+    map.insert_or_assign(key, read_value(message));
+    check(sd_bus_message_exit_container(message), "unreadable entry");
+  }
+  check(sd_bus_message_exit_container(message), "unreadable array");
+  if (dictionary) return {std::move(map)};
+  return {std::move(list)};
+}
+
+Value read_structure(sd_bus_message* message, const char* contents) {
+  check(sd_bus_message_enter_container(message, 'r', contents), "unreadable structure");
+  Value::List list;
+  while (sd_bus_message_at_end(message, 0) == 0) list.push_back(read_value(message));
+  check(sd_bus_message_exit_container(message), "unreadable structure");
+  return {std::move(list)};
+}
+
+Value read_value(sd_bus_message* message) {
+  char type = 0;
+  const char* contents = nullptr;
+  check(sd_bus_message_peek_type(message, &type, &contents), "unreadable message");
+  switch (type) {
+    case 's':
+    case 'o':
+    case 'g':
+      return read_basic<const char*, std::string>(message, type);
+    case 'b':
+      return read_basic<int, bool>(message, type);
+    case 'y':
+      return read_basic<std::uint8_t, std::uint64_t>(message, type);
+    case 'q':
+      return read_basic<std::uint16_t, std::uint64_t>(message, type);
+    case 'u':
+      return read_basic<std::uint32_t, std::uint64_t>(message, type);
+    case 't':
+      return read_basic<std::uint64_t, std::uint64_t>(message, type);
+    case 'n':
+      return read_basic<std::int16_t, std::int64_t>(message, type);
+    case 'i':
+      return read_basic<std::int32_t, std::int64_t>(message, type);
+    case 'x':
+      return read_basic<std::int64_t, std::int64_t>(message, type);
+    case 'd':
+      return read_basic<double, double>(message, type);
+    case 'a':
+      return read_array(message, contents);
+    case 'r':
+      return read_structure(message, contents);
+    case 'v': {
+      check(sd_bus_message_enter_container(message, 'v', contents), "unreadable variant");
+      Value value = read_value(message);
+      check(sd_bus_message_exit_container(message), "unreadable variant");
+      return value;
+    }
+    default:
+      check(sd_bus_message_skip(message, nullptr), "unreadable message");
+      return {};
+  }
+}
+
+sd_bus* open_bus(const std::string& where) {
+  sd_bus* bus = nullptr;
+  int result = 0;
+  if (where == "system") {
+    result = sd_bus_open_system(&bus);
+  } else if (where == "session") {
+    result = sd_bus_open_user(&bus);
+  } else {
+    result = sd_bus_new(&bus);
+    if (result >= 0) result = sd_bus_set_address(bus, where.c_str());
+    if (result >= 0) result = sd_bus_set_bus_client(bus, 1);
+    if (result >= 0) result = sd_bus_start(bus);
+  }
+  if (result < 0) {
+    sd_bus_unref(bus);
+    const bool named = where == "system" || where == "session";
+    throw std::runtime_error(fmt::format(
+        "cannot reach {} {}: {}{}", named ? "the " + where : "the bus at", named ? "bus" : where,
+        std::strerror(-result), named ? "; is dbus-daemon running?" : ""));
+  }
+  return bus;
+}
+
+/// sd_bus_error with its storage.
+struct Error {
+  sd_bus_error raw = SD_BUS_ERROR_NULL;
+  ~Error() { sd_bus_error_free(&raw); }
+};
+
+}  // namespace
+
+const Value::Map& Value::map() const {
+  static const Map empty;
+  const Map* map = std::get_if<Map>(&held);
+  return map != nullptr ? *map : empty;
+}
+
+const Value& Value::operator[](const std::string& key) const {
+  static const Value nothing;
+  const auto found = map().find(key);
+  return found == map().end() ? nothing : found->second;
+}
+
+Bus::Bus(const std::string& where) : where_(where), bus_(open_bus(where)) {}
+
+std::string Bus::explain(const sd_bus_error& error, int result) const {
+  const std::string_view name = error.name != nullptr ? error.name : "";
+  const bool absent = name == SD_BUS_ERROR_SERVICE_UNKNOWN ||
+                      name == SD_BUS_ERROR_NAME_HAS_NO_OWNER ||
+                      name.starts_with("org.freedesktop.DBus.Error.Spawn") ||
+                      name.starts_with("org.freedesktop.systemd1.");
+  if (absent && where_ == "system")
+    return "smartmeterd is not running: start it with \"systemctl start smartmeterd\"";
+  if (absent)
+    return fmt::format(
+        "smartmeterd is not running on this bus: start it with \"smartmeterd --bus {}\"", where_);
+  if (name == SD_BUS_ERROR_ACCESS_DENIED)
+    return "the bus does not allow it: run this as root or as a member of the group smartmeterd";
+  if (error.message != nullptr) return error.message;
+  return std::strerror(-result);
+}
+
+std::vector<Object> Bus::objects() {
+  Error error;
+  sd_bus_message* raw = nullptr;
+  const int result =
+      sd_bus_call_method(bus_.get(), service, root, "org.freedesktop.DBus.ObjectManager",
+                         "GetManagedObjects", &error.raw, &raw, "");
+  if (result < 0) throw std::runtime_error(explain(error.raw, result));
+  const std::unique_ptr<sd_bus_message, Unref> reply(raw);
+  std::vector<Object> objects;
+  for (auto& [path, interfaces] : read_value(reply.get()).map())
+    objects.push_back({path, interfaces});
+  return objects;
+}
+
+std::vector<Object> Bus::adapters() {
+  auto all = objects();
+  std::erase_if(all, [](const Object& object) { return object.adapter().map().empty(); });
+  return all;
+}
+
+std::vector<Object> Bus::meters(const std::string& name) {
+  auto all = objects();
+  std::erase_if(all, [](const Object& object) { return object.meter().map().empty(); });
+  if (name.empty()) return all;
+  std::string known;
+  for (const Object& object : all)
+    known += (known.empty() ? "" : ", ") + object.meter()["Id"].text();
+  std::erase_if(all, [&name](const Object& object) {
+    return object.meter()["Id"].text() != name && object.meter()["Name"].text() != name;
+  });
+  if (all.empty())
+    throw std::runtime_error(fmt::format("no meter is called \"{}\"; known: {}", name,
+                                         known.empty() ? "none yet" : known));
+  return all;
+}
+
+Value Bus::meter_properties(const std::string& path) {
+  Error error;
+  sd_bus_message* raw = nullptr;
+  if (sd_bus_call_method(bus_.get(), service, path.c_str(), "org.freedesktop.DBus.Properties",
+                         "GetAll", &error.raw, &raw, "s", meter_interface) < 0)
+    return {};
+  const std::unique_ptr<sd_bus_message, Unref> reply(raw);
+  return read_value(reply.get());
+}
+
+namespace {
+
+/// What the callbacks of sd-bus collect between two calls of sd_bus_process.
+struct Watched {
+  std::vector<ReadingSignal> readings;
+  std::optional<bool> owned;
+};
+
+int on_reading_signal(sd_bus_message* message, void* data, sd_bus_error*) noexcept {
+  try {
+    ReadingSignal signal{sd_bus_message_get_path(message), 0, 0, {}};
+    signal.time_us = read_value(message).count();
+    signal.sequence = read_value(message).count();
+    signal.values = read_value(message);
+    static_cast<Watched*>(data)->readings.push_back(std::move(signal));
+  } catch (const std::exception&) {  // not the signal that the interface describes
+  }
+  return 0;
+}
+
+int on_owner_changed(sd_bus_message* message, void* data, sd_bus_error*) noexcept {
+  const char *name = nullptr, *before = nullptr, *after = nullptr;
+  if (sd_bus_message_read(message, "sss", &name, &before, &after) >= 0)
+    static_cast<Watched*>(data)->owned = *after != '\0';
+  return 0;
+}
+
+}  // namespace
+
+void Bus::watch(const std::function<bool(const ReadingSignal&)>& on_reading,
+                const std::function<void(bool)>& on_owner) {
+  Watched watched;
+  sd_bus_slot* raw = nullptr;
+  check(sd_bus_match_signal(bus_.get(), &raw, service, nullptr, meter_interface, "Reading",
+                            on_reading_signal, &watched),
+        "cannot ask for signals");
+  const std::unique_ptr<sd_bus_slot, Unref> readings(raw);
+  const std::string rule = fmt::format(
+      "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',arg0='{}'", service);
+  check(sd_bus_add_match(bus_.get(), &raw, rule.c_str(), on_owner_changed, &watched),
+        "cannot ask for signals");
+  const std::unique_ptr<sd_bus_slot, Unref> owner(raw);
+  for (;;) {
+    const int more = sd_bus_process(bus_.get(), nullptr);
+    if (more < 0) throw std::runtime_error("the bus has gone away");
+    // Not in the callbacks: what is called here may call the bus again.
+    if (const auto owned = std::exchange(watched.owned, std::nullopt)) on_owner(*owned);
+    for (const ReadingSignal& signal : std::exchange(watched.readings, {}))
+      if (!on_reading(signal)) return;
+    if (more > 0) continue;
+    const int result = sd_bus_wait(bus_.get(), UINT64_MAX);
+    if (result < 0 && result != -EINTR) check(result, "the bus has gone away");
+  }
+}
+
+}  // namespace smartmeterctl

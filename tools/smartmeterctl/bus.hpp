@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bus: what smartmeterd says on D-Bus.
+#pragma once
+
+#include <systemd/sd-bus.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace smartmeterctl {
+
+/// Any value that comes over the bus. Arrays and structures are lists, dictionaries are maps.
+struct Value {
+  using List = std::vector<Value>;
+  using Map = std::map<std::string, Value>;
+  std::variant<std::monostate, bool, std::int64_t, std::uint64_t, double, std::string, List, Map>
+      held;
+
+  /// The empty value of the type where it is something else: older daemons lack newer properties.
+  std::string text() const { return get<std::string>(); }
+  bool boolean() const { return get<bool>(); }
+  std::uint64_t count() const { return get<std::uint64_t>(); }
+  const Map& map() const;
+  /// A member of a map; an empty value where there is none.
+  const Value& operator[](const std::string& key) const;
+
+ private:
+  template <class T>
+  T get() const {
+    const T* value = std::get_if<T>(&held);
+    return value != nullptr ? *value : T{};
+  }
+};
+
+/// One object and the properties of its interfaces.
+struct Object {
+  std::string path;
+  Value interfaces;
+  const Value& adapter() const { return interfaces["org.smartmeterd1.Adapter"]; }
+  const Value& meter() const { return interfaces["org.smartmeterd1.Meter"]; }
+};
+
+/// One Reading signal.
+struct ReadingSignal {
+  std::string path;       ///< of the meter
+  std::uint64_t time_us;  ///< arrival
+  std::uint64_t sequence;
+  Value values;
+};
+
+/// A connection to the bus that smartmeterd serves. Every failure is a std::runtime_error whose
+/// sentence says what to do.
+class Bus {
+ public:
+  /// "system", "session" or an address.
+  explicit Bus(const std::string& where);
+
+  std::vector<Object> objects();
+  std::vector<Object> adapters();
+  /// The meters; where `name` is not empty only the one with this id or name.
+  std::vector<Object> meters(const std::string& name);
+  /// The properties of org.smartmeterd1.Meter, or an empty value if the object is gone.
+  Value meter_properties(const std::string& path);
+  /// Calls `on_reading` for each Reading signal until it returns false, and `on_owner` when the
+  /// daemon leaves the bus (false) or comes (true).
+  void watch(const std::function<bool(const ReadingSignal&)>& on_reading,
+             const std::function<void(bool)>& on_owner);
+
+ private:
+  struct Unref {
+    void operator()(sd_bus* bus) const { sd_bus_flush_close_unref(bus); }
+    void operator()(sd_bus_message* message) const { sd_bus_message_unref(message); }
+    void operator()(sd_bus_slot* slot) const { sd_bus_slot_unref(slot); }
+  };
+  std::string explain(const sd_bus_error& error, int result) const;
+  std::string where_;
+  std::unique_ptr<sd_bus, Unref> bus_;
+};
+
+}  // namespace smartmeterctl

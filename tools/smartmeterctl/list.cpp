@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// smartmeterctl list: adapters and meters, and what is wrong with them.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "tools/smartmeterctl/bus.hpp"
+#include "tools/smartmeterctl/text.hpp"
+#include "tools/smartmeterctl/verbs.hpp"
+
+namespace smartmeterctl {
+namespace {
+
+using Row = std::vector<std::string>;
+
+/// A table with columns as wide as their longest cell; the first row is its heading.
+void print_table(const std::vector<Row>& rows) {
+  std::vector<std::size_t> widths(rows.front().size(), 0);
+  for (const Row& row : rows)
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  for (const Row& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) line += fmt::format("{:<{}}  ", row[i], widths[i]);
+    line.erase(line.find_last_not_of(' ') + 1);
+    fmt::print("{}\n", &row == &rows.front() ? bold(line) : line);
+  }
+}
+
+std::string or_dash(const std::string& text) {
+  return text.empty() ? "-" : text;
+}
+
+/// An object's properties, and the path under which others name it.
+void write_object(meter::JsonWriter& json, const Object& object, const Value& properties) {
+  json.begin_object().key("path").text(object.path);
+  for (const auto& [name, value] : properties.map()) write_value(json.key(name), value);
+  json.end_object();
+}
+
+void print_json(const std::vector<Object>& adapters, const std::vector<Object>& meters) {
+  std::string text;
+  meter::JsonWriter json(text);
+  json.begin_object().key("adapters").begin_array();
+  for (const Object& object : adapters) write_object(json, object, object.adapter());
+  json.end_array().key("meters").begin_array();
+  for (const Object& object : meters) write_object(json, object, object.meter());
+  json.end_array().end_object();
+  fmt::print("{}\n", text);
+}
+
+int list(const BusOptions& options) {
+  Bus bus(options.bus);
+  const auto adapters = bus.adapters();
+  const auto meters = bus.meters("");
+  if (options.json) {
+    print_json(adapters, meters);
+    return exit_good;
+  }
+  if (adapters.empty())
+    fmt::print("No adapter: plug one in, or name one with --device or in smartmeterd.toml.\n");
+  std::vector<Row> rows{{"ADAPTER", "STATE", "LINE", "LINK", "TELEGRAMS", "LAST BYTE", "PROBLEM"}};
+  for (const Object& object : adapters) {
+    const Value& adapter = object.adapter();
+    rows.push_back({adapter["Device"].text(), adapter["State"].text(),
+                    or_dash(adapter["LineSettings"].text()), or_dash(adapter["Protocol"].text()),
+                    fmt::format("{}", adapter["TelegramsReceived"].count()),
+                    age_text(adapter["LastActivity"].count()),
+                    problem_text(adapter["Problem"].text())});
+  }
+  if (rows.size() > 1) print_table(rows);
+  rows = {{"METER", "NAME", "MEDIUM", "MANUFACTURER", "KEY", "LAST TELEGRAM"}};
+  for (const Object& object : meters) {
+    const Value& meter = object.meter();
+    rows.push_back({meter["Id"].text(), or_dash(meter["Name"].text()), meter["Medium"].text(),
+                    or_dash(meter["Manufacturer"].text()), meter["KeyState"].text(),
+                    age_text(meter["LastUpdate"].count())});
+  }
+  if (rows.size() > 1) {
+    fmt::print("\n");
+    print_table(rows);
+  } else if (!adapters.empty()) {
+    fmt::print("\nNo meter yet.\n");
+  }
+  return exit_good;
+}
+
+}  // namespace
+
+void BusOptions::add_to(CLI::App& command, bool with_meter) {
+  command.add_option("--bus", bus, "system, session or an address")
+      ->type_name("BUS")
+      ->capture_default_str();
+  command.add_flag("--json", json, "for machines: JSON, one object a line");
+  if (with_meter) command.add_option("METER", meter, "id or name; all meters without it");
+}
+
+void add_list(CLI::App& app, Action& action) {
+  auto options = std::make_shared<BusOptions>();
+  CLI::App* command =
+      app.add_subcommand("list", "adapters and meters, and what is wrong with them");
+  command->footer("\nExamples:\n  smartmeterctl list\n  smartmeterctl list --json | jq .meters");
+  options->add_to(*command, false);
+  command->callback([options, &action] { action = [options] { return list(*options); }; });
+}
+
+}  // namespace smartmeterctl

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// smartmeterctl: decodes recordings, and shows what smartmeterd reads.
+#include <fmt/core.h>
+
+#include <csignal>
+#include <exception>
+
+#include "tools/smartmeterctl/verbs.hpp"
+
+namespace {
+
+constexpr const char* footer = R"(
+Examples:
+  smartmeterctl list                           adapters and meters, and what is wrong with them
+  smartmeterctl show                           every value of every meter
+  smartmeterctl watch --json                   one JSON object for each telegram
+  smartmeterctl decode --key @guek.txt capture.bin
+
+smartmeterctl VERB --help says more. Exit status: 0 good, 1 nothing found or an error, 2 wrong usage.)";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace smartmeterctl;
+  std::signal(SIGPIPE, SIG_DFL);  // the reader of a pipe left: nothing more to do
+  CLI::App app("smartmeterctl: look at electricity meters");
+  app.footer(footer);
+  app.set_version_flag("--version", "smartmeterctl " SMARTMETERCTL_VERSION);
+  app.require_subcommand(1);
+  Action action;
+  add_list(app, action);
+  add_show(app, action);
+  add_watch(app, action);
+  add_decode(app, action);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? exit_good : exit_usage;
+  }
+  try {
+    return action();
+  } catch (const UsageError& error) {
+    fmt::print(stderr, "smartmeterctl: {}\n", error.what());
+    return exit_usage;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "smartmeterctl: {}\n", error.what());
+    return exit_nothing;
+  }
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the verbs on the bus put values into words and into JSON.
+#include "tools/smartmeterctl/text.hpp"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <utility>
+
+#include "meter/quantity.hpp"
+#include "meter/unit.hpp"
+
+namespace smartmeterctl {
+namespace {
+
+constexpr std::array<std::pair<std::string_view, std::string_view>, 11> problems = {{
+    {"none", "none"},
+    {"port-busy", "another program has opened the port"},
+    {"no-access", "no permission to open the port"},
+    {"no-bytes", "the meter sends nothing: check the plug and that its interface is on"},
+    {"break", "the line is held down: check the wiring"},
+    {"no-frame", "bytes, but no telegram: check speed and parity"},
+    {"bad-checksum", "telegrams arrive damaged: check contact and line settings"},
+    {"key-missing", "encrypted, and no key for this meter"},
+    {"key-wrong", "encrypted, and the key does not fit"},
+    {"authentication-key-wrong", "the authentication key does not fit"},
+    {"list-unknown", "decoded, but the list of values is not known"},
+}};
+
+bool present(const Value& value) {
+  const double* number = std::get_if<double>(&value.held);
+  return number == nullptr || std::isfinite(*number);
+}
+
+/// The shortest text that is this number; exact where the number came from a short decimal.
+meter::Decimal decimal_of(double value) {
+  if (const auto decimal = meter::Decimal::parse(fmt::format("{}", value))) return *decimal;
+  return meter::Decimal::parse(fmt::format("{:.6f}", value)).value_or(meter::Decimal{});
+}
+
+}  // namespace
+
+std::string number_text(double value) {
+  char buffer[meter::Decimal::text_size_max];
+  return std::string(decimal_of(value).to_text(buffer));
+}
+
+std::string value_text(const std::string& name, const Value& value) {
+  const double* number = std::get_if<double>(&value.held);
+  if (number == nullptr) return value.text();
+  const meter::Quantity* quantity = meter::find_quantity(name);
+  const auto unit = quantity != nullptr ? meter::symbol(quantity->unit) : std::string_view{};
+  return unit.empty() ? number_text(*number) : fmt::format("{} {}", number_text(*number), unit);
+}
+
+std::vector<std::string> ordered_names(const Value& readings) {
+  std::vector<std::string> names;
+  for (const meter::Quantity& quantity : meter::quantities()) {
+    const std::string name(quantity.name);
+    if (readings.map().contains(name) && present(readings[name]) &&
+        std::find(names.begin(), names.end(), name) == names.end())
+      names.push_back(name);
+  }
+  for (const auto& [name, value] : readings.map())
+    if (meter::find_quantity(name) == nullptr && present(value)) names.push_back(name);
+  return names;
+}
+
+std::string problem_text(const std::string& problem) {
+  for (const auto& [name, words] : problems)
+    if (name == problem) return std::string(words);
+  return problem;
+}
+
+std::string age_text(std::uint64_t time_us) {
+  if (time_us == 0) return "never";
+  const auto now = std::chrono::duration_cast<std::chrono::microseconds>(
+                       std::chrono::system_clock::now().time_since_epoch())
+                       .count();
+  const std::int64_t seconds = (now - static_cast<std::int64_t>(time_us)) / 1'000'000;
+  if (seconds < 120) return fmt::format("{} s ago", seconds < 0 ? 0 : seconds);
+  if (seconds < 7200) return fmt::format("{} min ago", seconds / 60);
+  if (seconds < 172'800) return fmt::format("{} h ago", seconds / 3600);
+  return fmt::format("{} days ago", seconds / 86'400);
+}
+
+std::string bold(std::string_view text) {
+  const char* no_color = std::getenv("NO_COLOR");
+  const bool plain = (no_color != nullptr && *no_color != '\0') || isatty(STDOUT_FILENO) == 0;
+  return plain ? std::string(text) : fmt::format("\033[1m{}\033[0m", text);
+}
+
+void write_value(meter::JsonWriter& json, const Value& value) {
+  if (const auto* text = std::get_if<std::string>(&value.held)) {
+    json.text(*text);
+  } else if (const auto* number = std::get_if<double>(&value.held)) {
+    if (std::isfinite(*number))
+      json.number(decimal_of(*number));
+    else
+      json.null();
+  } else if (const auto* count = std::get_if<std::uint64_t>(&value.held)) {
+    json.number(static_cast<std::int64_t>(*count));
+  } else if (const auto* integer = std::get_if<std::int64_t>(&value.held)) {
+    json.number(*integer);
+  } else if (const auto* flag = std::get_if<bool>(&value.held)) {
+    json.boolean(*flag);
+  } else if (const auto* list = std::get_if<Value::List>(&value.held)) {
+    json.begin_array();
+    for (const Value& item : *list) write_value(json, item);
+    json.end_array();
+  } else if (const auto* map = std::get_if<Value::Map>(&value.held)) {
+    json.begin_object();
+    for (const auto& [key, item] : *map) write_value(json.key(key), item);
+    json.end_object();
+  } else {
+    json.null();
+  }
+}
+
+void write_readings(meter::JsonWriter& json, const Value& readings) {
+  json.key("readings").begin_object();
+  for (const std::string& name : ordered_names(readings))
+    write_value(json.key(name), readings[name]);
+  json.end_object();
+}
+
+void write_meter_facts(meter::JsonWriter& json, const Value& meter, std::uint64_t received_us,
+                       std::uint64_t sequence) {
+  const auto text_or_null = [&json](const char* key, const std::string& text) {
+    json.key(key);
+    if (text.empty())
+      json.null();
+    else
+      json.text(text);
+  };
+  json.key("profile").text(meter::telegram_profile);
+  text_or_null("meter", meter["Id"].text());
+  text_or_null("time", meter["MeterTime"].text());
+  std::array<char, 32> buffer;
+  text_or_null("received", received_us == 0 ? std::string()
+                                            : std::string(meter::utc_text(
+                                                  static_cast<std::int64_t>(received_us), buffer)));
+  if (sequence != 0) json.key("sequence").number(static_cast<std::int64_t>(sequence));
+  text_or_null("link", meter["Link"].text());
+  const std::string authenticated = meter["Authenticated"].text();
+  json.key("authenticated");
+  if (authenticated == "yes" || authenticated == "no")
+    json.boolean(authenticated == "yes");
+  else
+    json.null();
+}
+
+}  // namespace smartmeterctl

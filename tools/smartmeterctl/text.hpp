@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the verbs on the bus put values into words and into JSON.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "meter/telegram_json.hpp"
+#include "tools/smartmeterctl/bus.hpp"
+
+namespace smartmeterctl {
+
+/// "12048.95 kWh", "1KFM0200169986": a named value with the unit of the quantity table.
+std::string value_text(const std::string& name, const Value& value);
+/// Without its unit: "12048.95".
+std::string number_text(double value);
+
+/// The names of `readings` in the order of the quantity table, unknown names last; values that a
+/// meter does not deliver are left out.
+std::vector<std::string> ordered_names(const Value& readings);
+
+/// "no key for this meter" for "key-missing"; the word itself where it is not known.
+std::string problem_text(const std::string& problem);
+/// "3 s ago", "2 h ago", "never"; microseconds since the epoch.
+std::string age_text(std::uint64_t time_us);
+
+/// In bold on a terminal, unless NO_COLOR is set.
+std::string bold(std::string_view text);
+
+/// Key "readings" and its object.
+void write_readings(meter::JsonWriter& json, const Value& readings);
+/// Any value as it came; numbers that are not finite as null.
+void write_value(meter::JsonWriter& json, const Value& value);
+/// Keys profile, meter, time, received, sequence (where not 0), link and authenticated, as in the
+/// telegram JSON.
+void write_meter_facts(meter::JsonWriter& json, const Value& meter, std::uint64_t received_us,
+                       std::uint64_t sequence);
+
+}  // namespace smartmeterctl
