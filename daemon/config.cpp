@@ -399,10 +399,12 @@ void Loader::quantities(const Value& table) {
 }
 
 void Loader::read(const fs::path& file) {
+  const auto fail = [&] { throw ConfigError(fmt::format("{}: cannot be read", file.native())); };
+  // Reading a directory would be an exception of the stream's own.
+  if (std::error_code error; fs::is_directory(file, error)) fail();
   std::ifstream stream(file, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(stream), {}};
-  if (!stream.is_open() || stream.bad() || fs::is_directory(file))
-    throw ConfigError(fmt::format("{}: cannot be read", file.native()));
+  if (!stream.is_open()) fail();
+  const std::string text{std::istreambuf_iterator<char>(stream), {}};
   toml::table root;
   try {
     root = toml::parse(text);

@@ -311,7 +311,8 @@ void Device::diagnose() {
   if (evidence_.last_fault && (never || evidence_.refusals >= refusals_until_problem)) {
     if (const auto problem = problem_of(*evidence_.last_fault)) {
       set_state(AdapterState::probing, *problem);
-      if (const auto state = key_state_of(*problem)) environment_.meters.key_failed(adapter_, *state);
+      if (const auto state = key_state_of(*problem))
+        environment_.meters.key_failed(adapter_, *state);
       return;
     }
   }

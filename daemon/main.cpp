@@ -73,8 +73,9 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember(backends))->type_name("KIND")->capture_default_str();
   app.add_option("--mqtt", options.mqtt, "Broker to publish to, mqtt[s]://[user@]host[:port]")
       ->type_name("URL");
-  app.add_option("--device", options.devices,
-                 "Adapter to read: PATH or tcp://HOST:PORT, then [,link=…][,line=2400-8E1][,role=…]")
+  app.add_option(
+         "--device", options.devices,
+         "Adapter to read: PATH or tcp://HOST:PORT, then [,link=…][,line=2400-8E1][,role=…]")
       ->type_name("DEVICE");
   app.add_option("--state", options.state_directory, "Directory for what outlives a restart")
       ->type_name("DIR")->capture_default_str();

@@ -40,7 +40,8 @@ class MeterRegistryTest : public testing::Test {
     EXPECT_TRUE(set.meter_id.assign(id));
     set.meter_id_is_title = id_is_title;
     if (id_is_title) set.authentication = meter::Authentication::verified;
-    if (encrypted_) set.system_title = meter::SystemTitle{std::byte{'K'}, std::byte{'F'}, std::byte{'M'}};
+    if (encrypted_)
+      set.system_title = meter::SystemTitle{std::byte{'K'}, std::byte{'F'}, std::byte{'M'}};
     for (const Reading& reading : readings) EXPECT_TRUE(set.readings.push_back(reading));
     registry_.accept(adapter_, set);
   }
@@ -100,7 +101,8 @@ TEST_F(MeterRegistryTest, ListsAreMergedAndOnlyChangesReported) {
 
 TEST_F(MeterRegistryTest, ADerivedValueNeverReplacesASentOne) {
   send("LGZ1", {number("1-0:1.8.0", 7001, Unit::watt_hour)});
-  send("LGZ1", {number("1-0:1.8.1", 4000, Unit::watt_hour), number("1-0:1.8.2", 3000, Unit::watt_hour)});
+  send("LGZ1",
+       {number("1-0:1.8.1", 4000, Unit::watt_hour), number("1-0:1.8.2", 3000, Unit::watt_hour)});
   EXPECT_EQ(recorder_.last->find("energy_import")->value, (Decimal{7001, -3}));
   EXPECT_FALSE(recorder_.last->find("energy_import")->derived);
 }

@@ -55,8 +55,8 @@ std::string_view Decimal::to_text(std::span<char> buffer) const noexcept {
   assert(buffer.size() >= text_size_max);
   char* out = buffer.data();
   char digits[20];
-  const std::uint64_t magnitude =
-      mantissa < 0 ? ~static_cast<std::uint64_t>(mantissa) + 1 : static_cast<std::uint64_t>(mantissa);
+  const std::uint64_t magnitude = mantissa < 0 ? ~static_cast<std::uint64_t>(mantissa) + 1
+                                               : static_cast<std::uint64_t>(mantissa);
   char* const end = std::to_chars(digits, digits + sizeof digits, magnitude).ptr;
   const int count = static_cast<int>(end - digits);
   const int power = std::clamp<int>(exponent, -exponent_max, exponent_max);

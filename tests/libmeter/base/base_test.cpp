@@ -50,7 +50,8 @@ TEST(Decimal, ParsesWhatMetersPrintAndNothingElse) {
   EXPECT_EQ(Decimal::parse("00123.450"), (Decimal{123450, -3}));
   EXPECT_EQ(Decimal::parse("-1.5"), (Decimal{-15, -1}));
   EXPECT_EQ(Decimal::parse("000000000000000000000000012"), (Decimal{12, 0}));
-  for (const char* wrong : {"", "-", ".5", "5.", "1.2.3", "1e5", "12a", " 1", "1234567890123456789"})
+  for (const char* wrong :
+       {"", "-", ".5", "5.", "1.2.3", "1e5", "12a", " 1", "1234567890123456789"})
     EXPECT_FALSE(Decimal::parse(wrong)) << wrong;
 }
 
@@ -69,13 +70,15 @@ TEST(Obis, ParsesAndPrints) {
   EXPECT_EQ(text("1-0:1.8.0"_obis), "1-0:1.8.0");
   EXPECT_EQ(text("1-0:1.8.0*255"_obis), "1-0:1.8.0");
   EXPECT_EQ(text("1-0:1.8.0*01"_obis), "1-0:1.8.0*1");
-  for (const char* wrong : {"", "1.8.0", "1-0:1.8", "1-0:1.8.0*", "1-0:256.8.0", "1-0:1.8.0.255", "x"})
+  for (const char* wrong :
+       {"", "1.8.0", "1-0:1.8", "1-0:1.8.0*", "1-0:256.8.0", "1-0:1.8.0.255", "x"})
     EXPECT_FALSE(Obis::parse(wrong)) << wrong;
 }
 
 // The worked examples of libmeter/doc/axdr.md; COSEM counts the deviation from local time to UTC.
 TEST(DateTime, ReadsCosemClocks) {
-  const auto summer = octets({0x07, 0xE5, 0x09, 0x1B, 0x01, 0x09, 0x2F, 0x0F, 0x00, 0xFF, 0x88, 0x80});
+  const auto summer =
+      octets({0x07, 0xE5, 0x09, 0x1B, 0x01, 0x09, 0x2F, 0x0F, 0x00, 0xFF, 0x88, 0x80});
   const auto time = DateTime::from_cosem(summer);
   ASSERT_TRUE(time);
   EXPECT_EQ(text(*time), "2021-09-27T09:47:15+02:00");
@@ -89,7 +92,8 @@ TEST(DateTime, ReadsCosemClocks) {
 }
 
 TEST(DateTime, RefusesImpossibleClocks) {
-  const auto good = octets({0x07, 0xE5, 0x09, 0x1B, 0x01, 0x09, 0x2F, 0x0F, 0x00, 0xFF, 0x88, 0x80});
+  const auto good =
+      octets({0x07, 0xE5, 0x09, 0x1B, 0x01, 0x09, 0x2F, 0x0F, 0x00, 0xFF, 0x88, 0x80});
   ASSERT_TRUE(DateTime::from_cosem(good));
   EXPECT_FALSE(DateTime::from_cosem(Bytes(good).first(11)));
   for (std::size_t i : {0u, 2u, 3u, 5u, 6u}) {

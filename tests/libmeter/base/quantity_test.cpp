@@ -142,7 +142,8 @@ TEST(TelegramJson, HasTheContractsShape) {
             R"("authenticated":false,"readings":{"energy_import":12048.950},"derived":[],)"
             R"("ages":{"energy_export":47},"registers":[)"
             R"({"obis":"1-0:1.8.0","name":"energy_import","value":12048950,"unit":"Wh"},)"
-            "{\"obis\":\"0-0:96.1.0\",\"name\":\"meter_serial\",\"text\":\"1KFM\\\"\\u0001\xef\xbf\xbd\"},"
+            "{\"obis\":\"0-0:96.1.0\",\"name\":\"meter_serial\",\"text\":"
+            "\"1KFM\\\"\\u0001\xef\xbf\xbd\"},"
             R"({"obis":"1-0:128.7.0","name":"obis_1_0_128_7_0","value":7,"scale_unknown":true}]})");
 }
 

@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What meson installs, and where."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = os.environ["SOURCE_ROOT"]
+BUILD = os.environ["BUILD_ROOT"]
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+import tap  # noqa: E402
+
+# Path, from the prefix where it does not start with '/'. Units, rules, users and temporary files
+# lie where this machine's udev and systemd say; the ends of their paths are the same everywhere.
+EXPECTED = (
+    "sbin/smartmeterd",
+    "bin/smartmeterctl",
+    "share/dbus-1/interfaces/org.smartmeterd1.xml",
+    "share/dbus-1/system.d/org.smartmeterd1.conf",
+    "share/dbus-1/system-services/org.smartmeterd1.service",
+    "lib/systemd/catalog/smartmeterd.catalog",
+    "share/doc/smartmeterd/README.md",
+    "share/doc/smartmeterd/smartmeterd.toml",
+)
+EXPECTED_ENDS = (
+    "/systemd/system/smartmeterd.service",
+    "/rules.d/61-smartmeter.rules",
+    "/hwdb.d/61-smartmeter.hwdb",
+    "/sysusers.d/smartmeterd.conf",
+    "/tmpfiles.d/smartmeterd.conf",
+)
+MESON = os.environ.get("MESON", "meson")
+
+
+class Install(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.directory)
+        options = json.loads(subprocess.run(
+            [MESON, "introspect", "--buildoptions", BUILD],
+            capture_output=True, text=True, check=True).stdout)
+        self.prefix = next(o["value"] for o in options if o["name"] == "prefix")
+        install = subprocess.run(
+            [MESON, "install", "-C", BUILD, "--no-rebuild", "--destdir", self.directory],
+            capture_output=True, text=True, check=False)
+        self.assertEqual(install.returncode, 0, install.stdout + install.stderr)
+        self.installed = sorted(
+            os.path.join(directory, name)[len(self.directory):]
+            for directory, _, names in os.walk(self.directory) for name in names)
+
+    def read(self, end):
+        path = next(path for path in self.installed if path.endswith(end))
+        with open(self.directory + path, encoding="utf-8") as text:
+            return text.read()
+
+    def test_everything_is_in_its_place(self):
+        for path in EXPECTED:
+            self.assertIn(os.path.join(self.prefix, path), self.installed)
+        for end in EXPECTED_ENDS:
+            self.assertEqual(len([p for p in self.installed if p.endswith(end)]), 1, end)
+
+    def test_nothing_in_etc(self):
+        self.assertEqual([path for path in self.installed if path.startswith("/etc/")], [])
+
+    def test_the_unit_starts_what_is_installed(self):
+        program = os.path.join(self.prefix, "sbin/smartmeterd")
+        self.assertIn(f"\nExecStart={program}\n", self.read("/smartmeterd.service"))
+        self.assertIn(f"\nExecPaths={program} ", self.read("/smartmeterd.service"))
+        self.assertIn("SystemdService=smartmeterd.service", self.read("/org.smartmeterd1.service"))
+
+    def test_programs_run(self):
+        for program in ("sbin/smartmeterd", "bin/smartmeterctl"):
+            path = self.directory + os.path.join(self.prefix, program)
+            run = subprocess.run([path, "--help"], capture_output=True, text=True, check=False)
+            self.assertEqual(run.returncode, 0, run.stderr)
+
+
+if __name__ == "__main__":
+    tap.main()

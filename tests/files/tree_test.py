@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Rules of the source tree: who may include whom, and what every file has."""
+
+import os
+import re
+import subprocess
+import sys
+import unittest
+
+ROOT = os.environ["SOURCE_ROOT"]
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+import tap  # noqa: E402
+
+SKIPPED_DIRECTORIES = {".git", "__pycache__", "subprojects"}
+# Files whose format has no comments, or that others wrote.
+NO_LICENCE_LINE = re.compile(
+    r"(^|/)(LICENSE|\.gitignore|\.editorconfig|\.clang-format|\.clang-tidy|meson_options\.txt)$|"
+    r"\.(md|json|hex|bin|txt)$")
+LONG_LINES = re.compile(r"(^|/)LICENSE$|\.(md|json|hex|bin|xml|rules|txt)$")
+LINE_MAX = 100
+
+
+def tree():
+    """Paths of the sources from the root, without build directories."""
+    for directory, names, files in os.walk(ROOT):
+        names[:] = [name for name in names if name not in SKIPPED_DIRECTORIES and
+                    not os.path.exists(os.path.join(directory, name, "meson-private"))]
+        for name in files:
+            if not name.endswith(".pyc"):
+                yield os.path.relpath(os.path.join(directory, name), ROOT)
+
+
+def lines(path):
+    with open(os.path.join(ROOT, path), encoding="utf-8", errors="replace") as text:
+        return text.read().splitlines()
+
+
+def includes(path):
+    """(quoted file or <file>, is quoted) of each #include."""
+    for line in lines(path):
+        found = re.match(r'\s*#\s*include\s*(["<])([^">]+)[">]', line)
+        if found:
+            yield found.group(2), found.group(1) == '"'
+
+
+def standard_headers():
+    """The names of the C++ library's headers: what the compiler has without a dot in its name."""
+    search = subprocess.run(["g++", "-std=c++2b", "-xc++", "-E", "-v", "/dev/null"],
+                            capture_output=True, text=True, check=True).stderr
+    directory = re.search(r"(?m)^ (\S*/c\+\+/\d+)$", search).group(1)
+    return {name for name in os.listdir(directory) if "." not in name}
+
+
+SOURCES = sorted(path for path in tree() if path.endswith((".cpp", ".hpp")))
+STANDARD = standard_headers()
+# libmeter's folders that know base and nothing of each other; DLMS sits on the cipher besides.
+FAMILIES = ("link", "dlms", "p1", "sml", "mbus", "iec62056")
+# The daemon's folders that know nothing of each other.
+OUTPUTS = ("io", "bus", "mqtt", "history")
+# The seams that every part of the daemon may use.
+SEAMS = ("daemon/io/loop.hpp", "daemon/io/mirrored_ring.hpp")
+
+
+class Layers(unittest.TestCase):
+    def refuse(self, where, is_wrong):
+        """No source below `where` may include a header for which is_wrong(header, quoted)."""
+        wrong = [f"{path} includes {header}"
+                 for path in SOURCES if path.startswith(where)
+                 for header, quoted in includes(path) if is_wrong(header, quoted)]
+        self.assertEqual(wrong, [])
+
+    def test_includes_are_from_the_roots(self):
+        self.refuse("", lambda header, quoted: quoted and header.startswith("."))
+
+    def test_base_uses_the_standard_library_alone(self):
+        self.refuse("libmeter/meter/base/",
+                    lambda header, quoted: not header.startswith("meter/base/") if quoted
+                    else header not in STANDARD)
+
+    def test_libmeter_uses_the_standard_library_and_openssl_alone(self):
+        self.refuse("libmeter/",
+                    lambda header, quoted: not header.startswith("meter/") if quoted
+                    else header not in STANDARD and not header.startswith("openssl/"))
+
+    def test_openssl_is_for_dlms_alone(self):
+        for path in SOURCES:
+            if path.startswith("libmeter/") and not path.startswith("libmeter/meter/dlms/"):
+                self.assertFalse([h for h, _ in includes(path) if h.startswith("openssl/")], path)
+
+    def test_families_do_not_know_each_other(self):
+        for family in FAMILIES:
+            others = tuple(f"meter/{other}/" for other in FAMILIES if other != family)
+            self.refuse(f"libmeter/meter/{family}/", lambda header, _: header.startswith(others))
+
+    def test_outputs_do_not_know_each_other(self):
+        for output in OUTPUTS:
+            others = tuple(f"daemon/{other}/" for other in OUTPUTS if other != output)
+            self.refuse(f"daemon/{output}/",
+                        lambda header, _: header.startswith(others) and header not in SEAMS)
+
+    def test_tools_do_not_use_the_daemon(self):
+        self.refuse("tools/", lambda header, _: header.startswith("daemon/"))
+
+    def test_nobody_includes_a_source(self):
+        self.refuse("", lambda header, _: header.endswith(".cpp"))
+
+
+class Files(unittest.TestCase):
+    def test_licence_line(self):
+        wanted = [path for path in tree() if not NO_LICENCE_LINE.search(path)]
+        # First line, or the second one after "#!" or "<?xml", or the third one after a DOCTYPE.
+        missing = [path for path in wanted if os.path.basename(path) != "packages" and
+                   not any("SPDX-License-Identifier: Apache-2.0" in line
+                           for line in lines(path)[:4])]
+        self.assertEqual(missing, [])
+
+    def test_header_comment(self):
+        """Every source says in its second line what it is for."""
+        missing = [path for path in SOURCES if not lines(path)[1].startswith("// ")]
+        self.assertEqual(missing, [])
+
+    def test_line_length(self):
+        long = [f"{path}:{number}" for path in tree() if not LONG_LINES.search(path)
+                for number, line in enumerate(lines(path), 1) if len(line) > LINE_MAX]
+        self.assertEqual(long, [])
+
+    def test_no_tabs_and_no_blanks_at_the_end(self):
+        wrong = [f"{path}:{number}" for path in SOURCES
+                 for number, line in enumerate(lines(path), 1)
+                 if "\t" in line or line != line.rstrip()]
+        self.assertEqual(wrong, [])
+
+    def test_namespaces(self):
+        """No header says "using namespace" for those who include it."""
+        wrong = [path for path in SOURCES if path.endswith(".hpp")
+                 and any(re.match(r"using namespace", line) for line in lines(path))]
+        self.assertEqual(wrong, [])
+
+
+if __name__ == "__main__":
+    tap.main()
