@@ -312,6 +312,7 @@ Telegram encode(const Family& family, const Values& values, const Security* secu
   Octets apdu = data_notification(invoke_id, values.clock, body);
   if (security != nullptr) {
     telegram.invocation_counter = invocation_counter;
+    if (telegram.meter.empty()) telegram.meter = hex_from_octets(security->system_title);
     apdu = general_glo_ciphering(*security, invocation_counter, apdu);
   }
   telegram.frames = family.link == Link::mbus ? mbus_frames(apdu, family.mbus_length_max)

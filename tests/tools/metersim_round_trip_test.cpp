@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the simulator says it sends is what the decoder reads: every family, with and without
+// encryption. Encoder and decoder share no code, so neither can hide the other's mistake.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "meter/decoder.hpp"
+#include "meter/quantity.hpp"
+#include "tools/metersim/meter.hpp"
+
+namespace {
+
+using metersim::Family;
+using metersim::Octets;
+using metersim::Telegram;
+
+std::shared_ptr<const meter::dlms::KeyRing> test_keys(bool with_authentication_key) {
+  const Octets key = metersim::test_key(), authentication = metersim::test_authentication_key();
+  meter::dlms::KeyEntry entry{
+      "*", *meter::dlms::EncryptionKey::from_octets(std::as_bytes(std::span(key))), {}, {}};
+  if (with_authentication_key)
+    entry.authentication.push_back(
+        *meter::dlms::AuthenticationKey::from_octets(std::as_bytes(std::span(authentication))));
+  std::vector<meter::dlms::KeyEntry> entries;
+  entries.push_back(std::move(entry));
+  return std::make_shared<const meter::dlms::KeyRing>(std::move(entries));
+}
+
+/// Feeds one telegram; true if the decoder made exactly one telegram of it, without a refusal.
+testing::AssertionResult decode(meter::Decoder& decoder, const Octets& octets) {
+  auto rest = std::as_bytes(std::span(octets));
+  unsigned telegrams = 0;
+  for (;;) {
+    const auto step = decoder.next(rest);
+    rest = rest.subspan(step.consumed);
+    if (step.outcome == meter::Decoder::Outcome::rejected)
+      return testing::AssertionFailure() << "refused: " << meter::name(step.fault.code);
+    if (step.outcome == meter::Decoder::Outcome::telegram && ++telegrams == 1 && rest.size() <= 1)
+      return testing::AssertionSuccess();
+    if (step.outcome == meter::Decoder::Outcome::need_more)
+      return testing::AssertionFailure() << "no telegram, " << rest.size() << " octets left";
+  }
+}
+
+/// The readings by name, without what is derived.
+std::map<std::string, std::string> decoded_readings(const meter::ReadingSet& set) {
+  static const meter::QuantityMap map;
+  static meter::NamedReadings named;
+  meter::harmonize(set, map, named);
+  std::map<std::string, std::string> readings;
+  for (const meter::NamedReading& reading : named) {
+    char buffer[meter::Decimal::text_size_max];
+    if (!reading.derived && !reading.is_text)
+      readings.emplace(reading.name, reading.value.to_text(buffer));
+  }
+  return readings;
+}
+
+void expect_same(const Telegram& sent, const meter::ReadingSet& read) {
+  EXPECT_EQ(read.meter_id.view(), sent.meter);
+  std::map<std::string, std::string> readings;
+  for (const auto& [name, value] : sent.readings) readings.emplace(name, value);
+  EXPECT_EQ(decoded_readings(read), readings);
+  if (sent.time) {
+    char buffer[meter::DateTime::text_size_max];
+    ASSERT_TRUE(read.time.has_value());
+    EXPECT_EQ(read.time->to_text(buffer), *sent.time);
+  }
+  EXPECT_EQ(read.invocation_counter, sent.invocation_counter.value_or(0));
+}
+
+class RoundTrip : public testing::TestWithParam<std::size_t> {
+ protected:
+  const Family& family_ = metersim::families()[GetParam()];
+
+  void run(std::uint8_t control, bool with_authentication_key, meter::Authentication expected) {
+    metersim::MeterOptions options;
+    options.start.epoch_s = 1795172405;
+    options.control = control;
+    metersim::Meter meter(family_, options);
+    meter::Decoder decoder({}, test_keys(with_authentication_key));
+    for (int i = 0; i < 30; ++i) {
+      const Telegram sent = meter.next();
+      ASSERT_TRUE(decode(decoder, sent.octets())) << "telegram " << sent.number;
+      EXPECT_EQ(decoder.readings().authentication, expected);
+      expect_same(sent, decoder.readings());
+    }
+  }
+};
+
+TEST_P(RoundTrip, as_the_family_sends_it) {
+  const bool authenticated = (family_.security.control & 0x10) != 0;
+  run(family_.security.control, true,
+      authenticated                      ? meter::Authentication::verified
+      : family_.security.control != 0x00 ? meter::Authentication::unverified
+                                         : meter::Authentication::clear);
+}
+TEST_P(RoundTrip, encrypted) {
+  run(0x20, false, meter::Authentication::unverified);
+}
+TEST_P(RoundTrip, encrypted_suite_1) {
+  run(0x21, false, meter::Authentication::unverified);
+}
+TEST_P(RoundTrip, encrypted_and_authenticated) {
+  run(0x30, true, meter::Authentication::verified);
+}
+TEST_P(RoundTrip, encrypted_and_authenticated_suite_1) {
+  run(0x31, true, meter::Authentication::verified);
+}
+TEST_P(RoundTrip, authenticated_in_clear) {
+  run(0x10, true, meter::Authentication::verified);
+}
+TEST_P(RoundTrip, without_the_authentication_key) {
+  run(0x30, false, meter::Authentication::unverified);
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, RoundTrip,
+                         testing::Range(std::size_t{0}, metersim::families().size()),
+                         [](const auto& instance) {
+                           std::string name(metersim::families()[instance.param].name);
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+TEST(ClearFamilies, in_clear) {
+  for (const Family& family : metersim::families()) {
+    metersim::MeterOptions options;
+    options.control = 0x00;
+    options.start.epoch_s = 1795172405;
+    const Telegram sent = metersim::Meter(family, options).next();
+    meter::Decoder decoder({}, nullptr);
+    ASSERT_TRUE(decode(decoder, sent.octets())) << family.name;
+    EXPECT_EQ(decoder.readings().authentication, meter::Authentication::clear);
+  }
+}
+
+TEST(WrongKey, is_refused) {
+  metersim::MeterOptions options;
+  options.start.epoch_s = 1795172405;
+  metersim::Meter meter(*metersim::find_family("kaifa-noe"), options);
+  meter::Decoder decoder({}, test_keys(false));
+  const Octets octets = meter.next_with_wrong_key().octets();
+  auto rest = std::as_bytes(std::span(octets));
+  auto step = decoder.next(rest);
+  while (step.outcome == meter::Decoder::Outcome::progress) {
+    rest = rest.subspan(step.consumed);
+    step = decoder.next(rest);
+  }
+  EXPECT_EQ(step.outcome, meter::Decoder::Outcome::rejected);
+  EXPECT_EQ(step.fault.code, meter::Errc::key_wrong);
+  ASSERT_TRUE(decode(decoder, meter.next().octets())) << "the next good telegram is read";
+}
+
+}  // namespace
