@@ -67,7 +67,8 @@ class Loop {
   /// One-shot; level-triggered at arming. For fds that a library owns: re-arm after its handler,
   /// and cancel (or destroy the operation) when the library has closed the fd by itself.
   virtual void poll(Operation& operation, int fd, short events) = 0;
-  /// Completes with 0 at the deadline (at once if it is past).
+  /// Completes with 0 at the deadline (at once if it is past). A pending timer is set anew: its
+  /// former deadline completes nothing.
   virtual void timer(Operation& operation, TimePoint deadline) = 0;
   /// The pending request completes with -ECANCELED (or with its result, if that came first).
   virtual void cancel(Operation& operation) = 0;

@@ -65,6 +65,7 @@ void LoopBase::poll(Operation& operation, int fd, short events) {
 }
 
 void LoopBase::timer(Operation& operation, TimePoint deadline) {
+  if (operation.pending()) detach(operation);
   const auto id = allocate(operation, Kind::timer, -1);
   auto& request = *find(id);
   // The kernel refuses negative times, and takes 0 for "no timer".
@@ -78,9 +79,14 @@ void LoopBase::cancel(Operation& operation) {
 
 void LoopBase::forget(Operation& operation) noexcept {
   if (running_ == &operation) running_ = nullptr;
-  if (auto* request = find(operation.slot_)) {
+  detach(operation);
+}
+
+void LoopBase::detach(Operation& operation) noexcept {
+  const auto id = std::exchange(operation.slot_, 0);
+  if (auto* request = find(id)) {
     request->operation = nullptr;
-    let_go(operation.slot_, *request);
+    let_go(id, *request);
   }
 }
 

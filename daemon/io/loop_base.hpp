@@ -97,6 +97,8 @@ class LoopBase : public Loop {
   void deliver(const Completion& completion);
   std::uint64_t id_of(std::size_t index) const noexcept;
   void let_go(std::uint64_t id, Request& request);
+  /// The operation is idle again; its request ends in silence.
+  void detach(Operation& operation) noexcept;
 
   std::deque<Request> requests_;  // entries never move
   std::vector<std::uint32_t> free_;

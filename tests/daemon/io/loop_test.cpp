@@ -270,6 +270,29 @@ TEST_P(LoopContract, FarDeadlineCanBeWaitedForAndCancelled) {
   loop->cancel(timer);  // harmless when idle
 }
 
+TEST_P(LoopContract, PendingTimerIsSetAnew) {
+  int calls = 0;
+  Operation timer([&](int result) {
+    EXPECT_EQ(result, 0);
+    ++calls;
+  });
+  const auto start = Clock::now();
+  loop->timer(timer, start + 1h);
+  settle(1ms);
+  loop->timer(timer, start + 1ms);
+  EXPECT_TRUE(run_until([&] { return calls == 1; }));
+  loop->timer(timer, start + 1ms);
+  loop->timer(timer, start + 30ms);
+  EXPECT_TRUE(run_until([&] { return calls == 2; }));
+  EXPECT_GE(loop->now(), start + 30ms);
+  loop->timer(timer, loop->now() + 1h);
+  loop->cancel(timer);
+  loop->timer(timer, loop->now());  // even while a cancellation is on its way
+  EXPECT_TRUE(run_until([&] { return calls == 3; }));
+  settle();
+  EXPECT_EQ(calls, 3);
+}
+
 TEST_P(LoopContract, TimerStartsAgainFromItsOwnCompletion) {
   int count = 0;
   std::optional<Operation> timer;

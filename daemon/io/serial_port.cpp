@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// SerialPort: a tty, held exclusively, with the line settings of its adapter.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/serial.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "daemon/io/stream_port.hpp"
+#include "daemon/io/tty_settings.hpp"
+#include "daemon/log.hpp"
+
+namespace smartmeterd::io {
+
+namespace {
+
+struct Failure {
+  PortError error;
+  std::string detail;
+};
+
+Failure open_failure(int error) {
+  std::string text = std::strerror(error);
+  switch (error) {
+    case EBUSY:
+      return {PortError::busy, "another program has opened the port exclusively"};
+    case EACCES:
+      return {PortError::no_access, text + " (the group of the device node)"};
+    case EPERM:
+      return {PortError::no_access,
+              text + " (DeviceAllow= of the service does not name this kind of device)"};
+    case ENOENT:
+    case ENXIO:
+    case ENODEV:
+      return {PortError::gone, text};
+    default:
+      return {PortError::other, text};
+  }
+}
+
+std::string_view type_name(mode_t mode) {
+  switch (mode & S_IFMT) {
+    case S_IFDIR:
+      return "a directory";
+    case S_IFREG:
+      return "a regular file";
+    case S_IFIFO:
+      return "a pipe";
+    case S_IFSOCK:
+      return "a socket";
+    case S_IFBLK:
+      return "a block device";
+    default:
+      return "not a terminal";
+  }
+}
+
+/// Only FTDI looks at it: 1 ms instead of 16 until a partial USB packet is handed over.
+void set_low_latency(int fd) {
+  serial_struct serial{};
+  if (ioctl(fd, TIOCGSERIAL, &serial) < 0) return;
+  serial.flags |= static_cast<int>(ASYNC_LOW_LATENCY);
+  ioctl(fd, TIOCSSERIAL, &serial);
+}
+
+std::optional<serial_icounter_struct> read_counters(int fd) {
+  serial_icounter_struct counters{};
+  if (ioctl(fd, TIOCGICOUNT, &counters) < 0) return std::nullopt;  // ENOTTY: has none
+  return counters;
+}
+
+/// The driver's counters are 32 bits wide and wrap.
+std::uint64_t since(int now, int before) {
+  return static_cast<std::uint32_t>(now) - static_cast<std::uint32_t>(before);
+}
+
+}  // namespace
+
+class SerialPort final : public StreamPort {
+ public:
+  SerialPort(Loop& loop, const AdapterConfig& config, PortListener& listener)
+      : StreamPort(loop, listener),
+        path_(config.device),
+        line_(config.line.value_or(line_default("mbus"))),
+        dtr_(config.dtr),
+        rts_(config.rts) {}
+  ~SerialPort() override { close(); }
+
+  void open() override {
+    close();
+    opening_.emplace([this](int) { open_now(); });
+    loop().timer(*opening_, loop().now());
+  }
+
+  LineCounters counters() const noexcept override {
+    const auto now = counters_at_open_ ? read_counters(fd()) : std::nullopt;
+    if (!now) return {};
+    return {.framing = since(now->frame, counters_at_open_->frame),
+            .parity = since(now->parity, counters_at_open_->parity),
+            .overrun = since(now->overrun, counters_at_open_->overrun) +
+                       since(now->buf_overrun, counters_at_open_->buf_overrun),
+            .line_break = since(now->brk, counters_at_open_->brk)};
+  }
+
+  std::string description() const override { return fmt::format("{} {}", path_, line_.to_text()); }
+
+ private:
+  void open_now() {
+    opening_.reset();
+    // Looked at before opening: opening alone already does something to some devices.
+    struct stat status{};
+    if (stat(path_.c_str(), &status) < 0) return report(open_failure(errno));
+    if (!S_ISCHR(status.st_mode))
+      return report({PortError::other, fmt::format("is {}", type_name(status.st_mode))});
+    const int fd = ::open(path_.c_str(), O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) return report(open_failure(errno));
+    if (auto failure = set_up(fd)) {
+      ::close(fd);
+      return report(*failure);
+    }
+    counters_at_open_ = read_counters(fd);
+    opened(fd);
+  }
+
+  std::optional<Failure> set_up(int fd) {
+    if (isatty(fd) == 0) return Failure{PortError::other, "is not a terminal"};
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+      return Failure{PortError::busy, "another program holds the port (flock)"};
+    ioctl(fd, TIOCEXCL);
+    if (auto problem = apply_line_settings(fd, line_); !problem.empty())
+      return Failure{PortError::settings, std::move(problem)};
+    ioctl(fd, TCFLSH, 0);  // TCIFLUSH: what arrived with the wrong settings
+    set_low_latency(fd);
+    set_modem_line(fd, dtr_, TIOCM_DTR, "DTR");
+    set_modem_line(fd, rts_, TIOCM_RTS, "RTS");
+    return std::nullopt;
+  }
+
+  void set_modem_line(int fd, ModemLine wanted, int bit, std::string_view name) const {
+    if (wanted == ModemLine::keep) return;
+    if (ioctl(fd, wanted == ModemLine::on ? TIOCMBIS : TIOCMBIC, &bit) < 0)
+      log::warning("{}: {} cannot be switched: {}", path_, name, std::strerror(errno));
+  }
+
+  void report(const Failure& failure) { fail(failure.error, failure.detail); }
+
+  std::string explain(int error) const override {
+    return error == 0 || error == EIO ? "hung up (unplugged?)" : std::strerror(error);
+  }
+
+  void stop_opening() noexcept override { opening_.reset(); }
+
+  /// The fd lives on until the READ is cancelled: others, and we, may open the port before.
+  void closing(int fd) noexcept override {
+    counters_at_open_.reset();
+    ioctl(fd, TIOCNXCL);
+    flock(fd, LOCK_UN);
+  }
+
+  std::string path_;
+  LineSettings line_;
+  ModemLine dtr_;
+  ModemLine rts_;
+  std::optional<Operation> opening_;
+  std::optional<serial_icounter_struct> counters_at_open_;
+};
+
+std::unique_ptr<Port> make_serial_port(Loop& loop, const AdapterConfig& config,
+                                       PortListener& listener) {
+  return std::make_unique<SerialPort>(loop, config, listener);
+}
+
+std::unique_ptr<Port> make_port(Loop& loop, const AdapterConfig& config, PortListener& listener) {
+  return config.tcp.empty() ? make_serial_port(loop, config, listener)
+                            : make_tcp_port(loop, config, listener);
+}
+
+LineSettings line_default(std::string_view kind) noexcept {
+  if (kind == "ir") return {.baud = 9600, .data_bits = 8, .parity = 'N', .stop_bits = 1};
+  if (kind == "p1") return {.baud = 115200, .data_bits = 8, .parity = 'N', .stop_bits = 1};
+  return {.baud = 2400, .data_bits = 8, .parity = 'E', .stop_bits = 1};
+}
+
+}  // namespace smartmeterd::io
