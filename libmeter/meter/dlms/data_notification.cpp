@@ -3,12 +3,12 @@
 #include "meter/dlms/data_notification.hpp"
 
 #include <algorithm>
-#include <cstdio>
 
 #include "meter/base/reader.hpp"
 #include "meter/dlms/axdr.hpp"
 #include "meter/dlms/cosem.hpp"
 #include "meter/dlms/list_rules.hpp"
+#include "meter/explain_line.hpp"
 
 namespace meter::dlms {
 namespace {
@@ -28,6 +28,7 @@ struct Header {
 /// the tag before it.
 Result<Header> read_header(Reader& in) noexcept {
   Header header;
+  if (in.remaining() == 0) return fault(Errc::truncated, 0);
   if (in.octet() != tag_data_notification) return fault(Errc::malformed, 0);
   header.long_invoke_id = in.be<std::uint32_t>();
   std::size_t at = in.offset();
@@ -78,29 +79,37 @@ void write_hex(Bytes octets, std::span<char> out) noexcept {
   }
 }
 
-/// Tells the observer one line; does nothing without one.
+/// Tells the observer what was seen; nothing of it runs without one.
 class Explain {
  public:
   Explain(DecodeObserver* observer, std::uint64_t offset) noexcept
       : observer_(observer), offset_(offset) {}
   explicit operator bool() const noexcept { return observer_ != nullptr; }
+
   [[gnu::cold]] void header(const Header& header) const noexcept {
-    char text[96];
-    line("notification", text,
-         std::snprintf(text, sizeof text, "DataNotification, long-invoke-id %08lx, %.*s",
-                       static_cast<unsigned long>(header.long_invoke_id),
-                       static_cast<int>(header.form.size()), header.form.data()));
+    ExplainLine line;
+    line.text("DataNotification, long-invoke-id ");
+    for (int shift = 24; shift >= 0; shift -= 8)
+      line.hex(static_cast<std::uint8_t>(header.long_invoke_id >> shift));
+    say("notification", line.text(", ").text(header.form));
+  }
+  [[gnu::cold]] void shape(const ListShape& seen, std::size_t items) const noexcept {
+    constexpr std::string_view starts[] = {"a date-time", "a code", "a text", "an entry",
+                                           "something else"};
+    constexpr std::string_view forms[] = {"code, value and scaler one after the other",
+                                          "a structure an entry", "pairs of code and value"};
+    ExplainLine line;
+    line.text(seen.top == DataTag::array ? "array of " : "structure of ").number(items);
+    line.text(", begins with ").text(starts[static_cast<std::size_t>(seen.start)]);
+    say("list", line.text("; ").text(forms[static_cast<std::size_t>(seen.form)]));
   }
   [[gnu::cold]] void rule(std::string_view name, std::string_view why) const noexcept {
-    char text[224];
-    line("list", text,
-         std::snprintf(text, sizeof text, "%.*s: %.*s", static_cast<int>(name.size()), name.data(),
-                       static_cast<int>(why.size()), why.data()));
+    say("list", ExplainLine().text(name).text(": ").text(why));
   }
 
  private:
-  void line(std::string_view stage, const char* text, int size) const noexcept {
-    if (size > 0) observer_->stage(stage, offset_, text);
+  void say(std::string_view stage, const ExplainLine& line) const noexcept {
+    observer_->stage(stage, offset_, line.view());
   }
   DecodeObserver* observer_;
   std::uint64_t offset_;
@@ -351,6 +360,7 @@ ListShape Extraction::shape() const noexcept {
 /// Names the list and scales what it left unscaled, where a row knows how.
 void Extraction::name_list() noexcept {
   const ListShape seen = shape();
+  if (explain_) explain_.shape(seen, index_[0].size);
   for (const ListRule& rule : list_rules()) {
     if (!rule.fits(seen)) continue;
     out_.profile = rule.name;
