@@ -54,11 +54,8 @@ inline Octets protected_content(std::uint8_t control, std::uint32_t counter, Byt
   const Octets cipher =
       gcm_encrypt(key, iv, authenticated, (control & 0x20) != 0 ? clear : Bytes(), tag);
   if ((control & 0x20) != 0) content = cipher;
-  Octets out{std::byte{control}};
-  append(out, counter_octets);
-  append(out, content);
-  if ((control & 0x10) != 0) append(out, tag);
-  return out;
+  if ((control & 0x10) == 0) tag.clear();
+  return concatenated({Octets(1, std::byte{control}), counter_octets, content, tag});
 }
 
 /// DB, title, length in its shortest form, protected content.
