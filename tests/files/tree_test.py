@@ -13,6 +13,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests"))
 import tap  # noqa: E402
 
 SKIPPED_DIRECTORIES = {".git", "__pycache__", "subprojects"}
+DATA = "tests/fuzz/corpus/"
 # Files whose format has no comments, or that others wrote.
 NO_LICENCE_LINE = re.compile(
     r"(^|/)(LICENSE|\.gitignore|\.editorconfig|\.clang-format|\.clang-tidy|meson_options\.txt)$|"
@@ -27,8 +28,9 @@ def tree():
         names[:] = [name for name in names if name not in SKIPPED_DIRECTORIES and
                     not os.path.exists(os.path.join(directory, name, "meson-private"))]
         for name in files:
-            if not name.endswith(".pyc"):
-                yield os.path.relpath(os.path.join(directory, name), ROOT)
+            path = os.path.relpath(os.path.join(directory, name), ROOT)
+            if not path.endswith(".pyc") and not path.startswith(DATA):
+                yield path
 
 
 def lines(path):

@@ -16,7 +16,8 @@ Examples:
   smartmeterctl watch --json                   one JSON object for each telegram
   smartmeterctl decode --key @guek.txt capture.bin
 
-smartmeterctl VERB --help says more. Exit status: 0 good, 1 nothing found or an error, 2 wrong usage.)";
+smartmeterctl VERB --help says more.
+Exit status: 0 good, 1 nothing found or an error, 2 wrong usage.)";
 
 }  // namespace
 
