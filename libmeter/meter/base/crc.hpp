@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Crc16: the reflected 16-bit CRCs of meters, eight octets at a time.
+// Crc16: the reflected 16-bit CRCs of meters, sixteen octets at a time.
 #pragma once
 
 #include <cstdint>
