@@ -84,8 +84,7 @@ TEST(Hdlc, AnAddressThatDoesNotEndIsRefused) {
 }
 
 TEST(Hdlc, WithoutInformationThereIsNoHcs) {
-  const Octets frame = hdlc_frame(from_hex("03 21 93"), {});
-  EXPECT_EQ(frame.size(), 9u);
+  const Octets frame = from_hex("7E A0 07 03 21 93 0F 01 7E");
   const Scan scan = scan_hdlc(frame);
   EXPECT_EQ(scan.size, 8u);
   EXPECT_EQ(scan.payload.size(), 5u);
