@@ -128,7 +128,7 @@ sd_bus* open_bus(const std::string& where) {
 
 /// sd_bus_error with its storage.
 struct Error {
-  sd_bus_error raw = SD_BUS_ERROR_NULL;
+  sd_bus_error raw{};
   ~Error() { sd_bus_error_free(&raw); }
 };
 
