@@ -66,11 +66,6 @@ std::string_view symbol(Unit unit) noexcept {
   return row ? row->symbol : std::string_view{};
 }
 
-bool is_cosem_unit(std::uint8_t value) noexcept {
-  return (value >= 1 && value <= 57) || (value >= 60 && value <= 67) ||
-         (value >= 70 && value <= 72) || (value >= 128 && value <= 174) || value >= 253;
-}
-
 std::optional<Unit> unit_from_symbol(std::string_view symbol) noexcept {
   if (symbol == "m3") return Unit::cubic_metre;
   for (const Row& row : rows)

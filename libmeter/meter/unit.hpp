@@ -23,7 +23,10 @@ enum class Unit : std::uint8_t {
 /// "Wh", "m³", "" for none and for units without a symbol.
 std::string_view symbol(Unit unit) noexcept;
 /// True for every value that the COSEM table assigns (1–57, 60–67, 70–72, 128–174, 253–255).
-bool is_cosem_unit(std::uint8_t value) noexcept;
+constexpr bool is_cosem_unit(std::uint8_t value) noexcept {
+  return (value >= 1 && value <= 57) || (value >= 60 && value <= 67) ||
+         (value >= 70 && value <= 72) || (value >= 128 && value <= 174) || value >= 253;
+}
 /// The unit of a symbol as meters print it ("kWh", "m3", "kvarh"); nothing if unknown.
 std::optional<Unit> unit_from_symbol(std::string_view symbol) noexcept;
 

@@ -6,6 +6,7 @@
 #include <cassert>
 #include <cstddef>
 #include <cstring>
+#include <new>
 #include <string_view>
 #include <type_traits>
 
@@ -31,6 +32,15 @@ class InlineVector {
   [[nodiscard]] bool push_back(const T& value) noexcept {
     if (size_ == Capacity) return false;
     std::memcpy(storage_ + size_ * sizeof(T), &value, sizeof(T));
+    ++size_;
+    return true;
+  }
+  /// As push_back(make()), but made in its place: no copy, and no stall of a store that is read
+  /// back at another width.
+  template <class Make>
+  [[nodiscard]] bool push_back_made(Make make) noexcept {
+    if (size_ == Capacity) return false;
+    new (storage_ + size_ * sizeof(T)) T(make());
     ++size_;
     return true;
   }

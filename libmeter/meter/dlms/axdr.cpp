@@ -7,8 +7,6 @@
 #include <charconv>
 #include <cmath>
 
-#include "meter/base/reader.hpp"
-
 namespace meter::dlms {
 namespace {
 
@@ -16,6 +14,9 @@ namespace {
 constexpr std::uint8_t size_variable = 0xfe;  // has its own length, count or description
 constexpr std::uint8_t size_unknown = 0xff;   // no such tag
 constexpr std::size_t size_fixed_max = 12;
+
+// A scaler_unit on the wire, and what of it is the element's content.
+constexpr std::size_t scaler_unit_size = 6, scaler_unit_content = 3;
 
 constexpr auto fixed_sizes = [] {
   std::array<std::uint8_t, 256> sizes{};
@@ -99,6 +100,12 @@ struct DataIndex::Builder {
     if (size > string_size_max) return refuse(Errc::oversize);
     return take(tag, size, depth);
   }
+  /// structure of two, integer, enum: 02 02 0F scaler 16 unit.
+  bool is_scaler_unit() const noexcept {
+    return left() >= scaler_unit_size && u8(cursor[0]) == 0x02 && u8(cursor[1]) == 2 &&
+           u8(cursor[2]) == 0x0f && u8(cursor[4]) == 0x16;
+  }
+  [[gnu::noinline]] bool rare(DataTag tag, std::size_t depth) noexcept;
   bool compact_array(std::size_t depth) noexcept;
   bool skip_description(Reader& description, std::size_t nesting) noexcept;
   bool packed(Reader& description, std::size_t depth) noexcept;
@@ -130,12 +137,17 @@ bool DataIndex::Builder::run() noexcept {
       ++cursor;
       if (!take(tag, size, depth)) [[unlikely]]
         return false;
-      continue;
-    }
-    if (size == size_unknown) [[unlikely]]
-      return refuse(Errc::malformed);
-    if (tag == DataTag::array || tag == DataTag::structure) {
+    } else if (tag == DataTag::octet_string) {
+      ++cursor;
+      if (!string(tag, depth)) [[unlikely]]
+        return false;
+    } else if (tag == DataTag::structure || tag == DataTag::array) {
       if (depth == nesting_max) return refuse(Errc::nesting_too_deep);
+      if (is_scaler_unit()) {
+        cursor += scaler_unit_size - scaler_unit_content;
+        if (!take(DataTag::scaler_unit, scaler_unit_content, depth)) return false;
+        continue;
+      }
       ++cursor;
       std::uint32_t items;
       if (!length(items)) return false;
@@ -145,11 +157,16 @@ bool DataIndex::Builder::run() noexcept {
       if (!add(tag, items, depth)) return false;
       ++depth;
       missing = items;
-      continue;
+    } else if (!rare(tag, depth)) {
+      return false;
     }
-    ++cursor;
-    if (!(tag == DataTag::compact_array ? compact_array(depth) : string(tag, depth))) return false;
   }
+}
+
+bool DataIndex::Builder::rare(DataTag tag, std::size_t depth) noexcept {
+  if (fixed_size(tag) == size_unknown) return refuse(Errc::malformed);
+  ++cursor;
+  return tag == DataTag::compact_array ? compact_array(depth) : string(tag, depth);
 }
 
 /// contents-description, length, packed contents: indexed as the array that it stands for.
@@ -238,15 +255,6 @@ Result<void> DataIndex::build(Bytes data) noexcept {
 
 namespace {
 
-template <class T>
-T big_endian(const std::byte* octets) noexcept {
-  std::make_unsigned_t<T> value;
-  std::memcpy(&value, octets, sizeof(T));
-  if constexpr (std::endian::native == std::endian::little && sizeof(T) > 1)
-    value = std::byteswap(value);
-  return static_cast<T>(value);
-}
-
 /// The shortest digits that read back as the same value, as mantissa and exponent.
 template <class Float>
 std::optional<Decimal> shortest(Float value) noexcept {
@@ -283,40 +291,32 @@ std::optional<Decimal> shortest(Float value) noexcept {
 
 }  // namespace
 
-std::optional<Decimal> number(const Element& element) noexcept {
-  const std::byte* const octets = element.content;
+std::optional<Decimal> rare_number(const Element& element) noexcept {
+  Reader octets(element.octets());
   switch (element.tag) {
-    case DataTag::double_long:
-      return Decimal{big_endian<std::int32_t>(octets), 0};
-    case DataTag::double_long_unsigned:
-      return Decimal{big_endian<std::uint32_t>(octets), 0};
     case DataTag::integer:
-      return Decimal{big_endian<std::int8_t>(octets), 0};
-    case DataTag::long_integer:
-      return Decimal{big_endian<std::int16_t>(octets), 0};
+      return Decimal{static_cast<std::int8_t>(octets.octet()), 0};
     case DataTag::boolean:
-      return Decimal{*octets != std::byte{0}, 0};
+      return Decimal{octets.octet() != 0, 0};
     case DataTag::unsigned_integer:
     case DataTag::enumeration:
-      return Decimal{u8(*octets), 0};
-    case DataTag::long_unsigned:
-      return Decimal{big_endian<std::uint16_t>(octets), 0};
+      return Decimal{octets.octet(), 0};
     case DataTag::long64:
-      return Decimal{big_endian<std::int64_t>(octets), 0};
+      return Decimal{static_cast<std::int64_t>(octets.be<std::uint64_t>()), 0};
     case DataTag::long64_unsigned: {
-      const auto value = big_endian<std::int64_t>(octets);
+      const auto value = static_cast<std::int64_t>(octets.be<std::uint64_t>());
       if (value < 0) return std::nullopt;  // above 2^63 − 1
       return Decimal{value, 0};
     }
     case DataTag::bcd: {
-      const unsigned high = u8(*octets) >> 4, low = u8(*octets) & 0x0f;
+      const unsigned high = octets.peek() >> 4, low = octets.peek() & 0x0f;
       if (high > 9 || low > 9) return std::nullopt;
       return Decimal{high * 10 + low, 0};
     }
     case DataTag::float32:
-      return shortest(std::bit_cast<float>(big_endian<std::uint32_t>(octets)));
+      return shortest(std::bit_cast<float>(octets.be<std::uint32_t>()));
     case DataTag::float64:
-      return shortest(std::bit_cast<double>(big_endian<std::uint64_t>(octets)));
+      return shortest(std::bit_cast<double>(octets.be<std::uint64_t>()));
     default:
       return std::nullopt;
   }

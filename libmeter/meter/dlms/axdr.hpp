@@ -9,6 +9,7 @@
 #include "meter/base/bytes.hpp"
 #include "meter/base/decimal.hpp"
 #include "meter/base/errc.hpp"
+#include "meter/base/reader.hpp"
 
 namespace meter::dlms {
 
@@ -44,6 +45,7 @@ enum class DataTag : std::uint8_t {
   delta_unsigned = 0x1f,
   delta_long_unsigned = 0x20,
   delta_double_long_unsigned = 0x21,
+  scaler_unit = 0xf0,  ///< not on the wire: a structure {integer, enum}, kept as one element
   dont_care = 0xff,
 };
 
@@ -61,7 +63,8 @@ struct Element {
     return tag == DataTag::octet_string || tag == DataTag::visible_string ||
            tag == DataTag::utf8_string;
   }
-  /// The content of anything but a list. Lives as long as the indexed octets.
+  /// The content of anything but a list; of a scaler_unit the scaler, the tag 16 and the unit.
+  /// Lives as long as the indexed octets.
   Bytes octets() const noexcept { return {content, size}; }
 };
 static_assert(sizeof(Element) == 16);
@@ -92,10 +95,27 @@ class DataIndex {
   Element elements_[elements_max];
 };
 
+/// number() of the types that meters rarely send.
+std::optional<Decimal> rare_number(const Element& element) noexcept;
+
 /// The value of an integer, boolean, enum, BCD or float element. Floats yield the shortest
 /// decimal that reads back as the same float. Nothing for everything else, for a long64-unsigned
 /// above 2^63 − 1, a BCD octet with a digit above 9, a float that is not finite or outside
 /// ±10^±30, and for delta types, which say nothing without the row before them.
-std::optional<Decimal> number(const Element& element) noexcept;
+inline std::optional<Decimal> number(const Element& element) noexcept {
+  Reader octets(element.octets());
+  switch (element.tag) {
+    case DataTag::double_long_unsigned:
+      return Decimal{octets.be<std::uint32_t>(), 0};
+    case DataTag::long_unsigned:
+      return Decimal{octets.be<std::uint16_t>(), 0};
+    case DataTag::double_long:
+      return Decimal{static_cast<std::int32_t>(octets.be<std::uint32_t>()), 0};
+    case DataTag::long_integer:
+      return Decimal{static_cast<std::int16_t>(octets.be<std::uint16_t>()), 0};
+    default:
+      return rare_number(element);
+  }
+}
 
 }  // namespace meter::dlms

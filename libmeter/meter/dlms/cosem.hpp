@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 
 #include "meter/base/bytes.hpp"
 #include "meter/dlms/axdr.hpp"
@@ -33,20 +32,16 @@ struct ScalerUnit {
   std::int8_t scaler = 0;
   Unit unit = Unit::none;
 };
-/// The structure {integer, enum} at `at`, with a scaler of ±scaler_max and a unit of the table.
-inline std::optional<ScalerUnit> scaler_unit(const DataIndex& index, std::size_t at) noexcept {
-  if (at + 2 >= index.size()) return std::nullopt;
-  const Element& list = index[at];
-  const Element& scaler = index[at + 1];
-  const Element& unit = index[at + 2];
-  if (list.tag != DataTag::structure || list.size != 2 || scaler.tag != DataTag::integer ||
-      unit.tag != DataTag::enumeration)
-    return std::nullopt;
-  const auto power = static_cast<std::int8_t>(*scaler.content);
-  const auto code = static_cast<std::uint8_t>(*unit.content);
-  if (power < -ScalerUnit::scaler_max || power > ScalerUnit::scaler_max || !is_cosem_unit(code))
-    return std::nullopt;
-  return ScalerUnit{power, static_cast<Unit>(code)};
+/// True for a scaler_unit with a scaler of ±scaler_max and a unit of the table.
+inline bool is_scaler_unit(const Element& element) noexcept {
+  if (element.tag != DataTag::scaler_unit) return false;
+  const auto power = static_cast<std::int8_t>(element.content[0]);
+  return power >= -ScalerUnit::scaler_max && power <= ScalerUnit::scaler_max &&
+         is_cosem_unit(static_cast<std::uint8_t>(element.content[2]));
+}
+/// Scaler and unit; only where is_scaler_unit().
+inline ScalerUnit scaler_unit(const Element& element) noexcept {
+  return {static_cast<std::int8_t>(element.content[0]), static_cast<Unit>(element.content[2])};
 }
 
 /// True for 12 octets that start like a date-time of the years 2000 to 2100 (a text of 12

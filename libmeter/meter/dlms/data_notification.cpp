@@ -127,16 +127,20 @@ class Extraction {
  private:
   bool push_objects() noexcept;
   bool is_descriptor(std::size_t at) const noexcept;
-  void add_pushed(std::size_t descriptor, std::size_t value, std::size_t count) noexcept;
+  void add_pushed(std::size_t descriptor, std::size_t value) noexcept;
+  std::size_t pushed_scaler(std::uint16_t id, const Obis& obis,
+                            std::int8_t scaler_attribute) const noexcept;
   void scan() noexcept;
   std::size_t entry(std::size_t at) noexcept;
-  std::size_t list_entry(const Obis& obis, std::size_t at) noexcept;
-  void note_form(std::size_t at) noexcept { (index_[at].depth == 1 ? flat_ : nested_) = true; }
   void bare(std::size_t at) noexcept;
-  void add(const Obis& obis, const Element& value, const std::optional<ScalerUnit>& scaler,
-           bool may_need_scale) noexcept;
+  void add_scaled(const Obis& obis, std::size_t code, std::size_t value,
+                  std::size_t scaler) noexcept;
+  void add(const Obis& obis, const Element& value, bool may_need_scale) noexcept;
   void add_octets(const Obis& obis, const Element& value) noexcept;
-  void push(const Reading& reading) noexcept { full_ |= !out_.readings.push_back(reading); }
+  template <class Make>
+  void push(Make make) noexcept {
+    full_ |= !out_.readings.push_back_made(make);
+  }
   void offer_id(IdSource source, Bytes octets) noexcept {
     if (source >= id_source_ || octets.empty()) return;
     id_source_ = source;
@@ -158,7 +162,8 @@ class Extraction {
   std::size_t coded_ = 0;               ///< codes that had a value
   std::size_t unscaled_ = 0;            ///< numbers that wait for a scale
   bool flat_ = false, nested_ = false;  ///< some entry with scaler_unit stood so
-  bool float_ = false;  ///< some value without scaler is a float: no row's scales are for it
+  bool has_scalers_ = false;  ///< a push-object list with some scaler_unit among its values
+  bool float_ = false;        ///< some value without scaler is a float: no row's scales are for it
   bool full_ = false;
   IdSource id_source_ = IdSource::none;
   Bytes id_;
@@ -167,36 +172,45 @@ class Extraction {
 };
 
 void Extraction::add_octets(const Obis& obis, const Element& value) noexcept {
+  if (value.tag == DataTag::null_data || value.tag == DataTag::dont_care ||
+      value.tag == DataTag::scaler_unit || value.is_list())
+    return;  // the code has no value
+  ++coded_;
   const Bytes octets = value.octets();
   if (value.tag == DataTag::date_time || (value.is_string() && is_date_time(octets))) {
-    push(Reading::date_time(obis, octets));
+    push([&] { return Reading::date_time(obis, octets); });
     // Kamstrup numbers its clock 0-1.
     const bool is_clock = obis.a == 0 && obis.c == 1 && obis.d == 0 && obis.e == 0;
     if (is_clock && clock_.empty()) clock_ = octets;
     return;
   }
-  push(Reading::from_octets(obis, octets));
+  push([&] { return Reading::from_octets(obis, octets); });
   if (value.is_string()) offer_id(id_source(obis), octets);
 }
 
-/// `may_need_scale`: the object's class has a scaler_unit, or is not known.
-void Extraction::add(const Obis& obis, const Element& value,
-                     const std::optional<ScalerUnit>& scaler, bool may_need_scale) noexcept {
-  if (value.tag == DataTag::null_data || value.tag == DataTag::dont_care) return;
+/// The arguments are elements of the index.
+void Extraction::add_scaled(const Obis& obis, std::size_t code, std::size_t value,
+                            std::size_t scaler) noexcept {
+  (index_[code].depth == 1 ? flat_ : nested_) = true;
+  const auto [power, unit] = scaler_unit(index_[scaler]);
+  const auto read = number(index_[value]);
+  if (!read || read->exponent + power < -Decimal::exponent_max)
+    return add_octets(obis, index_[value]);
   ++coded_;
+  push([&] { return Reading::number(obis, read->scaled(power), unit); });
+}
+
+/// `may_need_scale`: the object's class has a scaler_unit, or is not known.
+void Extraction::add(const Obis& obis, const Element& value, bool may_need_scale) noexcept {
   const auto read = number(value);
   if (!read) return add_octets(obis, value);
-  if (scaler) {
-    const Decimal scaled = read->scaled(scaler->scaler);
-    if (scaled.exponent < -Decimal::exponent_max) return add_octets(obis, value);
-    return push(Reading::number(obis, scaled, scaler->unit));
-  }
-  const bool needs_scale = may_need_scale && value.tag != DataTag::boolean &&
-                           value.tag != DataTag::enumeration &&
-                           implied_unit(obis).magnitude != Magnitude::unscaled;
+  ++coded_;
+  const bool needs_scale =
+      may_need_scale && value.tag != DataTag::boolean && value.tag != DataTag::enumeration;
   unscaled_ += needs_scale;
   float_ |= value.tag == DataTag::float32 || value.tag == DataTag::float64;
-  push(Reading::number(obis, *read, Unit::none, needs_scale ? Reading::scale_unknown : 0));
+  const std::uint8_t flags = needs_scale ? Reading::scale_unknown : 0;
+  push([&] { return Reading::number(obis, *read, Unit::none, flags); });
 }
 
 /// structure {class-id, logical name, attribute, data index}: says what is pushed, has no value.
@@ -216,22 +230,30 @@ std::int8_t attribute(const Element& element) noexcept {
   return static_cast<std::int8_t>(*element.content);
 }
 
-void Extraction::add_pushed(std::size_t descriptor, std::size_t value, std::size_t count) noexcept {
+void Extraction::add_pushed(std::size_t descriptor, std::size_t value) noexcept {
   const std::uint16_t id = class_id(index_[descriptor + 1]);
   const PushedAttribute* row = find_pushed_attribute(id, attribute(index_[descriptor + 3]));
   if (!row || index_[value].is_list()) return;
   const Obis obis = logical_name(index_[descriptor + 2]);
-  std::optional<ScalerUnit> scaler;
-  // Another descriptor of the list may push this object's scaler_unit.
-  std::size_t other = 2, other_value = index_[1].next;
-  for (std::size_t i = 1; row->scaler_attribute != 0 && i < count; ++i) {
-    other += descriptor_elements;
-    if (attribute(index_[other + 3]) == row->scaler_attribute &&
-        class_id(index_[other + 1]) == id && logical_name(index_[other + 2]) == obis)
-      scaler = scaler_unit(index_, other_value);
-    other_value = index_[other_value].next;
+  if (const std::size_t scaler = pushed_scaler(id, obis, row->scaler_attribute))
+    add_scaled(obis, descriptor, value, scaler);
+  else
+    add(obis, index_[value], row->scaler_attribute != 0);
+}
+
+/// The list's element with the scaler_unit of an object, where the list pushes that too; or 0.
+std::size_t Extraction::pushed_scaler(std::uint16_t id, const Obis& obis,
+                                      std::int8_t scaler_attribute) const noexcept {
+  if (!has_scalers_ || scaler_attribute == 0) return 0;
+  std::size_t descriptor = 2, value = index_[1].next;
+  for (std::size_t i = 1; i < index_[1].size; ++i) {
+    descriptor += descriptor_elements;
+    if (is_scaler_unit(index_[value]) && attribute(index_[descriptor + 3]) == scaler_attribute &&
+        class_id(index_[descriptor + 1]) == id && logical_name(index_[descriptor + 2]) == obis)
+      return value;
+    value = index_[value].next;
   }
-  add(obis, index_[value], scaler, row->scaler_attribute != 0);
+  return 0;
 }
 
 /// structure {array of descriptors, value 1, value 2, …}: value k belongs to descriptor k;
@@ -253,12 +275,14 @@ bool Extraction::push_objects() noexcept {
     return false;
   }
   bool wide = false;
-  std::size_t value = index_[1].next;
-  for (std::size_t i = 1; i < count; ++i) {
-    add_pushed(2 + i * descriptor_elements, value, count);
-    wide |= index_[value].tag == DataTag::long64 || index_[value].tag == DataTag::long64_unsigned;
-    value = index_[value].next;
+  const std::size_t first = index_[1].next;
+  for (std::size_t at = first; at < index_.size(); at = index_[at].next) {
+    has_scalers_ |= index_[at].tag == DataTag::scaler_unit;
+    wide |= index_[at].tag == DataTag::long64 || index_[at].tag == DataTag::long64_unsigned;
   }
+  std::size_t descriptor = 2;
+  for (std::size_t at = first; at < index_.size(); at = index_[at].next)
+    add_pushed(descriptor += descriptor_elements, at);
   out_.profile = "push-objects";
   for (const PushObjectRule& rule : push_object_rules()) {
     if (rule.channel != list.b || (rule.wide && !wide)) continue;
@@ -267,6 +291,7 @@ bool Extraction::push_objects() noexcept {
     if (explain_) explain_.rule(rule.name, rule.meters);
     return true;
   }
+  apply({});
   if (explain_) explain_.rule("push-objects", "no row for this push setup: scales are not known");
   return true;
 }
@@ -275,34 +300,29 @@ bool Extraction::push_objects() noexcept {
 /// value and scaler_unit. Returns the element to go on with.
 std::size_t Extraction::entry(std::size_t at) noexcept {
   const Obis obis = logical_name(index_[at]);
-  const std::size_t value = at + 1;
+  const std::size_t value = at + 1, next = at + 2;
   if (!is_sibling(value, at)) return value;
-  if (index_[value].is_list()) return list_entry(obis, at);
+  if (index_[value].is_list()) {
+    const bool scaled = index_[value].size == 2 && is_sibling(at + 3, next) &&
+                        is_scaler_unit(index_[at + 3]) && !index_[next].is_list();
+    if (!scaled) return value;
+    add_scaled(obis, at, next, at + 3);
+    return at + 4;
+  }
+  if (is_scaler_unit(index_[value])) {
+    if (!is_sibling(next, at) || index_[next].is_list()) return next;
+    add_scaled(obis, at, next, value);
+    return at + 3;
+  }
   // A code where a value should be: this one has none, unless the two are a pair of their own.
   const bool pair = at > 0 && index_[at - 1].is_list() && index_[at - 1].size == 2;
   if (!pair && is_logical_name(index_[value])) return value;
-  std::optional<ScalerUnit> scaler;
-  if (is_sibling(value + 1, at)) scaler = scaler_unit(index_, value + 1);
-  if (scaler) note_form(at);
-  add(obis, index_[value], scaler, true);
-  return scaler ? index_[value + 1].next : value + 1;
-}
-
-/// A code before a list: scaler_unit, value; or a structure of value and scaler_unit; or else
-/// the list is searched for codes of its own.
-std::size_t Extraction::list_entry(const Obis& obis, std::size_t at) noexcept {
-  std::size_t value = at + 2, end = index_[at + 1].next;
-  auto scaler = scaler_unit(index_, at + 1);
-  if (scaler) {
-    value = end++;
-    if (!is_sibling(value, at)) return at + 1;
-  } else if (index_[at + 1].size == 2) {
-    scaler = scaler_unit(index_, at + 3);
+  if (is_sibling(next, at) && is_scaler_unit(index_[next])) {
+    add_scaled(obis, at, value, next);
+    return at + 3;
   }
-  if (!scaler || index_[value].is_list()) return at + 1;
-  note_form(at);
-  add(obis, index_[value], scaler, true);
-  return end;
+  add(obis, index_[value], true);
+  return next;
 }
 
 /// A string without a code: the list's clock, or the meter's serial at its very end.
@@ -312,13 +332,13 @@ void Extraction::bare(std::size_t at) noexcept {
       (element.is_string() && is_date_time(element.octets()))) {
     if (!bare_clock_.empty()) return;
     bare_clock_ = element.octets();
-    push(Reading::date_time(clock_obis, bare_clock_, Reading::implied_obis));
+    push([&] { return Reading::date_time(clock_obis, bare_clock_, Reading::implied_obis); });
     return;
   }
   if (!element.is_string() || element.depth != 1 || at + 1 != index_.size()) return;
   const Reading serial = Reading::from_octets(serial_obis, element.octets(), Reading::implied_obis);
   if (serial.kind() != Reading::Kind::text || element.size == 0) return;
-  push(serial);
+  push([&] { return serial; });
   offer_id(IdSource::trailing_text, element.octets());
 }
 
@@ -369,17 +389,20 @@ void Extraction::name_list() noexcept {
     return;
   }
   out_.profile = flat_ || nested_ ? "self-describing" : "unscaled";
+  apply({});
   if (explain_)
     explain_.rule(out_.profile, flat_ || nested_ ? "codes, values and scalers, of no known layout"
                                                  : "codes and values without scalers");
 }
 
+/// Scales the numbers that came without a scaler, as far as the code and the list's row say how.
 void Extraction::apply(const Scales& scales) noexcept {
-  if (unscaled_ == 0 || float_) return;
+  if (unscaled_ == 0) return;
+  const Scales known = float_ ? Scales{} : scales;
   for (Reading& reading : out_.readings) {
     if (reading.kind() != Reading::Kind::number || !reading.has(Reading::scale_unknown)) continue;
     const ImpliedUnit implied = implied_unit(reading.obis());
-    const std::int8_t scale = scales.of(implied.magnitude);
+    const std::int8_t scale = known.of(implied.magnitude);
     if (scale == Scales::unknown) continue;
     reading = Reading::number(reading.obis(), reading.value().scaled(scale), implied.unit);
   }

@@ -111,6 +111,18 @@ TEST(AxdrIndex, KeepsTheTreeFlat) {
   EXPECT_EQ(at[5].next, 6u);
 }
 
+TEST(AxdrIndex, StructureOfIntegerAndEnumIsOneElement) {
+  const Octets data = from_hex("02 02  02 02 0F FF 16 23  02 02 0F FF 11 23");
+  const auto index = std::make_unique<DataIndex>();
+  ASSERT_TRUE(index->build(data));
+  ASSERT_EQ(index->size(), 5u);
+  EXPECT_EQ((*index)[1].tag, DataTag::scaler_unit);
+  EXPECT_EQ((*index)[1].next, 2u);
+  EXPECT_EQ((*index)[1].content, data.data() + 5);
+  EXPECT_EQ((*index)[2].tag, DataTag::structure) << "an unsigned is no unit";
+  EXPECT_FALSE(number((*index)[1]));
+}
+
 TEST(AxdrIndex, BitStringsCountBits) {
   EXPECT_EQ(refusal("04 09 FF80"), (Refusal{"accepted", 1}));
   EXPECT_EQ(refusal("04 11 FF80"), (Refusal{"truncated", 2}));
@@ -217,12 +229,17 @@ class Generator {
         {0x00, 0}, {0x03, 1}, {0x05, 4}, {0x06, 4}, {0x0d, 1}, {0x0f, 1}, {0x10, 2},  {0x11, 1},
         {0x12, 2}, {0x14, 8}, {0x15, 8}, {0x16, 1}, {0x17, 4}, {0x18, 8}, {0x19, 12}, {0x1a, 5},
         {0x1b, 4}, {0x1c, 1}, {0x1d, 2}, {0x1e, 4}, {0x1f, 1}, {0x20, 2}, {0x21, 4},  {0xff, 0}};
-    const unsigned kind = pick(10);
+    const unsigned kind = pick(11);
     Octets out;
     if (kind < 3 && depth + 1 < DataIndex::nesting_max) {
       const unsigned items = pick(5);
       out = {static_cast<std::byte>(1 + pick(2)), static_cast<std::byte>(items)};
       for (unsigned i = 0; i < items; ++i) test::append(out, data(depth + 1));
+    } else if (kind == 10 && depth + 1 < DataIndex::nesting_max) {
+      out = from_hex("02 02 0F");
+      fill(out, 1);
+      out.push_back(std::byte{0x16});
+      fill(out, 1);
     } else if (kind < 5) {
       const unsigned size = pick(20);
       out = {static_cast<std::byte>(kind == 3 ? 0x09 : 0x0a), static_cast<std::byte>(size)};
@@ -247,7 +264,10 @@ Octets encode(const DataIndex& index) {
   Octets out;
   for (std::size_t i = 0; i < index.size(); ++i) {
     const Element& e = index[i];
-    out.push_back(static_cast<std::byte>(e.tag));
+    if (e.tag == DataTag::scaler_unit)
+      test::append(out, from_hex("02 02 0F"));
+    else
+      out.push_back(static_cast<std::byte>(e.tag));
     if (e.is_list() || e.is_string()) out.push_back(static_cast<std::byte>(e.size));
     if (!e.is_list()) test::append(out, e.octets());
   }

@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include <memory>
+#include <optional>
 
 #include "tests/libmeter/link/frames.hpp"
 
@@ -37,8 +37,8 @@ TEST(LogicalName, SixOctetsAreNotAlwaysACode) {
 std::optional<ScalerUnit> scaler_of(std::string_view hex) {
   const auto octets = from_hex(hex);
   DataIndex index;
-  if (!index.build(octets)) return std::nullopt;
-  return scaler_unit(index, 0);
+  if (!index.build(octets) || !is_scaler_unit(index[0])) return std::nullopt;
+  return scaler_unit(index[0]);
 }
 
 TEST(ScalerUnit, IsAStructureOfIntegerAndEnum) {
