@@ -173,9 +173,9 @@ std::vector<Object> Bus::objects() {
                          "GetManagedObjects", &error.raw, &raw, "");
   if (result < 0) throw std::runtime_error(explain(error.raw, result));
   const std::unique_ptr<sd_bus_message, Unref> reply(raw);
+  const Value tree = read_value(reply.get());
   std::vector<Object> objects;
-  for (auto& [path, interfaces] : read_value(reply.get()).map())
-    objects.push_back({path, interfaces});
+  for (const auto& [path, interfaces] : tree.map()) objects.push_back({path, interfaces});
   return objects;
 }
 

@@ -35,12 +35,33 @@ void print_json(const Value& meter, const ReadingSignal& signal) {
   fmt::print("{}\n", text);
 }
 
+/// True for what a line leaves out: tariffs, which `show` prints.
+bool is_tariff(std::string_view name) {
+  return name.size() > 3 && name[name.size() - 3] == '_' && name[name.size() - 2] == 't';
+}
+
+/// "voltage_l1" of "voltage_l1", "voltage_l2", "voltage_l3": "voltage"; else the name itself.
+std::string_view without_phase(std::string_view name) {
+  return name.ends_with("_l1") || name.ends_with("_l2") || name.ends_with("_l3")
+             ? name.substr(0, name.size() - 3)
+             : name;
+}
+
+/// "12:00:05  181220000009  power_import 545 W  voltage 230.1 229.9 231 V": phases in one place.
 void print_line(const Value& meter, const ReadingSignal& signal) {
   std::string line = fmt::format("{}  {}", clock_text(signal.time_us), bold(meter["Id"].text()));
-  for (const std::string& name : ordered_names(signal.values)) {
+  const auto names = ordered_names(signal.values);
+  for (std::size_t i = 0; i < names.size(); ++i) {
     // Texts (numbers of the meter, its clock) are the same every time.
-    if (std::holds_alternative<double>(signal.values[name].held))
-      line += fmt::format("  {} {}", name, value_text(name, signal.values[name]));
+    const auto* number = std::get_if<double>(&signal.values[names[i]].held);
+    if (number == nullptr || is_tariff(names[i])) continue;
+    const std::string_view name = without_phase(names[i]);
+    const bool same_before = i > 0 && name != names[i] && without_phase(names[i - 1]) == name;
+    const bool same_after =
+        i + 1 < names.size() && name != names[i] && without_phase(names[i + 1]) == name;
+    if (!same_before) line += fmt::format("  {}", same_after ? name : names[i]);
+    line += ' ';
+    line += same_after ? number_text(*number) : value_text(names[i], signal.values[names[i]]);
   }
   fmt::print("{}\n", line);
 }
