@@ -28,6 +28,10 @@ constexpr seconds back_off_max{60};
 constexpr seconds back_off_not_authorized{300};
 /// Two clients with one id throw each other out: do not make it a race.
 constexpr seconds back_off_taken_over{60};
+/// Not every broker says why it throws a client out: so many short connections in a row are
+/// taken for a dispute about the client id.
+constexpr int short_connections_max = 3;
+constexpr seconds short_connection{30};
 /// The library's keep-alive, and its only connect time-out, need a call now and then.
 constexpr seconds tick_interval{1};
 /// Messages handed over in one go, so that a long outbox does not hold the loop up.
@@ -131,10 +135,10 @@ void Client::on_opened() {
 void Client::on_socket(int revents) {
   if (!has_socket_) return;
   mosquitto* handle = connection_->handle();
-  int code = MOSQ_ERR_SUCCESS;
-  if ((revents & POLLOUT) != 0) code = mosquitto_loop_write(handle, 1);
-  // Always: only loop_read drives a TLS handshake, and only it finds out about errors.
-  if (code == MOSQ_ERR_SUCCESS) code = mosquitto_loop_read(handle, 1);
+  // Reading comes first and always: only it drives a TLS handshake, and a broker that closes says
+  // why before a write fails.
+  int code = mosquitto_loop_read(handle, 1);
+  if (code == MOSQ_ERR_SUCCESS && (revents & POLLOUT) != 0) code = mosquitto_loop_write(handle, 1);
   settle(code);
 }
 
@@ -181,6 +185,7 @@ void Client::settle(int code) {
 void Client::come_online() {
   online_ = true;
   back_off_ = back_off_min;
+  online_since_ = loop_.now();
   logged_error_.clear();
   log::write(log::Level::notice, log::Event::broker_back,
              fmt::format("mqtt {}: connected to {}, MQTT {}", broker_.name, publisher_.broker,
@@ -223,8 +228,9 @@ void Client::lost(int code) {
     wait(fmt::format("closed by the broker: {}", mosquitto_reason_string(code)), next_back_off());
   } else if (code == MOSQ_ERR_KEEPALIVE) {
     wait("the broker does not answer", next_back_off());
-  } else if (code == MOSQ_ERR_CONN_LOST) {
-    wait(online_ ? "connection lost" : "closed by the broker before it answered", next_back_off());
+  } else if (code == MOSQ_ERR_CONN_LOST ||
+             (code == MOSQ_ERR_ERRNO && (error_number == EPIPE || error_number == ECONNRESET))) {
+    closed_by_broker();
   } else if (code == MOSQ_ERR_ERRNO && error_number != 0) {
     wait(std::strerror(error_number), next_back_off());
   } else {
@@ -233,6 +239,21 @@ void Client::lost(int code) {
       version_5_ = !version_5_;
     wait(mosquitto_strerror(code), next_back_off());
   }
+}
+
+void Client::closed_by_broker() {
+  if (!online_) {
+    wait("closed by the broker before it answered", next_back_off());
+    return;
+  }
+  const bool was_short = loop_.now() - online_since_ < short_connection;
+  short_connections_ = was_short ? short_connections_ + 1 : 0;
+  if (short_connections_ < short_connections_max)
+    wait("connection lost", next_back_off());
+  else
+    wait(fmt::format("connection lost again and again: another client may use the client id {}",
+                     client_id_),
+         back_off_taken_over);
 }
 
 seconds Client::next_back_off() noexcept {

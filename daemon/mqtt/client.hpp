@@ -63,6 +63,7 @@ class Client {
   void come_online();
   void refused(int code);
   void lost(int code);
+  void closed_by_broker();
   void wait(std::string reason, std::chrono::seconds delay);
   void drop_connection();
   void pump();
@@ -88,6 +89,8 @@ class Client {
   bool refusal_logged_ = false;
   std::string logged_error_;  ///< the reason that the journal has
   std::chrono::seconds back_off_;
+  io::TimePoint online_since_{};
+  int short_connections_ = 0;
   std::minstd_rand random_;
   short armed_events_ = 0;
   int hook_ = 0;

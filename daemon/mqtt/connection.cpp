@@ -162,7 +162,9 @@ void Connection::on_connect(mosquitto* handle, void* self, int code, int,
 }
 
 void Connection::on_disconnect(mosquitto*, void* self, int code, const mosquitto_property*) {
-  static_cast<Connection*>(self)->disconnect_ = code;
+  // After the broker's own reason the library may report a second time, without one.
+  auto& disconnect = static_cast<Connection*>(self)->disconnect_;
+  if (!disconnect) disconnect = code;
 }
 
 void Connection::on_log(mosquitto*, void* self, int level, const char* text) {

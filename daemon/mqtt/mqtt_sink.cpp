@@ -79,7 +79,7 @@ class Sink final : public MqttSink, private ClientListener {
   void publish_values(const Telegram& telegram);
   void publish_identity(const Meter& meter);
   void publish_health();
-  void merge(const Telegram& telegram);
+  void merge(const Meter& meter);
 
   io::Loop& loop_;
   std::string prefix_;   ///< with a slash at its end
@@ -135,31 +135,23 @@ void Sink::telegram(const Telegram& telegram) {
   if (seed_) seed_->telegram(telegram.meter);
 }
 
-/// The meter's values over all its lists, and the age of those that this telegram did not bring.
-void Sink::merge(const Telegram& telegram) {
+/// The meter's values over all its lists, and the age of those that the last telegram did not
+/// bring.
+void Sink::merge(const Meter& meter) {
   merged_.clear();
   ages_.clear();
-  const meter::NamedReadings& fresh = telegram.named;
-  // Both are in the order of the meter's list: the next one is nearly always the one.
-  std::size_t next = 0;
-  for (const LatestValue& value : telegram.meter.values) {
+  for (const LatestValue& value : meter.values) {
     if (!merged_.push_back(
             {value.name, value.value, value.text, value.unit, value.is_text, value.derived}))
       return;
-    std::size_t at = next;
-    if (at >= fresh.size() || fresh[at].name != value.name)
-      for (at = 0; at < fresh.size() && fresh[at].name != value.name;) ++at;
-    if (at < fresh.size()) {
-      next = at + 1;
-      continue;
-    }
-    const auto age = std::chrono::floor<std::chrono::seconds>(loop_.now() - value.arrived).count();
-    ages_.push_back({value.name, static_cast<std::uint64_t>(std::max<std::int64_t>(age, 0))});
+    if (value.arrived >= meter.last_update) continue;
+    const auto age = std::chrono::floor<std::chrono::seconds>(meter.last_update - value.arrived);
+    ages_.push_back({value.name, static_cast<std::uint64_t>(age.count())});
   }
 }
 
 void Sink::publish_state(const Telegram& telegram) {
-  merge(telegram);
+  merge(telegram.meter);
   meter::TelegramFacts facts;
   facts.meter_id = telegram.meter.id;
   facts.received_us = telegram.meter.last_update_us;
