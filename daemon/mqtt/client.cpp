@@ -371,7 +371,7 @@ void Client::set_state(std::string_view state, std::string last_error) {
   if (publisher_.state == state && publisher_.last_error == last_error) return;
   publisher_.state = state;
   publisher_.last_error = std::move(last_error);
-  listener_.publisher_changed();
+  listener_.client_changed();
 }
 
 }  // namespace smartmeterd::mqtt

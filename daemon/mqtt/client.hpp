@@ -24,7 +24,7 @@ class ClientListener {
   /// Once a second while online.
   virtual void broker_tick() = 0;
   /// State or last error changed.
-  virtual void publisher_changed() = 0;
+  virtual void client_changed() = 0;
 };
 
 /// Connects, reconnects with back-off, and publishes as fast as the socket takes it; what has to

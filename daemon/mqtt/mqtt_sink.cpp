@@ -72,7 +72,7 @@ class Sink final : public MqttSink, private ClientListener {
  private:
   void broker_online() override;
   void broker_tick() override;
-  void publisher_changed() override { changed_(client_.publisher()); }
+  void client_changed() override { changed_(client_.publisher()); }
 
   const std::string& topic(std::string_view meter_slug, std::string_view last);
   void publish_state(const Telegram& telegram);
