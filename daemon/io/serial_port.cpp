@@ -33,7 +33,8 @@ Failure open_failure(int error) {
     case EBUSY:
       return {PortError::busy, "another program has opened the port exclusively"};
     case EACCES:
-      return {PortError::no_access, text + " (the group of the device node)"};
+      return {PortError::no_access,
+              text + " (the device node's group; udev sets it for claimed adapters)"};
     case EPERM:
       return {PortError::no_access,
               text + " (DeviceAllow= of the service does not name this kind of device)"};

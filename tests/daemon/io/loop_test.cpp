@@ -579,21 +579,6 @@ TEST(LoopFallback, SeccompFilterOfContainers) {
         << std::strerror(error);
 }
 
-TEST(LoopFallback, NoDescriptorLeft) {
-  EXPECT_EQ(in_child([] {
-              const rlimit none{0, 0};
-              setrlimit(RLIMIT_NOFILE, &none);
-              log::set_level(log::Level::error);
-              try {
-                static_cast<void>(Loop::make(Backend::automatic));
-              } catch (const std::system_error& error) {
-                return error.code().value();
-              }
-              return 0;
-            }),
-            EMFILE);
-}
-
 TEST(LoopFallback, LimitOfLockedMemory) {
   EXPECT_EQ(in_child([] {
               const rlimit none{0, 0};
