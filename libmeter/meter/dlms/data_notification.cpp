@@ -192,12 +192,12 @@ void Extraction::add_octets(const Obis& obis, const Element& value) noexcept {
 void Extraction::add_scaled(const Obis& obis, std::size_t code, std::size_t value,
                             std::size_t scaler) noexcept {
   (index_[code].depth == 1 ? flat_ : nested_) = true;
-  const auto [power, unit] = scaler_unit(index_[scaler]);
+  const ScalerUnit scale = scaler_unit(index_[scaler]);
   const auto read = number(index_[value]);
-  if (!read || read->exponent + power < -Decimal::exponent_max)
+  if (!read || read->exponent + scale.scaler < -Decimal::exponent_max)
     return add_octets(obis, index_[value]);
   ++coded_;
-  push([&] { return Reading::number(obis, read->scaled(power), unit); });
+  push([&] { return Reading::number(obis, read->scaled(scale.scaler), scale.unit); });
 }
 
 /// `may_need_scale`: the object's class has a scaler_unit, or is not known.
