@@ -16,8 +16,9 @@ inline constexpr std::uint8_t tag_data_notification = 0x0f;
 /// the link and security facts in `out` are left alone, and `out.system_title` may be used as the
 /// last resort for meter_id. `out`'s views point into `apdu`. Recursion is bounded, nothing is
 /// allocated, and octets left over after the body are refused.
-/// Faults: truncated, malformed, nesting_too_deep, too_many_elements, list_unknown (the structure
-/// is sound but no rule knows its meaning); the offset is in `apdu`.
+/// Faults: truncated, malformed, nesting_too_deep, too_many_elements, oversize (a string), and
+/// list_unknown (the structure is sound but no rule knows its meaning); the offset is in `apdu`.
+/// After a fault nothing of the telegram is in `out`. See libmeter/doc/axdr.md and cosem-lists.md.
 /// `observer` (may be null) is told the date-time form, each list rule that was tried and why the
 /// one that matched did; `observer_offset` is the stream offset of `apdu`.
 Result<void> decode_data_notification(Bytes apdu, ReadingSet& out, DecodeObserver* observer,
