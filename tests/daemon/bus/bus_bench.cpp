@@ -153,7 +153,7 @@ void run(int rounds) {
   Receiver receiver(bus.address());
   Emitter emitter(bus.address());
   BareEmitter bare(bus.address());
-  if (!receiver.client.wait_for_name()) throw std::runtime_error("no service");
+  if (!receiver.client.wait_for_service()) throw std::runtime_error("no service");
   std::vector<double> ours, floor;
   for (int i = 0; i < rounds; ++i) {
     ours.push_back(receiver.measure_us(emitter.input()));

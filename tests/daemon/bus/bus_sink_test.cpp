@@ -55,7 +55,7 @@ class BusSinkTest : public testing::TestWithParam<io::Backend> {
   }
   void connect() {
     client_.emplace(bus_.address());
-    ASSERT_TRUE(client_->wait_for_name());
+    ASSERT_TRUE(client_->wait_for_service());
     client_->listen();
   }
   void telegram(Meter& meter, std::vector<World::Value> values) {

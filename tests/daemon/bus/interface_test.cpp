@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <fstream>
 #include <map>
-#include <regex>
+#include <optional>
 #include <sstream>
 #include <stdexcept>
 
@@ -34,35 +34,57 @@ std::string without_comments(std::string xml) {
   return xml;
 }
 
-/// Introspection data is elements and attributes, nothing else.
+struct Tag {
+  std::string name;
+  std::map<std::string, std::string> attributes;
+  bool closes, empty;
+};
+
+/// Takes the next tag off the front of `xml`; nothing at the end. Introspection data is elements
+/// and attributes in double quotes, nothing else.
+std::optional<Tag> next_tag(std::string_view& xml) {
+  const std::size_t begin = xml.find('<');
+  if (begin == xml.npos) return std::nullopt;
+  const std::size_t end = xml.find('>', begin);
+  std::string_view inside = xml.substr(begin + 1, end - begin - 1);
+  xml.remove_prefix(end + 1);
+  Tag tag{.closes = inside.starts_with('/'), .empty = inside.ends_with('/')};
+  if (tag.closes) inside.remove_prefix(1);
+  tag.name = inside.substr(0, inside.find_first_of(" /"));
+  inside.remove_prefix(tag.name.size());
+  for (std::size_t at; (at = inside.find('=')) != inside.npos;) {
+    std::string_view key = inside.substr(0, at);
+    key.remove_prefix(key.find_first_not_of(" \n"));
+    const std::size_t close = inside.find('"', at + 2);
+    tag.attributes.emplace(key, inside.substr(at + 2, close - at - 2));
+    inside.remove_prefix(close + 1);
+  }
+  return tag;
+}
+
 Interfaces parse(const std::string& text) {
-  static const std::regex tag_pattern("<(/?)(\\w+)([^>]*?)(/?)>");
-  static const std::regex attribute_pattern("(\\w+)=\"([^\"]*)\"");
-  const std::string xml = without_comments(text);
+  const std::string clean = without_comments(text);
+  std::string_view xml = clean;
+  xml.remove_prefix(xml.find("<node"));  // the document type
   Interfaces found;
   std::vector<std::string> open;  // descriptions of the elements around, below the interface
   std::string interface;
   int argument = 0;
-  for (std::sregex_iterator tag(xml.begin(), xml.end(), tag_pattern), end; tag != end; ++tag) {
-    const std::string name = (*tag)[2];
-    if ((*tag)[1] == "/") {
+  while (const std::optional<Tag> tag = next_tag(xml)) {
+    if (tag->closes) {
       if (!open.empty()) open.pop_back();
-      if (name == "interface") interface.clear();
+      if (tag->name == "interface") interface.clear();
       continue;
     }
-    std::map<std::string, std::string> attributes;
-    const std::string all = (*tag)[3];
-    for (std::sregex_iterator a(all.begin(), all.end(), attribute_pattern); a != end; ++a)
-      attributes[(*a)[1]] = (*a)[2];
-    if (name == "interface") interface = attributes["name"];
-    if (interface.empty() || name == "interface") continue;
-    argument = name == "arg" ? argument + 1 : 0;
-    std::string element = name + (name == "arg" ? " " + std::to_string(argument) : "");
-    for (const auto& [key, value] : attributes) element += " " + key + "=" + value;
+    if (tag->name == "interface") interface = tag->attributes.at("name");
+    if (interface.empty() || tag->name == "interface") continue;
+    argument = tag->name == "arg" ? argument + 1 : 0;
+    std::string element = tag->name + (argument > 0 ? " " + std::to_string(argument) : "");
+    for (const auto& [key, value] : tag->attributes) element.append(" " + key + "=" + value);
     std::string line;
     for (const std::string& outer : open) line += outer + " / ";
     found[interface].push_back(line + element);
-    if ((*tag)[4] != "/") open.push_back(element);
+    if (!tag->empty) open.push_back(element);
   }
   for (auto& [_, members] : found) std::ranges::sort(members);
   return found;
@@ -77,7 +99,7 @@ Interfaces served() {
   Server server(io::Backend::epoll, options);
   server.run([&](Sink& sink) { world.add_to(sink); });
   Client client(bus.address());
-  if (!client.wait_for_name()) throw std::runtime_error("no service");
+  if (!client.wait_for_service()) throw std::runtime_error("no service");
   Interfaces all;
   for (const char* object :
        {"", "/broker/home", "/adapter/usb_2dm_2dbus", "/meter/_31KFM0200169986", "/meter/G_2d1"})

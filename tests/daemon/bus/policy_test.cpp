@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <fstream>
-#include <regex>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
@@ -34,14 +33,22 @@ constexpr const char* system_policy =
     "<allow receive_type='signal'/><allow send_destination='org.freedesktop.DBus' "
     "send_interface='org.freedesktop.DBus'/></policy>";
 
+/// Exactly one place.
+void replace(std::string& text, const std::string& from, const std::string& to) {
+  const std::size_t at = text.find(from);
+  if (at == text.npos || text.find(from, at + 1) != text.npos)
+    throw std::runtime_error("not once in the policy: " + from);
+  text.replace(at, from.size(), to);
+}
+
 /// The policy elements of the file, with a user and a group that exist here.
 std::string shipped_policy() {
   std::ifstream file(DBUS_DIRECTORY "/org.smartmeterd1.conf");
   std::ostringstream all;
   all << file.rdbuf();
   std::string text = all.str();
-  text = std::regex_replace(text, std::regex("user=\"smartmeterd\""), "user=\"root\"");
-  text = std::regex_replace(text, std::regex("group=\"smartmeterd\""), "group=\"daemon\"");
+  replace(text, "user=\"smartmeterd\"", "user=\"root\"");
+  replace(text, "group=\"smartmeterd\"", "group=\"daemon\"");
   const std::size_t begin = text.find("<busconfig>") + std::string("<busconfig>").size();
   return text.substr(begin, text.find("</busconfig>") - begin);
 }
@@ -56,7 +63,7 @@ class PolicyTest : public testing::Test {
     options.address = bus_.address();
     server_ = std::make_unique<Server>(io::Backend::epoll, options);
     server_->run([this](Sink& sink) { world_.add_to(sink); });
-    ASSERT_TRUE(Client(bus_.address()).wait_for_name());
+    ASSERT_TRUE(Client(bus_.address()).wait_for_service());
   }
 
   /// Runs `job` with a client whose connection has this user and group. The system calls

@@ -163,7 +163,7 @@ Client::Client(const std::string& address) {
 }
 
 std::string Client::answer(Message call) {
-  sd_bus_error error = SD_BUS_ERROR_NULL;
+  sd_bus_error error{};
   sd_bus_message* reply = nullptr;
   const int r = sd_bus_call(bus_.get(), call.get(), 0, &error, &reply);
   const Message owned(reply);
@@ -207,15 +207,10 @@ std::string Client::introspect(const std::string& path) {
   return call(path, "org.freedesktop.DBus.Introspectable", "Introspect");
 }
 
-bool Client::wait_for_name() {
-  return wait_until([this] {
-    sd_bus_error error = SD_BUS_ERROR_NULL;
-    const int r =
-        sd_bus_call_method(bus_.get(), "org.freedesktop.DBus", "/org/freedesktop/DBus",
-                           "org.freedesktop.DBus", "GetNameOwner", &error, nullptr, "s", bus_name);
-    sd_bus_error_free(&error);
-    return r >= 0;
-  });
+bool Client::wait_for_service() {
+  // An answer says more than the name's owner: that the service knows that the name is its own.
+  return wait_until(
+      [this] { return call("/org/smartmeterd1", "org.freedesktop.DBus.Peer", "Ping").empty(); });
 }
 
 void Client::listen() {

@@ -59,8 +59,8 @@ class Client {
   std::string get(const std::string& path, const std::string& interface,
                   const std::string& property);
   std::string introspect(const std::string& path);
-  /// True once org.smartmeterd1 has an owner (waits).
-  bool wait_for_name();
+  /// True once org.smartmeterd1 answers (waits).
+  bool wait_for_service();
 
   /// Records the signals below /org/smartmeterd1 from now on.
   void listen();
