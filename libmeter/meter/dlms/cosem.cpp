@@ -2,6 +2,8 @@
 // What an OBIS code says about its value (IEC 62056-61, groups C and D).
 #include "meter/dlms/cosem.hpp"
 
+#include <array>
+
 namespace meter::dlms {
 namespace {
 
@@ -25,14 +27,36 @@ constexpr std::uint8_t without_phase(std::uint8_t c) noexcept {
   return static_cast<std::uint8_t>((c - 1) % phase_offset + 1);
 }
 
-ImpliedUnit of_integral(Magnitude magnitude, std::uint8_t c, Unit active, Unit reactive,
-                        Unit apparent) noexcept {
+constexpr ImpliedUnit of_integral(Magnitude magnitude, std::uint8_t c, Unit active, Unit reactive,
+                                  Unit apparent) noexcept {
   if (c == active_import || c == active_export || (c >= active_sum && c <= active_quadrant_last))
     return {magnitude, active};
   if (c >= reactive_first && c <= reactive_last) return {magnitude, reactive};
   if (c == apparent_import || c == apparent_export) return {magnitude, apparent};
   return {};
 }
+
+constexpr ImpliedUnit of_instantaneous(std::uint8_t group_c) noexcept {
+  const std::uint8_t c = without_phase(group_c);
+  if (c == current_any || c == current_sum || c == current_neutral)
+    return {Magnitude::current, Unit::ampere};
+  if (c == voltage_any || c == voltage_neutral) return {Magnitude::voltage, Unit::volt};
+  if (c == power_factor_any) return {Magnitude::power_factor, Unit::none};
+  return of_integral(Magnitude::power, c, Unit::watt, Unit::var, Unit::volt_ampere);
+}
+
+constexpr ImpliedUnit of_time_integral(std::uint8_t group_c) noexcept {
+  return of_integral(Magnitude::energy, without_phase(group_c), Unit::watt_hour, Unit::var_hour,
+                     Unit::volt_ampere_hour);
+}
+
+/// By group C: this is asked for every value that has no scaler.
+template <auto of>
+constexpr auto by_group_c = [] {
+  std::array<ImpliedUnit, 256> units{};
+  for (unsigned c = 0; c < units.size(); ++c) units[c] = of(static_cast<std::uint8_t>(c));
+  return units;
+}();
 
 }  // namespace
 
@@ -45,16 +69,9 @@ ImpliedUnit implied_unit(const Obis& obis) noexcept {
   }
   if (obis.a != 1) return {};
   if (obis.c == 0) return {Magnitude::unscaled, Unit::none};  // identifiers of the meter
-  const std::uint8_t c = without_phase(obis.c);
-  if (obis.d == time_integral)
-    return of_integral(Magnitude::energy, c, Unit::watt_hour, Unit::var_hour,
-                       Unit::volt_ampere_hour);
-  if (obis.d != instantaneous) return {};
-  if (c == current_any || c == current_sum || c == current_neutral)
-    return {Magnitude::current, Unit::ampere};
-  if (c == voltage_any || c == voltage_neutral) return {Magnitude::voltage, Unit::volt};
-  if (c == power_factor_any) return {Magnitude::power_factor, Unit::none};
-  return of_integral(Magnitude::power, c, Unit::watt, Unit::var, Unit::volt_ampere);
+  if (obis.d == time_integral) return by_group_c<of_time_integral>[obis.c];
+  if (obis.d == instantaneous) return by_group_c<of_instantaneous>[obis.c];
+  return {};
 }
 
 }  // namespace meter::dlms

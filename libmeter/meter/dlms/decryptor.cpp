@@ -17,15 +17,19 @@ std::uint64_t digest_of(Bytes octets) noexcept {
   constexpr std::uint64_t odd = 0x9e3779b97f4a7c15;  // 2^64 / golden ratio
   std::uint64_t lanes[4] = {octets.size(), 1, 2, 3};
   std::uint64_t words[4];
-  std::size_t at = 0;
-  for (; at + sizeof words <= octets.size(); at += sizeof words) {
-    std::memcpy(words, octets.data() + at, sizeof words);
+  const auto mix = [&](const std::byte* from) {
+    std::memcpy(words, from, sizeof words);
     for (unsigned i = 0; i < 4; ++i) {
       lanes[i] = (lanes[i] ^ words[i]) * odd;
       lanes[i] ^= lanes[i] >> 32;
     }
-  }
-  for (; at < octets.size(); ++at) lanes[at & 3] = (lanes[at & 3] ^ u8(octets[at])) * odd + 1;
+  };
+  std::size_t at = 0;
+  for (; at + sizeof words <= octets.size(); at += sizeof words) mix(octets.data() + at);
+  if (octets.size() >= sizeof words)
+    mix(octets.data() + octets.size() - sizeof words);  // what is left, and some of it twice
+  else
+    for (; at < octets.size(); ++at) lanes[at & 3] = (lanes[at & 3] ^ u8(octets[at])) * odd + 1;
   std::uint64_t digest = 0;
   for (std::uint64_t lane : lanes) digest = (digest ^ lane ^ lane >> 29) * odd;
   return digest | 1;  // 0 stands for "not known"
