@@ -12,8 +12,9 @@
 
 namespace smartmeterd::mqtt {
 
-/// Publishes the topics of DESIGN section 7 to one broker. A broker that is away is tried again
-/// with back-off; everything retained is published anew after each connect. Never blocks.
+/// Publishes state, availability, info, health and status to one broker, which is tried again
+/// with back-off while it is away; everything retained is published anew after each connect.
+/// Never blocks.
 class MqttSink : public Sink {
  public:
   virtual const Publisher& publisher() const noexcept = 0;
