@@ -180,12 +180,16 @@ std::string take_mqtt_url(std::string_view url, BrokerConfig& broker) {
 }
 
 std::string take_link(std::string_view text, AdapterConfig& adapter) {
+  if (text == "auto") {
+    adapter.link.reset();
+    return {};
+  }
   const auto link = meter::link_from_name(text);
   if (link && meter::link::find_link_layer(*link)) {
     adapter.link = link;
     return {};
   }
-  std::vector<std::string> names;
+  std::vector<std::string> names = {"\"auto\""};
   for (const auto& layer : meter::link::link_layers())
     names.push_back(fmt::format("\"{}\"", meter::name(layer.link)));
   return "expected " + either(names);

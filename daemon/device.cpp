@@ -172,12 +172,9 @@ void Device::appeared(const io::SerialDevice& serial) {
 
 void Device::vanished() {
   port_->close();
-  ring_ = nullptr;
+  closed();
   syspath_.clear();  // it may come back under another one
   environment_.loop.cancel(retry_timer_);
-  environment_.loop.cancel(silence_timer_);
-  (void)decoder_.silence();
-  save_baselines();
   set_state(AdapterState::waiting, Problem::none);
   retry_later();
 }
@@ -206,11 +203,15 @@ void Device::port_opened() {
   watch_silence();
 }
 
-void Device::port_failed(io::PortError error, const std::string& detail) {
+void Device::closed() {
   ring_ = nullptr;
   environment_.loop.cancel(silence_timer_);
-  (void)decoder_.silence();
+  if (decoder_.pending()) drop_half_received();
   save_baselines();
+}
+
+void Device::port_failed(io::PortError error, const std::string& detail) {
+  closed();
   if (detail != last_failure_) {  // one line for each change, not one for each attempt
     last_failure_ = detail;
     log::write(error == io::PortError::gone ? log::Level::notice : log::Level::warning,
@@ -242,19 +243,20 @@ void Device::port_received(io::MirroredRing& ring, std::size_t lost) {
     evidence_.zeros += static_cast<std::uint64_t>(
         std::ranges::count(bytes.last(std::min<std::size_t>(fresh, bytes.size())), std::byte{0}));
   if (lost > 0) count("overflow");
-  decode(ring);
+  ring_ = &ring;
+  decode();
 }
 
-void Device::decode(io::MirroredRing& ring) {
+void Device::decode() {
   using Outcome = meter::Decoder::Outcome;
   for (;;) {
-    const meter::Decoder::Step step = decoder_.next(ring.readable());
+    const meter::Decoder::Step step =
+        decoder_.next(ring_ ? ring_->readable() : meter::Bytes());
     if (step.outcome == Outcome::telegram) accepted();  // before its bytes are dropped
-    ring.consume(step.consumed);
+    if (ring_) ring_->consume(step.consumed);
     if (step.outcome == Outcome::rejected) refused(step.fault);
     if (step.outcome == Outcome::need_more) break;
   }
-  ring_ = &ring;
   diagnose();
   watch_silence();
 }
@@ -360,15 +362,10 @@ void Device::silence_expired() {
 }
 
 void Device::drop_half_received() {
-  // A bare APDU has no length of its own: it ends here. Anything else will never be whole, and
-  // its fragments must not be joined to those of a later push.
-  if (ring_ && config_.link == meter::Link::raw) {
-    decoder_.end_of_input();
-    decode(*ring_);
-  }
-  if (half_received()) refused({Errc::silence, 0});
-  if (ring_) ring_->clear();
+  // Fragments must not be joined to those of a later push; whole frames behind a damaged one
+  // still come out.
   decoder_.silence();
+  decode();
 }
 
 void Device::set_state(AdapterState state, Problem problem) {

@@ -59,7 +59,8 @@ class Device : private io::PortListener {
 
   void open();
   void retry_later();
-  void decode(io::MirroredRing& ring);
+  void decode();
+  void closed();
   void accepted();
   void refused(const meter::Fault& fault);
   void count(std::string_view reason, std::uint64_t amount = 1);

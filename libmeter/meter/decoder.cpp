@@ -117,12 +117,12 @@ struct Decoder::State final : dlms::ClearTextReader {
   std::uint64_t telegrams = 0;
   std::uint64_t stream_offset = 0;  ///< of the first byte of `received`
   std::uint64_t apdu_offset = 0;    ///< of the APDU being read, for the observer
-  std::size_t waiting = 0;          ///< bytes of a frame that is not whole yet
   std::size_t without_frame = 0;    ///< bytes since the last good frame
   unsigned frames = 0;              ///< of the telegram so far
   bool in_noise = false;            ///< a run of noise is counted once
   bool may_be_raw = true;           ///< nothing was consumed that contradicts a bare APDU
-  bool ended = false;
+  bool ended = false;               ///< what waits will not be completed
+  bool silent = false;              ///< and more may come after it
 };
 
 Decoder::Step Decoder::State::refuse(Errc code, std::size_t offset, std::size_t consumed) noexcept {
@@ -138,13 +138,13 @@ Decoder::Step Decoder::State::step(Bytes received) noexcept {
   link::Scan found = scan(received);
   if (found.size == 0 && may_be_raw) {
     // Held back until a layer with a checksum finds a frame, or the end shows that none will.
-    waiting = received.size();
     if (!ended) return {};
-    layer = link::find_link_layer(Link::raw);
     may_be_raw = false;
-    found = scan(received);
+    if (!silent) {
+      layer = link::find_link_layer(Link::raw);
+      found = scan(received);
+    }
   }
-  waiting = received.size() - found.discard;
   if (found.discard != 0 && found.refused) return discard(received, found);
   if (found.size != 0) return take(received, found);
   return finish(found.discard);
@@ -237,7 +237,6 @@ Decoder::Step Decoder::State::take(Bytes received, const link::Scan& found) noex
   const auto payload_at = static_cast<std::size_t>(found.payload.data() - received.data());
   may_be_raw = false;
   in_noise = false;
-  waiting = 0;
   without_frame = 0;
   ++frames;
   if (options.observer != nullptr) explain_frame(found);
@@ -303,6 +302,7 @@ Decoder::~Decoder() = default;
 Decoder::Step Decoder::next(Bytes received) noexcept {
   const Step step = state_->step(received);
   state_->stream_offset += step.consumed;
+  if (step.outcome == Outcome::need_more && state_->silent) state_->ended = state_->silent = false;
   return step;
 }
 
@@ -311,13 +311,8 @@ const ReadingSet& Decoder::readings() const noexcept {
 }
 
 void Decoder::silence() noexcept {
-  const bool half = state_->reassembler.reset();
-  // One octet alone may be the flag that closed the last HDLC frame.
-  if (half || state_->waiting > 1) ++state_->refusals[std::to_underlying(Errc::silence)];
-  state_->stream_offset += state_->waiting;
-  state_->waiting = 0;
-  state_->frames = 0;
-  state_->may_be_raw = false;
+  state_->ended = true;
+  state_->silent = true;
 }
 
 bool Decoder::pending() const noexcept {
@@ -326,6 +321,7 @@ bool Decoder::pending() const noexcept {
 
 void Decoder::end_of_input() noexcept {
   state_->ended = true;
+  state_->silent = false;
 }
 
 void Decoder::set_keys(std::shared_ptr<const dlms::KeyRing> keys) noexcept {

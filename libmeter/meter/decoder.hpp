@@ -63,9 +63,12 @@ class Decoder {
   Step next(Bytes received) noexcept;
   /// The telegram of the last `Outcome::telegram`; valid until the next call of any member.
   const ReadingSet& readings() const noexcept;
-  /// The bytes stopped: drops a half-received frame or transfer (the caller drops its bytes).
-  /// The input is at its end: what a link without checksum holds back is decoded by `next` then.
+  /// The bytes stopped for longer than a telegram may pause: what is half received will never be
+  /// whole. Call `next` with the bytes that are left until `need_more`: it refuses the half
+  /// frame or transfer (`Errc::silence`, `lost_fragment`), and whole frames behind a damaged one
+  /// still come out. Bytes that come later are a new beginning.
   void silence() noexcept;
+  /// No byte will follow: as `silence`, and what looks like a bare APDU is decoded as one.
   void end_of_input() noexcept;
   /// A frame or a transfer of several frames is half received inside the decoder (what is half
   /// received in the caller's buffer is not counted).

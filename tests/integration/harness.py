@@ -265,8 +265,11 @@ class World(unittest.TestCase):
 
     def wait_opened(self):
         """The daemon has opened the pty: bytes sent from now on are read."""
-        wait_for("the port to be opened; log:\n" + self.log_text(),
-                 lambda: self.log_text().count(" opened") > 0)
+        def opened():
+            if self.daemon.poll() is not None:
+                raise AssertionError(f"smartmeterd ended with {self.daemon.returncode}")
+            return " opened" in self.log_text()
+        wait_for("the port to be opened", opened)
 
     def log_text(self):
         path = self.directory / "log"
