@@ -10,6 +10,7 @@ namespace {
 constexpr Scales none{};
 // Whole units: W and Wh, as the E450 sends them in its list without descriptors.
 constexpr Scales energy_and_power{.energy = 0, .power = 0};
+constexpr Scales kaifa_sweden{.energy = 0, .power = 0, .voltage = -1, .current = -3};
 
 constexpr std::array list_rule_table = std::to_array<ListRule>({
     // Netz NÖ, "Kundenschnittstelle" (operator's specification and its example telegram).
@@ -23,6 +24,9 @@ constexpr std::array list_rule_table = std::to_array<ListRule>({
      "Iskraemeco AM550, Kaifa MA309 (TINETZ)"},
     // Aidon HAN interface description; captures.
     {"array-of-entries", DataTag::array, ListStart::entry, ListForm::nested, "", "", none, "Aidon"},
+    // Captures: 18 pairs, all 32 bit.
+    {"kaifa-se", DataTag::structure, ListStart::code, ListForm::pairs, "KFM_", "", kaifa_sweden,
+     "Kaifa MA304 in Sweden"},
     // E450 encrypted list; capture.
     {"landis-gyr-e450-pairs", DataTag::structure, ListStart::date_time, ListForm::pairs, "", "LGZ",
      energy_and_power, "Landis+Gyr E450"},

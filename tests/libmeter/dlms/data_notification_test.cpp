@@ -287,6 +287,16 @@ TEST(List, E450PairsAreWholeUnitsOfALandisGyr) {
   EXPECT_EQ(decode_body(body, "XYZg\x01\x02\x03\x04").registers[1], "1-0:1.8.0=4408864 ?");
 }
 
+TEST(List, KaifaSwedenHasFixedScales) {
+  const auto decoded =
+      decode_body("02 0A 0906 0100000281FF 0907 4B464D5F303031 " ENERGY "06 009482A3 " POWER
+                  "06 00000129 " VOLTAGE "06 00000932 " CURRENT "06 00000268");
+  EXPECT_EQ(decoded.registers,
+            (Registers{"1-0:0.2.129=\"KFM_001\"", "1-0:1.8.0=9732771 Wh", "1-0:1.7.0=297 W",
+                       "1-0:32.7.0=235.4 V", "1-0:31.7.0=0.616 A"}));
+  EXPECT_EQ(decoded.profile, "kaifa-se");
+}
+
 /// A push-object list: descriptors {class, code, attribute} and the values after the first.
 std::string push_list(std::string_view setup, std::vector<std::array<std::string, 3>> objects,
                       std::string_view values) {
