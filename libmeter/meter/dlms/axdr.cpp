@@ -6,6 +6,7 @@
 #include <bit>
 #include <charconv>
 #include <cmath>
+#include <utility>
 
 namespace meter::dlms {
 namespace {
@@ -101,11 +102,11 @@ struct DataIndex::Builder {
     return take(tag, size, depth);
   }
   /// structure of two, integer, enum: 02 02 0F scaler 16 unit.
-  bool is_scaler_unit() const noexcept {
-    return left() >= scaler_unit_size && u8(cursor[0]) == 0x02 && u8(cursor[1]) == 2 &&
-           u8(cursor[2]) == 0x0f && u8(cursor[4]) == 0x16;
+  static bool is_scaler_unit(const std::byte* at) noexcept {
+    return u8(at[0]) == 0x02 && u8(at[1]) == 2 && u8(at[2]) == 0x0f && u8(at[4]) == 0x16;
   }
-  [[gnu::noinline]] bool rare(DataTag tag, std::size_t depth) noexcept;
+  static constexpr std::uint16_t is_open = 0;  ///< as `next`: the items are still to come
+  [[gnu::noinline]] bool any(std::size_t depth) noexcept;
   bool compact_array(std::size_t depth) noexcept;
   bool skip_description(Reader& description, std::size_t nesting) noexcept;
   bool packed(Reader& description, std::size_t depth) noexcept;
@@ -113,60 +114,100 @@ struct DataIndex::Builder {
   bool run() noexcept;
 };
 
+/// The types that push lists are made of stand first, and each advances by its own constant: the
+/// processor foresees where the next element begins instead of waiting for its tag. Cursor and
+/// count stay in registers meanwhile.
 bool DataIndex::Builder::run() noexcept {
   struct Open {
-    std::size_t index;
+    Element* list;
     std::uint32_t missing;
   };
+  constexpr std::ptrdiff_t common_size_max = 8;  // a logical name with tag and length
   Open open[nesting_max];
   std::size_t depth = 0;
   std::uint32_t missing = 1;  // items still to come in the innermost open list
+  const std::byte* at = cursor;
+  Element* out = elements;
+  const auto leaf = [&](DataTag tag, std::size_t header, std::uint32_t size) {
+    const auto next = static_cast<std::uint16_t>(out - elements + 1);
+    *out++ = {at + header, size, next, tag, static_cast<std::uint8_t>(depth)};
+    at += header + size;
+  };
   for (;;) {
     while (missing == 0) {
-      if (depth == 0) return cursor == end || refuse(Errc::malformed);
+      cursor = at;
+      count = static_cast<std::size_t>(out - elements);
+      if (depth == 0) return at == end || refuse(Errc::malformed);
       --depth;
-      elements[open[depth].index].next = static_cast<std::uint16_t>(count);
+      open[depth].list->next = static_cast<std::uint16_t>(count);
       missing = open[depth].missing;
     }
     --missing;
-    if (cursor == end) [[unlikely]]
-      return refuse(Errc::truncated);
-    const auto tag = static_cast<DataTag>(*cursor);
-    const std::uint8_t size = fixed_size(tag);
-    if (size <= size_fixed_max) {
-      ++cursor;
-      if (!take(tag, size, depth)) [[unlikely]]
-        return false;
-    } else if (tag == DataTag::octet_string) {
-      ++cursor;
-      if (!string(tag, depth)) [[unlikely]]
-        return false;
-    } else if (tag == DataTag::structure || tag == DataTag::array) {
-      if (depth == nesting_max) return refuse(Errc::nesting_too_deep);
-      if (is_scaler_unit()) {
-        cursor += scaler_unit_size - scaler_unit_content;
-        if (!take(DataTag::scaler_unit, scaler_unit_content, depth)) return false;
+    if (end - at >= common_size_max && out != elements + elements_max) [[likely]] {
+      const auto tag = static_cast<DataTag>(*at);
+      if (tag == DataTag::octet_string && u8(at[1]) == 6) {
+        leaf(tag, 2, 6);
         continue;
       }
-      ++cursor;
-      std::uint32_t items;
-      if (!length(items)) return false;
-      if (items > left()) return refuse(Errc::truncated);  // an item has one octet at least
-      if (items > items_max) return refuse(Errc::too_many_elements);
-      open[depth] = {count, missing};
-      if (!add(tag, items, depth)) return false;
-      ++depth;
-      missing = items;
-    } else if (!rare(tag, depth)) {
-      return false;
+      if (tag == DataTag::double_long_unsigned || tag == DataTag::double_long) {
+        leaf(tag, 1, 4);
+        continue;
+      }
+      if (tag == DataTag::structure && depth != nesting_max) {
+        if (is_scaler_unit(at)) {
+          leaf(DataTag::scaler_unit, scaler_unit_size - scaler_unit_content, scaler_unit_content);
+          continue;
+        }
+        const unsigned items = u8(at[1]);
+        if (items < 0x80 && end - at >= static_cast<std::ptrdiff_t>(items) + 2) {
+          open[depth] = {out, missing};
+          missing = items;
+          leaf(tag, 2, 0);
+          out[-1].size = items;
+          ++depth;
+          continue;
+        }
+      }
+      if (tag == DataTag::long_unsigned || tag == DataTag::long_integer) {
+        leaf(tag, 1, 2);
+        continue;
+      }
+    }
+    cursor = at;
+    count = static_cast<std::size_t>(out - elements);
+    if (!any(depth)) return false;
+    at = cursor;
+    Element* const added = std::exchange(out, elements + count);
+    if (added->next == is_open) {
+      open[depth++] = {added, missing};
+      missing = added->size;
     }
   }
 }
 
-bool DataIndex::Builder::rare(DataTag tag, std::size_t depth) noexcept {
-  if (fixed_size(tag) == size_unknown) return refuse(Errc::malformed);
+/// One element of any type; of an array or structure only its head, with `next` = is_open.
+bool DataIndex::Builder::any(std::size_t depth) noexcept {
+  if (cursor == end) return refuse(Errc::truncated);
+  const auto tag = static_cast<DataTag>(*cursor);
+  const std::uint8_t size = fixed_size(tag);
+  if (size == size_unknown) return refuse(Errc::malformed);
+  const bool is_list = tag == DataTag::array || tag == DataTag::structure;
+  if (is_list && depth == nesting_max) return refuse(Errc::nesting_too_deep);
+  if (left() >= scaler_unit_size && is_scaler_unit(cursor)) {
+    cursor += scaler_unit_size - scaler_unit_content;
+    return take(DataTag::scaler_unit, scaler_unit_content, depth);
+  }
   ++cursor;
-  return tag == DataTag::compact_array ? compact_array(depth) : string(tag, depth);
+  if (size <= size_fixed_max) return take(tag, size, depth);
+  if (tag == DataTag::compact_array) return compact_array(depth);
+  if (!is_list) return string(tag, depth);
+  std::uint32_t items;
+  if (!length(items)) return false;
+  if (items > left()) return refuse(Errc::truncated);  // an item has one octet at least
+  if (items > items_max) return refuse(Errc::too_many_elements);
+  if (!add(tag, items, depth)) return false;
+  elements[count - 1].next = is_open;
+  return true;
 }
 
 /// contents-description, length, packed contents: indexed as the array that it stands for.
