@@ -139,7 +139,8 @@ TEST_P(MqttSinkTest, StateIsRetainedForWhoComesLater) {
       R"({"profile":"smartmeterd/1","meter":"1KFM0200169986","time":null,)"
       R"("received":"2025-11-20T11:00:05.481203Z","sequence":1,"link":"mbus",)"
       R"("authenticated":true,)"
-      R"("readings":{"energy_import":12048.950,"power_import":545,"voltage_l1":230.1},"derived":[]})";
+      R"("readings":{"energy_import":12048.950,"power_import":545,"voltage_l1":230.1},)"
+      R"("derived":[]})";
   EXPECT_TRUE(hear(first, "smartmeter/1kfm0200169986/state", state))
       << first.payload("smartmeter/1kfm0200169986/state").value_or("nothing");
 
