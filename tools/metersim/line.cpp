@@ -111,9 +111,12 @@ class PtyLine : public Line {
   }
 
   void drain() override {
-    for (int waited_ms = 0; waited_ms < 5000; waited_ms += 10) {
+    // Written octets reach the reader's queue a moment later: empty counts when it stays so.
+    int empty_looks = 0;
+    for (int waited_ms = 0; waited_ms < 5000 && empty_looks < 20; waited_ms += 10) {
       int unread = 0;
-      if (ioctl(slave_.get(), FIONREAD, &unread) != 0 || unread == 0) return;
+      if (ioctl(slave_.get(), FIONREAD, &unread) != 0) return;
+      empty_looks = unread == 0 ? empty_looks + 1 : 0;
       usleep(10'000);
     }
   }

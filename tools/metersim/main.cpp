@@ -162,9 +162,10 @@ void run_meter(const RunOptions& run) {
     throw std::runtime_error(
         fmt::format("no meter family is named \"{}\"; metersim list names them", run.family));
   Meter meter(*family, meter_options(run));
+  Pause pause;  // first: a signal never leaves the line's link behind
   const auto line = run.line.open();
   announce(*line, run.line);
-  Player(*line, run.line.timing(), run.print_values ? run.line.values_stream() : nullptr)
+  Player(*line, pause, run.line.timing(), run.print_values ? run.line.values_stream() : nullptr)
       .play(meter, run.faults, run.seed);
 }
 
@@ -175,9 +176,10 @@ void play_capture(const std::string& path, const LineOptions& options) {
   while (file.read(piece))
     for (const std::byte octet : piece) capture.push_back(std::to_integer<std::uint8_t>(octet));
   if (capture.empty()) throw std::runtime_error(path + ": is empty");
+  Pause pause;
   const auto line = options.open();
   announce(*line, options);
-  Player(*line, options.timing(), nullptr).play(capture);
+  Player(*line, pause, options.timing(), nullptr).play(capture);
 }
 
 void list_families() {

@@ -66,7 +66,7 @@ struct Telegram {
   std::vector<Octets> frames;                       ///< as they go over the line
   std::uint64_t number = 0;                         ///< from 1
   std::optional<std::uint32_t> invocation_counter;  ///< of an encrypted telegram
-  std::string meter;  ///< the id that the list carries, else the system title in hex
+  std::string meter;                ///< the id that the list carries, else the system title in hex
   std::optional<std::string> time;  ///< the meter's clock as Clock::text()
   std::vector<Sent> readings;
 

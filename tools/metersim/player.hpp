@@ -53,8 +53,8 @@ class Pause {
 class Player {
  public:
   /// `values` gets one JSON line for each telegram; null: none.
-  Player(Line& line, const Timing& timing, std::FILE* values)
-      : line_(line), timing_(timing), values_(values) {}
+  Player(Line& line, Pause& pause, const Timing& timing, std::FILE* values)
+      : line_(line), pause_(pause), timing_(timing), values_(values) {}
   /// Sends telegrams of `meter` until the count is reached or a signal comes.
   void play(Meter& meter, const FaultPlan& faults, std::uint64_t seed);
   /// Sends these bytes again and again.
@@ -65,9 +65,9 @@ class Player {
   void repeat(Next next);
   bool send_paced(OctetView octets);
   Line& line_;
+  Pause& pause_;
   Timing timing_;
   std::FILE* values_;
-  Pause pause_;
 };
 
 }  // namespace metersim
