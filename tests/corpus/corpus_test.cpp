@@ -355,6 +355,46 @@ std::string test_name(const testing::TestParamInfo<std::filesystem::path>& folde
 INSTANTIATE_TEST_SUITE_P(Dlms, Corpus, testing::ValuesIn(folders()), test_name);
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Corpus);
 
+/// The inputs of the benchmark, with the keys of its README.
+Decoded decode_bench_input(std::string_view file, std::string_view key,
+                           std::string_view authentication_key) {
+  Sample sample = load_octets(*find_corpus() / "bench" / "inputs" / file);
+  sample.key = key;
+  sample.authentication_key = authentication_key;
+  const Decoded decoded = decode(sample, sample.octets.size());
+  EXPECT_EQ(decoded.telegrams, decode(sample, 1).telegrams) << "byte by byte differs";
+  EXPECT_EQ(decoded.telegrams.size(), 1u);
+  for (const Telegram& telegram : decoded.telegrams)
+    for (const Register& each : telegram.registers) EXPECT_FALSE(each.scale_unknown);
+  return decoded;
+}
+void expect_value(const Telegram& telegram, std::string obis, std::string value, std::string unit) {
+  ExpectedReading expected;
+  expected.obis = std::move(obis);
+  expected.value = std::move(value);
+  expected.unit = std::move(unit);
+  EXPECT_EQ(mismatch(telegram, expected, false), "");
+}
+
+TEST(BenchInputs, DecodeWithTheirKeys) {
+  if (!find_corpus() || !exists(*find_corpus() / "bench")) GTEST_SKIP() << "no corpus";
+  const auto evn = decode_bench_input("a1_noe_mbus.bin", "36C66639E48A8CA4D6BC8B282A793BBB", "");
+  ASSERT_EQ(evn.telegrams.size(), 1u);
+  EXPECT_EQ(evn.telegrams[0].meter, "181220000009");
+  expect_value(evn.telegrams[0], "1-0:1.8.0", "12.937", "kWh");
+  expect_value(evn.telegrams[0], "1-0:32.7.0", "233.7", "V");
+  const auto tinetz =
+      decode_bench_input("a2_tinetz_mbus.bin", "000102030405060708090A0B0C0D0E0F", "");
+  ASSERT_EQ(tinetz.telegrams.size(), 1u);
+  expect_value(tinetz.telegrams[0], "1-0:32.7.0", "233.7", "V");
+  const auto e450 = decode_bench_input("b_e450_hdlc_gbt.bin", "000102030405060708090A0B0C0D0E0F",
+                                       "D0D1D2D3D4D5D6D7D8D9DADBDCDDDEDF");
+  ASSERT_EQ(e450.telegrams.size(), 1u);
+  EXPECT_EQ(e450.telegrams[0].registers.size(), 17u);
+  EXPECT_EQ(decode_bench_input("b0_e450_plain_pushlist.bin", "", "").telegrams[0].meter,
+            "LGZ1030653520967");
+}
+
 TEST(CorpusIsPresent, OrTheseTestsAreSkipped) {
   if (!find_corpus()) GTEST_SKIP() << "no corpus: neither SMARTMETER_CORPUS nor " CORPUS_DEFAULT;
 }

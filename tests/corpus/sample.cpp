@@ -95,12 +95,20 @@ std::optional<fs::path> find_corpus() {
   return corpus;
 }
 
+Sample load_octets(const fs::path& file) {
+  Sample sample;
+  sample.name = file.filename().string();
+  const std::string binary = read_file(file);
+  const auto* begin = reinterpret_cast<const std::byte*>(binary.data());
+  sample.octets.assign(begin, begin + binary.size());
+  return sample;
+}
+
 Sample load_sample(const fs::path& folder) {
   Sample sample;
   sample.name = (folder.parent_path().filename() / folder.filename()).string();
-  if (const auto binary = read_file(folder / "frame.bin"); !binary.empty()) {
-    const auto* begin = reinterpret_cast<const std::byte*>(binary.data());
-    sample.octets.assign(begin, begin + binary.size());
+  if (fs::exists(folder / "frame.bin")) {
+    sample.octets = load_octets(folder / "frame.bin").octets;
   } else if (fs::exists(folder / "frame.hex")) {
     sample.octets = octets_of_hex(read_file(folder / "frame.hex"));
   } else if (fs::exists(folder / "stream.txt")) {

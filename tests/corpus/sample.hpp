@@ -43,6 +43,8 @@ struct Sample {
 
 /// The corpus, or nothing where it is absent.
 std::optional<std::filesystem::path> find_corpus();
+/// A file of octets as a sample without expectation.
+Sample load_octets(const std::filesystem::path& file);
 /// The sample in a folder. Throws on JSON that can not be read.
 Sample load_sample(const std::filesystem::path& folder);
 
