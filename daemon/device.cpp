@@ -122,8 +122,8 @@ Device::Device(const DeviceEnvironment& environment, AdapterConfig config,
       retry_timer_([this](int result) {
         if (result == 0) open();
       }),
-      silence_timer_([this](int) {
-        if (port_->is_open()) silence_expired();
+      silence_timer_([this](int result) {
+        if (result == 0) silence_expired();
       }),
       backoff_(backoff_min) {
   adapter_.name = adapter_name(config_, serial);
@@ -185,8 +185,7 @@ void Device::open() {
 }
 
 void Device::retry_later() {
-  if (!retry_timer_.pending())
-    environment_.loop.timer(retry_timer_, environment_.loop.now() + backoff_);
+  environment_.loop.timer(retry_timer_, environment_.loop.now() + backoff_);
   backoff_ = std::min<std::chrono::seconds>(backoff_ * 2, backoff_max);
 }
 
@@ -335,20 +334,13 @@ io::TimePoint Device::silent_at() const noexcept {
 
 void Device::watch_silence() {
   // Not moved by each chunk: it looks again when it fires early.
-  if (half_received()) {
-    const auto deadline = last_byte_ + silence_limit;
-    if (silence_timer_.pending() && silence_deadline_ <= deadline) return;
-    silence_deadline_ = deadline;
-  } else {
-    const bool expects = adapter_.state == AdapterState::probing ||
-                         adapter_.state == AdapterState::synced;
-    if (silence_timer_.pending() || !expects) return;
-    silence_deadline_ = silent_at();
-  }
-  if (silence_timer_.pending())
-    environment_.loop.cancel(silence_timer_);  // its completion arms it anew
-  else
-    environment_.loop.timer(silence_timer_, silence_deadline_);
+  const bool half = half_received();
+  const bool expects =
+      half || adapter_.state == AdapterState::probing || adapter_.state == AdapterState::synced;
+  const io::TimePoint deadline = half ? last_byte_ + silence_limit : silent_at();
+  if (!expects || (silence_timer_.pending() && silence_deadline_ <= deadline)) return;
+  silence_deadline_ = deadline;
+  environment_.loop.timer(silence_timer_, deadline);
 }
 
 void Device::silence_expired() {

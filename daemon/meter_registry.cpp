@@ -18,6 +18,8 @@ using namespace std::chrono_literals;
 constexpr int intervals_until_stale = 3;
 /// No meter pushes faster than it makes sense to call its data stale.
 constexpr auto stale_after_min = 10s;
+/// Below this an interval is as good as none; 0 stands for "not known".
+constexpr double interval_min_s = 0.1;
 /// While the interval is unknown; hourly lists aside, no meter pushes more rarely.
 constexpr auto stale_after_unknown = 120s;
 
@@ -54,7 +56,9 @@ struct MeterRegistry::Entry {
 };
 
 MeterRegistry::MeterRegistry(io::Loop& loop, Sink& sinks)
-    : loop_(loop), sinks_(sinks), freshness_timer_([this](int) { check_freshness(); }) {}
+    : loop_(loop), sinks_(sinks), freshness_timer_([this](int result) {
+        if (result == 0) check_freshness();
+      }) {}
 MeterRegistry::~MeterRegistry() = default;
 
 void MeterRegistry::configure(const std::vector<MeterConfig>& meters,
@@ -191,8 +195,9 @@ bool MeterRegistry::measure_interval(Entry& entry) {
   const std::size_t count = std::min(entry.gap_count, entry.gaps.size());
   std::array<double, 5> sorted = entry.gaps;
   std::sort(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(count));
-  const double median = std::round(sorted[count / 2] * 10) / 10;
-  if (std::abs(median - meter.interval_s) < 0.2 * std::max(meter.interval_s, 0.5)) return false;
+  const double median = std::max(std::round(sorted[count / 2] * 10) / 10, interval_min_s);
+  const double noticeable = 0.2 * std::max(meter.interval_s, 0.5);
+  if (meter.interval_s > 0 && std::abs(median - meter.interval_s) < noticeable) return false;
   meter.interval_s = median;
   return true;
 }
@@ -204,7 +209,6 @@ void MeterRegistry::accept(const Adapter& adapter, const meter::ReadingSet& read
   std::vector<std::string_view> changed;
   merge(entry, readings, changed);
   bool facts_changed = measure_interval(entry);
-  if (facts_changed && freshness_timer_.pending()) loop_.cancel(freshness_timer_);  // armed anew
   auto set = [&](auto& member, const auto& value) {
     if (member == value) return;
     member = value;
@@ -229,7 +233,7 @@ void MeterRegistry::accept(const Adapter& adapter, const meter::ReadingSet& read
   meter.last_update_us = loop_.realtime_us();
   sinks_.telegram({meter, readings, named_, quantities_, std::move(changed)});
   if (facts_changed) sinks_.meter_changed(meter);
-  arm_freshness();
+  if (facts_changed || !freshness_timer_.pending()) arm_freshness();
 }
 
 void MeterRegistry::key_failed(const Adapter& adapter, KeyState state) {
@@ -254,7 +258,6 @@ void MeterRegistry::introduce(Sink& sink) const {
 
 void MeterRegistry::arm_freshness() {
   // One timer for all meters, not moved by each telegram: it looks again when it fires early.
-  if (freshness_timer_.pending()) return;
   std::optional<io::TimePoint> first;
   for (const auto& entry : entries_)
     if (entry->meter.fresh && (!first || entry->stale_at() < *first)) first = entry->stale_at();

@@ -249,9 +249,9 @@ class World(unittest.TestCase):
         path.write_text(text)
         path.chmod(0o640)
 
-    def start_daemon(self, *options, device=None, mqtt=True):
+    def start_daemon(self, *options, device=None, mqtt=True, bus=True):
         device = device or f"{self.pty.path},link=auto"
-        command = [SMARTMETERD, "--config", str(self.config), "--bus", self.bus.address,
+        command = [SMARTMETERD, "--config", str(self.config), "--bus", self.bus.address if bus else "none",
                    "--state", str(self.directory / "state"), "--device", device,
                    "--log-level", "debug", *options]
         if mqtt:
