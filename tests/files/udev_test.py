@@ -240,6 +240,15 @@ class Rules(unittest.TestCase):
         self.assertIn("/dev/smartmeter_ir", self.links(output))
         self.assert_ours(output)
 
+    def test_chip_without_serial_number_is_named_by_its_place(self):
+        output = self.udev(self.adapter("1a86", "7523", serial="").replace("A: serial=\\n\n", ""),
+                           USB_TTY, 'ENV{ID_PATH}=="pci-0000:00:14.0-usb-0:2:1.0", '
+                                    'ENV{SMARTMETER_KIND}="ir"\n')
+        self.assertEqual([link for link in self.links(output) if "/dev/smartmeter" in link
+                          and "by-id" in link], [])
+        self.assertIn("/dev/smartmeter/by-path/ir-pci-0000:00:14.0-usb-0:2:1.0-port0",
+                      self.links(output))
+
     def test_generic_chip_is_left_alone(self):
         for vendor_id, product_id in (("0403", "6001"), ("10c4", "ea60"), ("1a86", "7523")):
             output = self.udev(self.adapter(vendor_id, product_id), USB_TTY)
