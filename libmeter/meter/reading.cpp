@@ -25,8 +25,10 @@ std::optional<Link> link_from_name(std::string_view name) noexcept {
 }
 
 Reading Reading::from_octets(Obis obis, Bytes octets, std::uint8_t flags) noexcept {
-  const Kind kind = std::ranges::all_of(octets, is_printable) ? Kind::text : Kind::octets;
-  return with_octets(obis, kind, octets, flags);
+  // Without an early end: most texts are printable to theirs, and so the compiler may vectorise.
+  unsigned others = 0;
+  for (std::byte octet : octets) others |= is_printable(octet) ? 0u : 1u;
+  return with_octets(obis, others == 0 ? Kind::text : Kind::octets, octets, flags);
 }
 
 std::optional<DateTime> Reading::date_time() const noexcept {

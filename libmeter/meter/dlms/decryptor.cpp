@@ -40,11 +40,12 @@ std::uint64_t digest_of(Bytes octets) noexcept {
 /// One telegram on its way through the keys.
 struct Decryptor::Attempt {
   Bytes apdu;
-  GeneralGloCiphering parts;
+  const GeneralGloCiphering& parts;
   ClearTextReader& reader;
   DecodeObserver* observer;
   std::uint64_t observer_offset;
-  Fault failure;  ///< the most telling one so far
+  const LastGood* good;  ///< of this title, or null
+  Fault failure;         ///< the most telling one so far
 
   std::size_t content_offset() const noexcept {
     return static_cast<std::size_t>(parts.content.data() - apdu.data());
@@ -97,7 +98,13 @@ Result<void> Decryptor::open(Bytes apdu, ClearTextReader& reader, DecodeObserver
                              std::uint64_t observer_offset) noexcept {
   const auto parts = GeneralGloCiphering::parse(apdu);
   if (!parts) return std::unexpected(parts.error());
-  Attempt attempt{apdu, *parts, reader, observer, observer_offset, {Errc::key_missing, 0}};
+  Attempt attempt{apdu,
+                  *parts,
+                  reader,
+                  observer,
+                  observer_offset,
+                  parts->system_title ? last_good(*parts->system_title) : nullptr,
+                  {Errc::key_missing, 0}};
   if (parts->content.size() > clear_size_max_)
     return fault(Errc::oversize, attempt.content_offset());
   if (observer != nullptr) {
@@ -133,8 +140,7 @@ Result<void> Decryptor::try_slots(Attempt& attempt) noexcept {
             result.error().code != Errc::bad_tag &&
             result.error().code != Errc::authentication_key_wrong);
   };
-  const LastGood* good = title ? last_good(*title) : nullptr;
-  const KeyRing::Slot* first = good != nullptr ? good->slot : nullptr;
+  const KeyRing::Slot* first = attempt.good != nullptr ? attempt.good->slot : nullptr;
   if (first != nullptr && first->fits(title, suite)) {
     const auto result = try_slot(attempt, *first);
     if (settled(result)) return result;
@@ -158,7 +164,7 @@ Result<void> Decryptor::try_slot(Attempt& attempt, const KeyRing::Slot& slot) no
   const GeneralGloCiphering& parts = attempt.parts;
   const auto& keys = slot.entry.authentication;
   if (!parts.tag.empty() && !keys.empty()) {
-    const LastGood* good = parts.system_title ? last_good(*parts.system_title) : nullptr;
+    const LastGood* good = attempt.good;
     const std::size_t first = good != nullptr && good->slot == &slot ? good->authentication : 0;
     for (std::size_t i = 0; i < keys.size(); ++i) {
       const std::size_t k = (first + i) % keys.size();
@@ -201,7 +207,7 @@ bool Decryptor::verify(const Attempt& attempt, const KeyRing::Slot& slot,
 /// The tag did not verify: because of the encryption key, the authentication key, or damage?
 Errc Decryptor::explain_bad_tag(Attempt& attempt, const KeyRing::Slot& slot) noexcept {
   const GeneralGloCiphering& parts = attempt.parts;
-  const LastGood* good = parts.system_title ? last_good(*parts.system_title) : nullptr;
+  const LastGood* good = attempt.good;
   if (good != nullptr && good->slot == &slot && good->verified) return Errc::bad_tag;
   if (!parts.control.encrypted()) return Errc::authentication_key_wrong;
   slot.cipher.decrypt(attempt.title(&slot), parts.invocation_counter, parts.content, clear_.get());
@@ -242,7 +248,8 @@ Result<void> Decryptor::accept(Attempt& attempt, const KeyRing::Slot* slot,
   const ReplayGuard::Telegram telegram{
       attempt.title(slot), slot != nullptr ? slot->fingerprint : std::array<std::byte, 4>{},
       parts.invocation_counter, check_replay_ ? digest_of(attempt.apdu) : 0, verified};
-  if (slot != nullptr) remember({telegram.title, slot, authentication, verified});
+  const LastGood opened{telegram.title, slot, authentication, verified};
+  if (slot != nullptr && (attempt.good == nullptr || *attempt.good != opened)) remember(opened);
   if (check_replay_) {
     const auto verdict = replay_guard_.judge(telegram);
     if (verdict == ReplayGuard::Verdict::duplicate)

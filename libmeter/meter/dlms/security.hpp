@@ -242,6 +242,7 @@ class Decryptor {
     const KeyRing::Slot* slot = nullptr;
     std::size_t authentication = 0;
     bool verified = false;
+    friend bool operator==(const LastGood&, const LastGood&) = default;
   };
   static constexpr std::size_t last_good_max = 8;
 
