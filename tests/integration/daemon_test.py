@@ -6,11 +6,15 @@ Each case runs on both back ends of the loop (SMARTMETERD_IO names one).
 
 import json
 import os
+import pathlib
 import signal
 import subprocess
+import sys
 import time
 import unittest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import tap  # noqa: E402
 from harness import (CORPUS, LIMIT_S, SMARTMETERD, TEST_AUTHENTICATION_KEY, TEST_KEY, World,
                      telegrams, wait_for)
 
@@ -405,4 +409,4 @@ def hdlc_frame(information):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    tap.main()
