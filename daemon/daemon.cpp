@@ -160,6 +160,8 @@ std::string Daemon::reload() {
 }
 
 void Daemon::apply(Settings settings) {
+  if (settings.config.accept_counter_reset != config_.accept_counter_reset) devices_.clear();
+  if (settings.config.instance != config_.instance) remove_brokers({});
   config_ = std::move(settings.config);
   keys_ = std::make_shared<const meter::dlms::KeyRing>(std::move(settings.keys));
   meters_.configure(config_.meters, meter::QuantityMap(config_.quantities));
@@ -192,14 +194,18 @@ void Daemon::apply_adapters() {
       add_device(adapter, serial);
 }
 
-void Daemon::apply_brokers() {
+void Daemon::remove_brokers(const std::vector<BrokerConfig>& all_but) {
   std::erase_if(brokers_, [&](Broker& broker) {
-    if (std::ranges::count(config_.brokers, broker.config) > 0) return false;
+    if (std::ranges::count(all_but, broker.config) > 0) return false;
     sinks_.remove(*broker.sink);
     sinks_.publisher_removed(broker.sink->publisher());
     broker.sink->shut_down();
     return true;
   });
+}
+
+void Daemon::apply_brokers() {
+  remove_brokers(config_.brokers);
   for (const BrokerConfig& config : config_.brokers) {
     if (std::ranges::count(brokers_, config, &Broker::config) > 0) continue;
     auto sink = mqtt::make_mqtt_sink(

@@ -60,6 +60,7 @@ class Daemon {
   void apply(Settings settings);
   void apply_adapters();
   void apply_brokers();
+  void remove_brokers(const std::vector<BrokerConfig>& all_but);
   /// Reads everything again; an empty text, or what is wrong (and nothing changed).
   std::string reload();
   Device& add_device(const AdapterConfig& config, const std::optional<io::SerialDevice>& serial);

@@ -44,9 +44,12 @@ void take_environment(Options& options) {
 
 int check(const Options& options) {
   const Settings settings = Settings::load(options);
-  std::printf("configuration is fine: %zu adapters, %zu brokers, %zu keys\n",
-              settings.config.adapters.size(), settings.config.brokers.size(),
-              settings.keys.size());
+  auto count = [](std::size_t number, std::string_view noun) {
+    return fmt::format("{} {}{}", number, noun, number == 1 ? "" : "s");
+  };
+  fmt::print("configuration is fine: {}, {}, {}\n",
+             count(settings.config.adapters.size(), "adapter"),
+             count(settings.config.brokers.size(), "broker"), count(settings.keys.size(), "key"));
   return EXIT_SUCCESS;
 }
 
