@@ -204,7 +204,7 @@ class Failures(World):
         self.feed()
         path = wait_for("the meter", lambda: self.bus.meters().get(METER))
         self.pty.unplug()
-        wait_for("the adapter to wait", lambda: self.bus.adapter()["State"] == "waiting")
+        wait_for("the adapter to wait", lambda: self.bus.adapter_property("State") == "waiting")
         self.pty.plug()
         wait_for("the second opening", lambda: self.log_text().count(" opened") >= 2)
         said = self.feed()
@@ -218,12 +218,12 @@ class Failures(World):
         self.start()
         self.wait_opened()
         self.feed()
-        wait_for("key-missing", lambda: self.bus.adapter()["Problem"] == "key-missing")
+        wait_for("key-missing", lambda: self.bus.adapter_property("Problem") == "key-missing")
         self.write_key("FF" * 15 + "00")
         self.daemon.send_signal(signal.SIGHUP)
         wait_for("the reload", lambda: "read again" in self.log_text())
         self.feed()
-        wait_for("key-wrong", lambda: self.bus.adapter()["Problem"] == "key-wrong")
+        wait_for("key-wrong", lambda: self.bus.adapter_property("Problem") == "key-wrong")
         self.assertEqual(self.bus.meters(), {})
         self.write_key(TEST_KEY)
         self.assertIsNotNone(self.reload())
@@ -257,8 +257,8 @@ class Failures(World):
         self.start(mqtt=False)
         self.wait_opened()
         self.pty.send(telegrams("e450-pairs", 1, "--counter", "5")[0])
-        wait_for("the problem", lambda: self.bus.adapter()
-                 and self.bus.adapter()["Problem"] == "authentication-key-wrong")
+        wait_for("the problem", lambda: self.bus.adapter_property("Problem") ==
+                 "authentication-key-wrong")
         self.write_key(TEST_KEY, TEST_AUTHENTICATION_KEY)
         self.assertIsNotNone(self.reload())
         self.pty.send(telegrams("e450-pairs", 1, "--counter", "6")[0])
@@ -295,8 +295,8 @@ class Failures(World):
         self.start(mqtt=False)
         wait_for("the port", lambda: self.log_text().count(" opened") > before)
         self.pty.send(old)
-        wait_for("the refusal", lambda: self.bus.adapter()
-                 and self.bus.adapter()["Errors"].get("replay", 0) == 1)
+        wait_for("the refusal", lambda: (self.bus.adapter_property("Errors") or {})
+                 .get("replay", 0) == 1)
         self.assertEqual(self.bus.meters(), {})
 
     def test_silent_meter_goes_offline_and_comes_back(self):
@@ -308,10 +308,9 @@ class Failures(World):
         subscriber = self.subscriber()
         self.feed()
         self.feed()  # the second one gives the push interval: well under a second
-        subscriber.wait(f"smartmeter/{METER}/availability", lambda text: text == "online")
-        subscriber.wait(f"smartmeter/{METER}/availability", lambda text: text == "offline")
+        subscriber.wait_in_turn(f"smartmeter/{METER}/availability", "online", "offline")
         self.feed()
-        subscriber.wait(f"smartmeter/{METER}/availability", lambda text: text == "online")
+        subscriber.wait_in_turn(f"smartmeter/{METER}/availability", "online", "offline", "online")
 
     def test_end_is_announced(self):
         self.bus.start()

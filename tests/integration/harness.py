@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -110,12 +111,16 @@ class Bus:
                 if "org.smartmeterd1.Meter" in interfaces}
 
     def adapter(self):
-        """The properties of the only adapter."""
+        """The properties of the only adapter; None while there is none on the bus."""
         for interfaces in self.objects().values():
             if "org.smartmeterd1.Adapter" in interfaces:
                 return {name: value["data"] for name, value in
                         interfaces["org.smartmeterd1.Adapter"].items()}
         return None
+
+    def adapter_property(self, name):
+        adapter = self.adapter()
+        return adapter[name] if adapter else None
 
 
 class Broker:
@@ -151,7 +156,7 @@ class Subscriber:
     def __init__(self, broker, topic="#"):
         self.messages = queue.Queue()
         self.latest = {}
-        self.count = {}
+        self.heard = {}
         self.process = subprocess.Popen(
             ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(broker.port), "-t", topic,
              "-F", "%r %t %p"], stdout=subprocess.PIPE, text=True)
@@ -163,7 +168,7 @@ class Subscriber:
             retained, topic, _, payload = (*line.rstrip("\n").split(" ", 1)[0:1],
                                            *line.rstrip("\n").split(" ", 1)[1].partition(" "))
             self.latest[topic] = payload
-            self.count[topic] = self.count.get(topic, 0) + 1
+            self.heard.setdefault(topic, []).append(payload)
             self.messages.put((retained == "1", topic, payload))
 
     def wait(self, topic, check=lambda payload: True):
@@ -172,6 +177,13 @@ class Subscriber:
             payload = self.latest.get(topic)
             return payload if payload is not None and check(payload) else None
         return wait_for(f"{topic}; there is {sorted(self.latest)}", found)
+
+    def wait_in_turn(self, topic, *payloads):
+        """Until the topic has said these in this order; also what lasted but a moment counts."""
+        def found():
+            said = iter(tuple(self.heard.get(topic, ())))
+            return all(payload in said for payload in payloads)
+        wait_for(f"{payloads} on {topic}; there was {self.heard.get(topic)}", found)
 
     def state(self, meter, check=lambda state: True):
         return json.loads(self.wait(f"smartmeter/{meter}/state",
@@ -251,8 +263,8 @@ class World(unittest.TestCase):
 
     def start_daemon(self, *options, device=None, mqtt=True, bus=True):
         device = device or f"{self.pty.path},link=auto"
-        command = [SMARTMETERD, "--config", str(self.config), "--bus", self.bus.address if bus else "none",
-                   "--state", str(self.directory / "state"), "--device", device,
+        command = [SMARTMETERD, "--config", str(self.config),
+                   "--bus", self.bus.address if bus else "none", "--state", str(self.directory / "state"), "--device", device,
                    "--log-level", "debug", *options]
         if mqtt:
             command += ["--mqtt", self.broker.url]
@@ -285,5 +297,5 @@ class World(unittest.TestCase):
         if result is not None and (result.failures or result.errors):
             failed = [test for test, _ in result.failures + result.errors]
             if self in failed:
-                print(f"--- log of {self.id()}\n{self.log_text()}---")
+                print(f"--- log of {self.id()}\n{self.log_text()}---", file=sys.stderr)
         return outcome

@@ -16,6 +16,10 @@ import time
 import tty
 import unittest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+import tap  # noqa: E402
+
 METERSIM = sys.argv[1]
 LIMIT_S = 30
 START = ["--start", "2026-11-20T12:00:05+01:00"]
@@ -198,4 +202,4 @@ class Commands(MetersimTest):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1])
+    tap.main()

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS / "integration")]
 
+import tap  # noqa: E402
 from harness import LIMIT_S, METERSIM, SMARTMETERCTL, World, stop, wait_for  # noqa: E402
 
 METER = "181220000009"
@@ -132,4 +134,4 @@ class OnTheBus(World):
 
 if __name__ == "__main__":
     os.environ.pop("NO_COLOR", None)
-    unittest.main()
+    tap.main()

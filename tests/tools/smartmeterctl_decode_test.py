@@ -15,6 +15,10 @@ import sys
 import tempfile
 import unittest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+import tap  # noqa: E402
+
 SMARTMETERCTL, METERSIM = sys.argv[1:3]
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CORPUS = pathlib.Path(os.environ.get("SMARTMETER_CORPUS", ROOT / "../shared/corpus"))
@@ -275,4 +279,4 @@ class Published(DecodeTest):
 
 
 if __name__ == "__main__":
-    unittest.main(argv=sys.argv[:1])
+    tap.main()
