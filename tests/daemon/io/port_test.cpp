@@ -211,6 +211,7 @@ TEST_P(SerialPortTest, CloseWhileOpeningIsSilent) {
   EXPECT_FALSE(told());
   port->open();
   port->open();  // begins anew
+  EXPECT_TRUE(run_until([&] { return told(); }));
   settle();
   EXPECT_EQ(listener.opened, 1);
   EXPECT_TRUE(listener.failures.empty());
@@ -250,8 +251,14 @@ TEST_P(SerialPortTest, ListenerMayCloseOrDestroyThePortFromEachCall) {
       port->open();
       ASSERT_TRUE(run_until([&] { return told(); }));
       send(pty.master, "x");
+      if (call > 0) {
+        EXPECT_TRUE(run_until([&] { return !listener.text.empty(); }));
+      }
       settle();
       pty = Pty();
+      if (call == 2) {
+        EXPECT_TRUE(run_until([&] { return !listener.failures.empty(); }));
+      }
       settle();
       EXPECT_EQ(listener.failures.size(), call == 2 ? 1u : 0u);
       EXPECT_EQ(listener.text, call == 0 ? "" : "x");
@@ -346,6 +353,9 @@ class TcpPortTest : public PortTest {
     EXPECT_FALSE(told()) << "told from inside open()";
     ASSERT_TRUE(run_until([&] { return told(); }));
     ASSERT_EQ(listener.opened, 1) << listener.failures[0].second;
+    // The other end's half of the handshake may take a moment longer.
+    pollfd entry{server.listening.get(), POLLIN, 0};
+    ASSERT_EQ(::poll(&entry, 1, 10'000), 1);
     peer = server.accept();
     ASSERT_GE(peer.get(), 0);
   }
