@@ -14,7 +14,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// Data older than this many push intervals is stale (DBus: State "silent").
+/// Data older than this many push intervals is stale.
 constexpr int intervals_until_stale = 3;
 /// No meter pushes faster than it makes sense to call its data stale.
 constexpr auto stale_after_min = 10s;

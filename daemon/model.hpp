@@ -20,7 +20,7 @@ namespace smartmeterd {
 enum class AdapterState : std::uint8_t { waiting, probing, synced, silent, failed };
 std::string_view name(AdapterState state) noexcept;
 
-/// Why an adapter gives no readings: different states with different messages (DESIGN section 4).
+/// Why an adapter gives no readings: different states with different messages.
 enum class Problem : std::uint8_t {
   none, port_busy, no_access, no_bytes, line_break, no_frame, bad_checksum, key_missing, key_wrong,
   authentication_key_wrong, list_unknown,
@@ -61,7 +61,7 @@ struct LatestValue {
   io::TimePoint arrived{};
 };
 
-/// One meter with its latest values, merged over its lists (DESIGN section 6).
+/// One meter with its latest values, merged over its lists.
 struct Meter {
   std::string id;                 ///< as the telegram says, or "unknown-<adapter>"
   std::string slug;               ///< topic segment

@@ -20,7 +20,7 @@ struct SerialDevice {
   std::string given_name;  ///< SMARTMETER_NAME or ""
   std::string usb_id;    ///< "0403:6001" or ""
   std::string serial;    ///< ID_SERIAL_SHORT or ""
-  /// Basename of the by-id link, else by-path, else the node (DESIGN section 5), not yet a slug.
+  /// Basename of the by-id link, else by-path, else the node, not yet a slug.
   std::string stable_name() const;
 };
 

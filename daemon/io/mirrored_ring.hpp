@@ -15,7 +15,7 @@ namespace smartmeterd::io {
 /// kernel's write nor the decoder's view ever wraps. Held by shared_ptr: a pending READ keeps it.
 class MirroredRing {
  public:
-  /// One adapter's ring (DESIGN section 3).
+  /// Two of the longest telegrams (Decoder::buffer_size_min): one is read, the next one arrives.
   static constexpr std::size_t size_default = 32 * 1024;
 
   /// `size` is rounded up to pages. Throws std::system_error.

@@ -18,7 +18,7 @@ namespace meter::dlms {
 /// into it, without a copy. Buffers are allocated by the constructor only.
 class Reassembler {
  public:
-  /// A whole telegram; what no meter exceeds (DESIGN section 4: 16 KiB a raw telegram).
+  /// A whole telegram: no meter comes near it.
   static constexpr std::size_t apdu_size_max = 16 * 1024;
 
   Reassembler();
