@@ -58,14 +58,11 @@ struct MeterConfig {
   friend bool operator==(const MeterConfig&, const MeterConfig&) = default;
 };
 
-enum class BrokerRole : std::uint8_t { sink, source };
-
 struct BrokerConfig {
   std::string name;
   std::string host;
   std::uint16_t port = 1883;
   bool tls = false;
-  BrokerRole role = BrokerRole::sink;
   std::string prefix = "smartmeter";
   std::string seed_prefix = "home/smart_meter";
   std::vector<std::string> profiles = {"smartmeterd"};  ///< "smartmeterd", "seed"

@@ -91,10 +91,9 @@ MeterRegistry::Entry* MeterRegistry::find_by_origin(
   return newest;
 }
 
-void MeterRegistry::give_id(Entry& entry, const Adapter& adapter, std::string_view id) {
+void MeterRegistry::give_id(Entry& entry, std::string_view id) {
   entry.meter.id = id;
   entry.meter.slug = meter::slug(id);
-  entry.adapter_name = adapter.name;
   const auto found = std::ranges::find(configured_, entry.meter.id, &MeterConfig::id);
   entry.meter.display_name = found == configured_.end() ? "" : found->display_name;
 }
@@ -125,7 +124,7 @@ MeterRegistry::Entry& MeterRegistry::entry_of(const Adapter& adapter,
   }
   const bool is_new = !entry || entry == heard;
   if (!entry) entry = entries_.emplace_back(std::make_unique<Entry>()).get();
-  if (is_new) give_id(*entry, adapter, id);
+  if (is_new) give_id(*entry, id);
   entry->id_is_final = is_final;
   entry->adapter_name = adapter.name;
   entry->title = readings.system_title;
@@ -221,7 +220,6 @@ void MeterRegistry::accept(const Adapter& adapter, const meter::ReadingSet& read
   set(meter.link, readings.link);
   set(meter.authentication, readings.authentication);
   set(meter.profile, readings.profile);
-  entry.adapter_name = adapter.name;
 
   std::array<char, meter::DateTime::text_size_max> buffer;
   if (readings.time)

@@ -44,7 +44,7 @@ class MeterRegistry {
   Entry* find_by_id(std::string_view id) noexcept;
   Entry* find_by_origin(const Adapter& adapter,
                         const std::optional<meter::SystemTitle>& title) noexcept;
-  void give_id(Entry& entry, const Adapter& adapter, std::string_view id);
+  void give_id(Entry& entry, std::string_view id);
   void merge(Entry& entry, const meter::ReadingSet& readings,
              std::vector<std::string_view>& changed);
   bool measure_interval(Entry& entry);

@@ -26,7 +26,6 @@ class CaptureFile {
   bool read(std::vector<std::byte>& piece);
   /// Bytes of the file itself so far.
   std::uint64_t size() const { return size_; }
-  bool is_hex() const { return is_hex_; }
   /// Where text that is almost hex stops being it: "line 3, column 7: 'x'"; nothing for binary
   /// data and for hex.
   const std::optional<std::string>& hex_broken_at() const { return hex_broken_at_; }

@@ -84,8 +84,7 @@ class Decoder {
   std::uint64_t telegrams() const noexcept;
 
   /// Replay baselines: put the stored ones in before the first byte, take changed ones out to
-  /// store them. At most `replay_baselines_max` titles; the oldest makes room.
-  static constexpr std::size_t replay_baselines_max = 64;
+  /// store them. At most `dlms::ReplayGuard::baselines_max`; the oldest makes room.
   void restore_replay_baseline(const dlms::ReplayBaseline& baseline) noexcept;
   std::span<const dlms::ReplayBaseline> replay_baselines() const noexcept;
 

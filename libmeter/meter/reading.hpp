@@ -24,7 +24,6 @@ class Reading {
   enum Flag : std::uint8_t {
     scale_unknown = 1,  ///< no scaler is known: keep the register, make no reading of it
     implied_obis = 2,   ///< the telegram has no code here; the list's rule supplied it
-    suspect = 4,        ///< outside the plausible range (protocols 21 section 7)
   };
 
   static Reading number(Obis obis, Decimal value, Unit unit, std::uint8_t flags = 0) noexcept {

@@ -87,7 +87,6 @@ void write_register(const Reading& reading, const QuantityMap& map, JsonWriter& 
       json.key("text").hex(reading.octets());
       break;
   }
-  if (reading.has(Reading::suspect)) json.key("suspect").boolean(true);
   json.end_object();
 }
 

@@ -45,10 +45,6 @@ class InlineVector {
     return true;
   }
   void clear() noexcept { size_ = 0; }
-  void truncate(std::size_t size) noexcept {
-    assert(size <= size_);
-    size_ = size;
-  }
   std::size_t size() const noexcept { return size_; }
   bool empty() const noexcept { return size_ == 0; }
   bool full() const noexcept { return size_ == Capacity; }
