@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "daemon/log.hpp"
+#include "meter/base/hex.hpp"
 
 namespace smartmeterd {
 namespace {
@@ -173,13 +174,14 @@ void MeterRegistry::merge(Entry& entry, const meter::ReadingSet& readings,
     const bool is_text = reading.kind() != meter::Reading::Kind::number;
     std::string text;
     if (is_text) {
-      if (const auto time = reading.date_time())
+      if (const auto time = reading.date_time()) {
         text = time->to_text(buffer);
-      else if (reading.kind() == meter::Reading::Kind::text)
+      } else if (reading.kind() == meter::Reading::Kind::text) {
         text = reading.text();
-      else
-        for (std::byte octet : reading.octets())
-          text += fmt::format("{:02x}", std::to_integer<unsigned>(octet));
+      } else {
+        text.resize(2 * reading.octets().size());
+        (void)meter::write_hex(reading.octets(), text, meter::hex_lower);
+      }
     }
     meter.registers.push_back({reading.obis(), is_text ? meter::Decimal{} : reading.value(),
                                reading.unit(), is_text, std::move(text)});

@@ -11,15 +11,10 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "meter/base/hex.hpp"
+
 namespace tools {
 namespace {
-
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 bool is_blank(char c) {
   return c == ' ' || c == '\t' || c == '\r' || c == '\n';
@@ -77,7 +72,7 @@ void CaptureFile::detect() {
     }
     if (hex_broken_at_) continue;
     if (c == '#' && line_start) comment = true;
-    const bool hex = hex_digit(c) >= 0;
+    const bool hex = meter::hex_value(c) >= 0;
     digits = digits || (hex && !comment);
     if (!comment && !hex && !is_filler(c)) hex_broken_at_ = position(c);
     if (!is_blank(c)) line_start = false;
@@ -120,7 +115,7 @@ bool CaptureFile::read(std::vector<std::byte>& piece) {
 void CaptureFile::take_hex(std::vector<std::byte>& piece) {
   for (const char c : block_) {
     if (c == '#' && line_start_) comment_ = true;
-    const int digit = comment_ ? -1 : hex_digit(c);
+    const int digit = comment_ ? -1 : meter::hex_value(c);
     if (digit >= 0 && half_ >= 0) {
       piece.push_back(static_cast<std::byte>(half_ << 4 | digit));
       half_ = -1;

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "meter/base/bytes.hpp"
+#include "meter/base/hex.hpp"
 
 namespace meter {
 
@@ -28,10 +29,9 @@ class ExplainLine {
   }
   /// Upper-case hex digits, two an octet.
   ExplainLine& hex(Bytes octets) noexcept {
-    constexpr char digits[] = "0123456789ABCDEF";
-    for (std::byte octet : octets) {
-      const char pair[] = {digits[u8(octet) >> 4], digits[u8(octet) & 15]};
-      text({pair, 2});
+    for (const std::byte& octet : octets) {
+      char pair[2];
+      text(write_hex({&octet, 1}, pair, hex_upper));
     }
     return *this;
   }

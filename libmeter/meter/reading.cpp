@@ -12,8 +12,6 @@ constexpr std::array<std::string_view, 12> link_names = {
     "mbus", "hdlc", "raw", "p1", "sml", "iec62056-21", "mbus-master", "amis", "glow", "gplug",
     "whatwatt", "datacollector"};
 
-bool is_printable(std::byte octet) noexcept { return u8(octet) >= 0x20 && u8(octet) < 0x7f; }
-
 }  // namespace
 
 std::string_view name(Link link) noexcept { return link_names[std::to_underlying(link)]; }

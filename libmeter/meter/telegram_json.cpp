@@ -6,6 +6,8 @@
 #include <charconv>
 #include <chrono>
 
+#include "meter/base/hex.hpp"
+
 namespace meter {
 
 std::size_t utf8_sequence(std::string_view text) noexcept {
@@ -31,8 +33,6 @@ std::size_t utf8_sequence(std::string_view text) noexcept {
 
 namespace {
 
-constexpr std::string_view hex_digits = "0123456789abcdef";
-
 void append_escaped(std::string& out, std::string_view text) {
   while (!text.empty()) {
     const char c = text.front();
@@ -46,9 +46,9 @@ void append_escaped(std::string& out, std::string_view text) {
     } else if (c == '\t') {
       out += "\\t";
     } else if (static_cast<unsigned char>(c) < 0x20) {
+      char digits[2];
       out += "\\u00";
-      out += hex_digits[static_cast<unsigned char>(c) >> 4];
-      out += hex_digits[static_cast<unsigned char>(c) & 15];
+      out += write_hex(bytes_of({&c, 1}), digits, hex_lower);
     } else if (const std::size_t size = utf8_sequence(text)) {
       out += text.substr(0, size);
       text.remove_prefix(size);
@@ -142,9 +142,9 @@ JsonWriter& JsonWriter::text(std::string_view value) {
 JsonWriter& JsonWriter::hex(Bytes octets) {
   separate();
   out_ += '"';
-  for (std::byte octet : octets) {
-    out_ += hex_digits[u8(octet) >> 4];
-    out_ += hex_digits[u8(octet) & 15];
+  for (const std::byte& octet : octets) {
+    char digits[2];
+    out_ += write_hex({&octet, 1}, digits, hex_lower);
   }
   out_ += '"';
   return *this;

@@ -15,6 +15,11 @@ using Bytes = std::span<const std::byte>;
 /// The numeric value of an octet, 0 to 255.
 constexpr unsigned u8(std::byte octet) noexcept { return std::to_integer<unsigned>(octet); }
 
+/// A character of ASCII that leaves a mark, or a blank.
+constexpr bool is_printable(std::byte octet) noexcept {
+  return u8(octet) >= 0x20 && u8(octet) < 0x7f;
+}
+
 /// The octets of a text, without a terminating zero.
 inline Bytes bytes_of(std::string_view text) noexcept {
   return std::as_bytes(std::span(text.data(), text.size()));

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "meter/base/hex.hpp"
 #include "meter/base/reader.hpp"
 #include "meter/dlms/axdr.hpp"
 #include "meter/dlms/cosem.hpp"
@@ -69,14 +70,6 @@ IdSource id_source(const Obis& obis) noexcept {
       ((obis.a == 0 && obis.b == 0 && obis.e == 1) || (obis.a == 1 && obis.e == 0)))
     return IdSource::other_serial;
   return IdSource::none;
-}
-
-void write_hex(Bytes octets, std::span<char> out) noexcept {
-  constexpr char digits[] = "0123456789ABCDEF";
-  for (std::size_t i = 0; i < octets.size(); ++i) {
-    out[2 * i] = digits[u8(octets[i]) >> 4];
-    out[2 * i + 1] = digits[u8(octets[i]) & 0x0f];
-  }
 }
 
 /// Tells the observer what was seen; nothing of it runs without one.
@@ -415,20 +408,17 @@ bool write_id(Bytes octets, MeterId& id) noexcept {
   while (!octets.empty() && is_blank(octets.back())) octets = octets.first(octets.size() - 1);
   while (!octets.empty() && is_blank(octets.front())) octets = octets.subspan(1);
   if (octets.empty()) return false;
-  const auto is_printable = [](std::byte o) { return u8(o) >= 0x20 && u8(o) < 0x7f; };
   if (std::ranges::all_of(octets, is_printable)) return id.assign(text_of(octets));
   if (octets.size() > sizeof(SystemTitle)) return false;
   char hex[2 * sizeof(SystemTitle)];
-  write_hex(octets, hex);
-  return id.assign({hex, 2 * octets.size()});
+  return id.assign(write_hex(octets, hex, hex_upper));
 }
 
 void Extraction::finish_id() noexcept {
   if (id_source_ != IdSource::none && write_id(id_, out_.meter_id)) return;
   if (!out_.system_title) return;
   char hex[2 * sizeof(SystemTitle)];
-  write_hex(*out_.system_title, hex);
-  (void)out_.meter_id.assign({hex, sizeof hex});
+  (void)out_.meter_id.assign(write_hex(*out_.system_title, hex, hex_upper));
   out_.meter_id_is_title = true;
 }
 

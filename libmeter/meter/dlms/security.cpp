@@ -14,6 +14,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "meter/base/hex.hpp"
 #include "meter/base/reader.hpp"
 
 namespace meter::dlms {
@@ -29,13 +30,6 @@ unsigned char* octets_of(std::byte* p) noexcept {
 }
 const unsigned char* octets_of(const std::byte* p) noexcept {
   return reinterpret_cast<const unsigned char*>(p);
-}
-
-int hex_value(char c) noexcept {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
 }
 
 bool is_separator(char c) noexcept {
@@ -141,14 +135,9 @@ Key<Purpose>::~Key() {
 
 template <class Purpose>
 std::string Key<Purpose>::fingerprint() const {
-  constexpr char digits[] = "0123456789abcdef";
   const auto digest = sha256(octets());
-  std::string text;
-  for (std::size_t i = 0; i < 4; ++i) {
-    text += digits[u8(digest[i]) >> 4];
-    text += digits[u8(digest[i]) & 15];
-  }
-  return text;
+  char text[8];
+  return std::string(write_hex(Bytes(digest).first(4), text, hex_lower));
 }
 
 template class Key<EncryptionPurpose>;
