@@ -12,21 +12,12 @@
 
 #include "meter/base/bytes.hpp"
 #include "meter/base/errc.hpp"
+#include "meter/decode_observer.hpp"
 #include "meter/dlms/security.hpp"
 #include "meter/link/link_layer.hpp"
 #include "meter/reading.hpp"
 
 namespace meter {
-
-/// Told what each stage did (`smartmeterctl decode --explain`). Once per stage, never per byte.
-/// Offsets count from the first byte that was ever given to the decoder.
-class DecodeObserver {
- public:
-  virtual ~DecodeObserver() = default;
-  /// One line of explanation by the stage "link", "reassembly", "ciphering", "notification",
-  /// "list"; `offset` of the bytes that it is about.
-  virtual void stage(std::string_view stage, std::uint64_t offset, std::string_view text) = 0;
-};
 
 struct DecoderOptions {
   std::optional<Link> link;      ///< nothing: found from the bytes (layers with a checksum first)

@@ -4,7 +4,7 @@
 
 #include "meter/base/bytes.hpp"
 #include "meter/base/errc.hpp"
-#include "meter/decoder.hpp"
+#include "meter/decode_observer.hpp"
 #include "meter/reading.hpp"
 
 namespace meter::dlms {
@@ -19,8 +19,8 @@ inline constexpr std::uint8_t tag_data_notification = 0x0f;
 /// Faults: truncated, malformed, nesting_too_deep, too_many_elements, oversize (a string), and
 /// list_unknown (the structure is sound but no rule knows its meaning); the offset is in `apdu`.
 /// After a fault nothing of the telegram is in `out`. See libmeter/doc/axdr.md and cosem-lists.md.
-/// `observer` (may be null) is told the date-time form, each list rule that was tried and why the
-/// one that matched did; `observer_offset` is the stream offset of `apdu`.
+/// `observer` (may be null) is told the date-time form, the list's shape and the rule that fits it;
+/// `observer_offset` is the stream offset of `apdu`.
 Result<void> decode_data_notification(Bytes apdu, ReadingSet& out, DecodeObserver* observer,
                                       std::uint64_t observer_offset) noexcept;
 
