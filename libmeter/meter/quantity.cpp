@@ -180,11 +180,13 @@ constexpr std::uint64_t key_of(Obis obis) noexcept {
   return obis.key();
 }
 
-/// Perfect enough: open addressing, twice as many slots as rows, filled at compile time.
-constexpr std::size_t slot_count = 512;
+/// Open addressing, at least twice as many slots as rows, filled at compile time.
+constexpr unsigned slot_bits = 9;
+constexpr std::size_t slot_count = std::size_t{1} << slot_bits;
 static_assert(table.size() * 2 < slot_count);
 constexpr std::size_t slot_of(std::uint64_t key) noexcept {
-  return static_cast<std::size_t>(key * 0x9e3779b97f4a7c15u >> 55);
+  constexpr std::uint64_t golden_ratio = 0x9e3779b97f4a7c15u;  // 2^64 / φ: spreads (Knuth 6.4)
+  return static_cast<std::size_t>(key * golden_ratio >> (64 - slot_bits));
 }
 constexpr auto slots = [] {
   std::array<std::uint8_t, slot_count> index{};  // row + 1; 0 is free

@@ -15,7 +15,8 @@
 
 namespace metersim {
 
-/// What a meter measures. Values are integers in the unit and power of ten of `Measure`.
+/// What a meter measures. Values are integers in the unit and power of ten named
+/// behind them.
 enum class Quantity : std::uint8_t {
   energy_import,
   energy_import_t1,
