@@ -54,10 +54,10 @@ void write_adapter(JsonWriter& json, const Adapter& adapter) {
   json.end_object();
 }
 
-class Sink final : public MqttSink, private ClientListener {
+class BrokerSink final : public MqttSink, private ClientListener {
  public:
-  Sink(io::Loop& loop, const BrokerConfig& broker, const std::string& instance,
-       std::function<void(const Publisher&)> changed);
+  BrokerSink(io::Loop& loop, const BrokerConfig& broker, const std::string& instance,
+             std::function<void(const Publisher&)> changed);
 
   const Publisher& publisher() const noexcept override { return client_.publisher(); }
   void shut_down() override { client_.shut_down(); }
@@ -85,9 +85,9 @@ class Sink final : public MqttSink, private ClientListener {
   std::string prefix_;   ///< with a slash at its end
   std::string gateway_;  ///< "smartmeter/gateway/<instance>/"
   std::string instance_;
-  bool smartmeterd_;
-  bool registers_;
-  bool values_;
+  bool smartmeterd_;  ///< the profile of that name: state, value, info, availability, health
+  bool registers_;    ///< in the state
+  bool values_;       ///< one topic per value
   std::function<void(const Publisher&)> changed_;
   std::vector<const Adapter*> adapters_;
   io::TimePoint next_health_{};
@@ -105,8 +105,8 @@ std::string with_slash(std::string text) {
   return text;
 }
 
-Sink::Sink(io::Loop& loop, const BrokerConfig& broker, const std::string& instance,
-           std::function<void(const Publisher&)> changed)
+BrokerSink::BrokerSink(io::Loop& loop, const BrokerConfig& broker, const std::string& instance,
+                       std::function<void(const Publisher&)> changed)
     : loop_(loop),
       prefix_(with_slash(broker.prefix)),
       gateway_(prefix_ + "gateway/" + meter::slug(instance) + '/'),
@@ -123,11 +123,11 @@ Sink::Sink(io::Loop& loop, const BrokerConfig& broker, const std::string& instan
   client_.start();
 }
 
-const std::string& Sink::topic(std::string_view meter_slug, std::string_view last) {
+const std::string& BrokerSink::topic(std::string_view meter_slug, std::string_view last) {
   return topic_.assign(prefix_).append(meter_slug).append("/").append(last);
 }
 
-void Sink::telegram(const Telegram& telegram) {
+void BrokerSink::telegram(const Telegram& telegram) {
   if (smartmeterd_) {
     publish_state(telegram);
     if (values_) publish_values(telegram);
@@ -137,7 +137,7 @@ void Sink::telegram(const Telegram& telegram) {
 
 /// The meter's values over all its lists, and the age of those that the last telegram did not
 /// bring.
-void Sink::merge(const Meter& meter) {
+void BrokerSink::merge(const Meter& meter) {
   merged_.clear();
   ages_.clear();
   for (const LatestValue& value : meter.values) {
@@ -150,7 +150,7 @@ void Sink::merge(const Meter& meter) {
   }
 }
 
-void Sink::publish_state(const Telegram& telegram) {
+void BrokerSink::publish_state(const Telegram& telegram) {
   merge(telegram.meter);
   meter::TelegramFacts facts;
   facts.meter_id = telegram.meter.id;
@@ -164,7 +164,7 @@ void Sink::publish_state(const Telegram& telegram) {
   client_.publish_retained(topic(telegram.meter.slug, "state"), payload_);
 }
 
-void Sink::publish_values(const Telegram& telegram) {
+void BrokerSink::publish_values(const Telegram& telegram) {
   topic(telegram.meter.slug, "value/");
   const std::size_t stem = topic_.size();
   for (const meter::NamedReading& reading : telegram.named) {
@@ -176,7 +176,7 @@ void Sink::publish_values(const Telegram& telegram) {
   }
 }
 
-void Sink::publish_identity(const Meter& meter) {
+void BrokerSink::publish_identity(const Meter& meter) {
   if (!smartmeterd_) return;
   payload_.clear();
   JsonWriter json(payload_);
@@ -201,20 +201,20 @@ void Sink::publish_identity(const Meter& meter) {
                                       meter.fresh ? "online" : "offline");
 }
 
-void Sink::meter_removed(const Meter& meter) {
+void BrokerSink::meter_removed(const Meter& meter) {
   if (seed_) seed_->meter_removed(meter);
   client_.remove_below(topic(meter.slug, ""));
 }
 
-void Sink::broker_online() {
+void BrokerSink::broker_online() {
   publish_health();
 }
 
-void Sink::broker_tick() {
+void BrokerSink::broker_tick() {
   if (loop_.now() >= next_health_) publish_health();
 }
 
-void Sink::publish_health() {
+void BrokerSink::publish_health() {
   if (!smartmeterd_) return;
   next_health_ = loop_.now() + health_interval;
   payload_.clear();
@@ -238,7 +238,7 @@ void Sink::publish_health() {
 std::unique_ptr<MqttSink> make_mqtt_sink(io::Loop& loop, const BrokerConfig& broker,
                                          const std::string& instance,
                                          std::function<void(const Publisher&)> changed) {
-  return std::make_unique<Sink>(loop, broker, instance, std::move(changed));
+  return std::make_unique<BrokerSink>(loop, broker, instance, std::move(changed));
 }
 
 }  // namespace smartmeterd::mqtt
