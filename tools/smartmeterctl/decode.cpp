@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "meter/decoder.hpp"
+#include "meter/link/link_layer.hpp"
 #include "meter/quantity.hpp"
 #include "meter/telegram_json.hpp"
 #include "tools/capture_file.hpp"
@@ -227,9 +228,8 @@ std::string Decoding::conclusion(const tools::CaptureFile& file) const {
     return fmt::format("is text, but not hex ({}): correct it, or give the raw bytes",
                        *file.hex_broken_at());
   if (refused(Errc::list_unknown))
-    return fmt::format(
-        "the telegram was decoded, but its list is not known: report it with what "
-        "--explain prints");
+    return "the telegram was decoded, but its list is not known: report it with what --explain "
+           "prints";
   if (refused(Errc::bad_checksum))
     return "a frame was damaged on the line: record again, and check parity, speed and contact";
   if (cut_ || refused(Errc::lost_fragment) || refused(Errc::truncated))
@@ -237,7 +237,7 @@ std::string Decoding::conclusion(const tools::CaptureFile& file) const {
   for (const Errc code :
        {Errc::unsupported_suite, Errc::unsupported_compression, Errc::unsupported_apdu,
         Errc::malformed, Errc::nesting_too_deep, Errc::too_many_elements, Errc::oversize})
-    if (refused(code)) return fmt::format("{}", meter::describe(code));
+    if (refused(code)) return std::string(meter::describe(code));
   return fmt::format(
       "no frame of a known meter in {} bytes: check the line settings of the recording, or name "
       "the link layer with --link",
@@ -247,6 +247,9 @@ std::string Decoding::conclusion(const tools::CaptureFile& file) const {
 }  // namespace
 
 void add_decode(CLI::App& app, Action& action) {
+  std::vector<std::string> links = {"auto"};
+  for (const meter::link::LinkLayer& layer : meter::link::link_layers())
+    links.emplace_back(meter::name(layer.link));
   auto options = std::make_shared<DecodeOptions>();
   CLI::App* command = app.add_subcommand("decode", "decode a recording, without the daemon");
   command->footer(footer);
@@ -259,7 +262,7 @@ void add_decode(CLI::App& app, Action& action) {
       ->expected(1)
       ->take_all();
   command->add_option("--link", options->link, "link layer")
-      ->check(CLI::IsMember({"auto", "mbus", "hdlc", "raw"}))
+      ->check(CLI::IsMember(std::move(links)))
       ->capture_default_str();
   command->add_flag("--explain", options->explain,
                     "print what each stage does, with offsets, on standard error");
