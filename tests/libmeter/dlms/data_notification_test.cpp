@@ -151,17 +151,17 @@ TEST(DataNotification, EveryCutIsRefused) {
   }
 }
 
-// P1 to P6 are the patterns of libmeter/doc/cosem-lists.md.
-TEST(Pattern, P1CodeValueScaler) {
+// The patterns 1 to 6 of libmeter/doc/cosem-lists.md, in their order.
+TEST(Pattern, CodeValueScaler) {
   EXPECT_EQ(decode_body("02 06 " ENERGY "06 00003289 " WH VOLTAGE "12 0921 " VOLT).registers,
             (Registers{"1-0:1.8.0=12937 Wh", "1-0:32.7.0=233.7 V"}));
 }
-TEST(Pattern, P2StructureOfCodeValueScaler) {
+TEST(Pattern, StructureOfCodeValueScaler) {
   EXPECT_EQ(decode_body("01 02  02 03 " ENERGY "06 00003289 " WH " 02 03 " VOLTAGE "12 0921 " VOLT)
                 .registers,
             (Registers{"1-0:1.8.0=12937 Wh", "1-0:32.7.0=233.7 V"}));
 }
-TEST(Pattern, P3StructureOfCodeAndValue) {
+TEST(Pattern, StructureOfCodeAndValue) {
   const auto decoded = decode_body(
       "02 03  02 02 0906 0000600100FF 0904 41424344"
       " 02 02 0906 0000010000FF 090C 07E60B0C0610360000FFC400"
@@ -170,16 +170,16 @@ TEST(Pattern, P3StructureOfCodeAndValue) {
             (Registers{"0-0:96.1.0=\"ABCD\"", "0-0:1.0.0=2022-11-12T16:54:00+01:00",
                        "0-0:42.0.0=\"LDN\""}));
 }
-TEST(Pattern, P4PairsWithoutScalerMakeNoReading) {
+TEST(Pattern, PairsWithoutScalerMakeNoReading) {
   const auto decoded = decode_body("02 04 " ENERGY "06 00003289 " VOLTAGE "12 00EB");
   EXPECT_EQ(decoded.registers, (Registers{"1-0:1.8.0=12937 ?", "1-0:32.7.0=235 ?"}));
   EXPECT_EQ(decoded.profile, "unscaled");
 }
-TEST(Pattern, P5ScalerBeforeValue) {
+TEST(Pattern, ScalerBeforeValue) {
   EXPECT_EQ(decode_body("02 06 " ENERGY WH "06 00003289 " VOLTAGE VOLT "12 0921").registers,
             (Registers{"1-0:1.8.0=12937 Wh", "1-0:32.7.0=233.7 V"}));
 }
-TEST(Pattern, P6DescriptorsAreNoReadings) {
+TEST(Pattern, DescriptorsAreNoReadings) {
   EXPECT_EQ(decode_body("02 01 01 01 02 04 12 0003 " ENERGY "0F 02 12 0000").fault, "list-unknown");
 }
 TEST(Pattern, ValueAndScalerInAStructure) {
