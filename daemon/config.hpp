@@ -52,7 +52,7 @@ struct AdapterConfig {
 struct MeterConfig {
   std::string name;  ///< table name
   std::string id;    ///< the meter's id; with `adapter`, the id to use for a meter that sends none
-  std::string adapter;
+  std::string adapter;  ///< NAME of its [adapter.NAME], or the adapter's name on D-Bus and MQTT
   std::string display_name;
   std::string zone;  ///< IANA name; empty: the system's
   friend bool operator==(const MeterConfig&, const MeterConfig&) = default;

@@ -127,6 +127,7 @@ Device::Device(const DeviceEnvironment& environment, AdapterConfig config,
       }),
       backoff_(backoff_min) {
   adapter_.name = adapter_name(config_, serial);
+  adapter_.table = config_.name;
   adapter_.device = config_.tcp.empty() ? config_.device : "tcp://" + config_.tcp;
   if (serial) know(*serial);
   AdapterConfig complete = config_;

@@ -105,7 +105,7 @@ MeterRegistry::Entry& MeterRegistry::entry_of(const Adapter& adapter,
   bool is_final = !id.empty() && !readings.meter_id_is_title;
   for (const MeterConfig& config : configured_) {
     if (config.id.empty() || config.adapter.empty()) continue;
-    if (config.adapter != adapter.name && config.adapter != adapter.device) continue;
+    if (config.adapter != adapter.table && config.adapter != adapter.name) continue;
     id = config.id;  // a configured id wins
     is_final = true;
   }

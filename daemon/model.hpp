@@ -30,6 +30,7 @@ std::string_view name(Problem problem) noexcept;  ///< as on D-Bus: "port-busy",
 /// One input: a serial port or a TCP connection. Written by its device, read by the sinks.
 struct Adapter {
   std::string name;                ///< slug: object path, topic and state file
+  std::string table;               ///< NAME of its [adapter.NAME], or what stands in for it
   std::string device;              ///< "/dev/ttyUSB0" or "tcp://host:port"
   std::vector<std::string> links;  ///< stable names
   std::string kind;                ///< mbus, ir, p1, or ""

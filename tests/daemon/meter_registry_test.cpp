@@ -32,7 +32,11 @@ class Recorder : public Sink {
 
 class MeterRegistryTest : public testing::Test {
  protected:
-  MeterRegistryTest() { adapter_.name = "pts-1"; }
+  MeterRegistryTest() {
+    adapter_.name = "pts-1";
+    adapter_.table = "main";
+    adapter_.device = "/dev/pts/1";
+  }
 
   void send(std::string_view id, std::vector<Reading> readings, bool id_is_title = false) {
     meter::ReadingSet set;
@@ -80,12 +84,14 @@ TEST_F(MeterRegistryTest, SystemTitleIsOnlyALastResort) {
 }
 
 TEST_F(MeterRegistryTest, AConfiguredIdWins) {
-  registry_.configure({{.name = "house", .id = "my-meter", .adapter = "pts-1",
-                        .display_name = "House", .zone = ""}},
-                      {});
-  send("LGZ1", {number("1-0:1.7.0", 5, Unit::watt)});
-  EXPECT_EQ(recorder_.last->id, "my-meter");
-  EXPECT_EQ(recorder_.last->display_name, "House");
+  for (const char* adapter : {"main", "pts-1"}) {  // the table's name, and the one that is shown
+    registry_.configure({{.name = "house", .id = std::string("my-meter-on-") + adapter,
+                          .adapter = adapter, .display_name = "House", .zone = ""}},
+                        {});
+    send("LGZ1", {number("1-0:1.7.0", 5, Unit::watt)});
+    EXPECT_EQ(recorder_.last->id, std::string("my-meter-on-") + adapter);
+    EXPECT_EQ(recorder_.last->display_name, "House");
+  }
 }
 
 TEST_F(MeterRegistryTest, ListsAreMergedAndOnlyChangesReported) {
