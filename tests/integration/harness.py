@@ -264,7 +264,8 @@ class World(unittest.TestCase):
     def start_daemon(self, *options, device=None, mqtt=True, bus=True):
         device = device or f"{self.pty.path},link=auto"
         command = [SMARTMETERD, "--config", str(self.config),
-                   "--bus", self.bus.address if bus else "none", "--state", str(self.directory / "state"), "--device", device,
+                   "--bus", self.bus.address if bus else "none",
+                   "--state", str(self.directory / "state"), "--device", device,
                    "--log-level", "debug", *options]
         if mqtt:
             command += ["--mqtt", self.broker.url]
