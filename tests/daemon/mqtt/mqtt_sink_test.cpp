@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "meter/telegram_json.hpp"
+#include "tests/daemon/localhost.hpp"
 #include "tests/daemon/mqtt/broker.hpp"
 
 namespace smartmeterd::mqtt {
@@ -605,6 +606,7 @@ class Authority {
 };
 
 TEST_P(MqttSinkTest, TlsTrustsTheGivenAuthorityOnly) {
+  if (!test::knows_localhost()) GTEST_SKIP() << test::no_localhost;
   Authority authority("right");
   Authority stranger("wrong");
   authority.issue("server", "localhost");
@@ -638,6 +640,7 @@ TEST_P(MqttSinkTest, TlsTrustsTheGivenAuthorityOnly) {
 }
 
 TEST_P(MqttSinkTest, TlsShowsAClientCertificate) {
+  if (!test::knows_localhost()) GTEST_SKIP() << test::no_localhost;
   Authority authority("right");
   authority.issue("server", "localhost");
   authority.issue("client", "meter");
