@@ -92,7 +92,7 @@ class Explainer : public meter::DecodeObserver {
   void stage(std::string_view stage, std::uint64_t offset, std::string_view text) override {
     constexpr std::string_view marker = "system title ";
     if (stage == "ciphering" && text.starts_with(marker))
-      system_title_ = text.substr(marker.size(), 16);
+      system_title_ = text.substr(marker.size(), text.find(',') - marker.size());
     if (print_) fmt::print(stderr, "{:>8}  {:<12}  {}\n", offset, stage, text);
   }
   /// "KFM (system title 4B464D6750000009)": three letters name the manufacturer.
