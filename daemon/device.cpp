@@ -373,8 +373,11 @@ void Device::set_state(AdapterState state, Problem problem) {
                                problem == Problem::authentication_key_wrong
                            ? log::Event::key_wrong
                            : log::Event::sync_lost;
+    std::string whose;
+    if (const auto title = decoder_.system_title(); title && key_state_of(problem))
+      whose = fmt::format(" (meter {})", meter::SystemTitleText(*title).view());
     log::write(log::Level::warning, event,
-               fmt::format("{}: {}", adapter_.device, advice(problem)),
+               fmt::format("{}: {}{}", adapter_.device, advice(problem), whose),
                {{"SMARTMETER_ADAPTER", adapter_.name}, {"SMARTMETER_REASON", name(problem)}});
   }
   environment_.sinks.adapter_changed(adapter_);

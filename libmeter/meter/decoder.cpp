@@ -328,6 +328,10 @@ void Decoder::set_keys(std::shared_ptr<const dlms::KeyRing> keys) noexcept {
   state_->decryptor.set_keys(std::move(keys));
 }
 
+std::optional<SystemTitle> Decoder::system_title() const noexcept {
+  return state_->decryptor.last_title();
+}
+
 std::optional<Link> Decoder::link() const noexcept {
   if (state_->layer == nullptr) return std::nullopt;
   return state_->layer->link;

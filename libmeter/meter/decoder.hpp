@@ -68,6 +68,9 @@ class Decoder {
   /// Takes new keys without losing a half-received telegram.
   void set_keys(std::shared_ptr<const dlms::KeyRing> keys) noexcept;
 
+  /// The system title of the last ciphered telegram, whether a key opened it or not: whose key is
+  /// missing or wrong.
+  std::optional<SystemTitle> system_title() const noexcept;
   /// The link layer in use; nothing until found.
   std::optional<Link> link() const noexcept;
   /// Refusals by cause since construction, indexed by Errc.

@@ -85,37 +85,18 @@ std::shared_ptr<const meter::dlms::KeyRing> key_ring(const DecodeOptions& option
   return std::make_shared<const meter::dlms::KeyRing>(std::move(entries));
 }
 
-/// Prints the stages where that is wanted, and remembers which meter's telegram came last.
+/// Prints the stages.
 class Explainer : public meter::DecodeObserver {
  public:
-  explicit Explainer(bool print) : print_(print) {}
   void stage(std::string_view stage, std::uint64_t offset, std::string_view text) override {
-    constexpr std::string_view marker = "system title ";
-    if (stage == "ciphering" && text.starts_with(marker))
-      system_title_ = text.substr(marker.size(), text.find(',') - marker.size());
-    if (print_) fmt::print(stderr, "{:>8}  {:<12}  {}\n", offset, stage, text);
+    fmt::print(stderr, "{:>8}  {:<12}  {}\n", offset, stage, text);
   }
-  /// "KFM (system title 4B464D6750000009)": three letters name the manufacturer.
-  std::string meter() const {
-    if (system_title_.size() != 16) return "without a system title";
-    std::string letters;
-    for (std::size_t i = 0; i < 6; i += 2) {
-      const auto letter = static_cast<char>(std::stoul(system_title_.substr(i, 2), nullptr, 16));
-      if (letter < 'A' || letter > 'Z') return "with system title " + system_title_;
-      letters += letter;
-    }
-    return fmt::format("{} (system title {})", letters, system_title_);
-  }
-
- private:
-  bool print_;
-  std::string system_title_;
 };
 
 class Decoding {
  public:
   explicit Decoding(const DecodeOptions& options)
-      : options_(options), explainer_(options.explain), decoder_(decoder_options(), keys()) {}
+      : options_(options), decoder_(decoder_options(), keys()) {}
   int run();
 
  private:
@@ -145,7 +126,7 @@ meter::DecoderOptions Decoding::decoder_options() {
   meter::DecoderOptions decoder;
   if (options_.link != "auto") decoder.link = meter::link_from_name(options_.link);
   decoder.check_replay = false;
-  decoder.observer = &explainer_;
+  if (options_.explain) decoder.observer = &explainer_;
   return decoder;
 }
 
@@ -201,7 +182,9 @@ int Decoding::run() {
 
 /// What the user can do about telegrams that no key opened; empty: nothing was encrypted.
 std::string Decoding::key_conclusion() const {
-  const std::string meter = explainer_.meter();
+  const auto title = decoder_.system_title();
+  const std::string meter(title ? meter::SystemTitleText(*title).view()
+                                : "without a system title");
   if (refused(Errc::authentication_key_wrong))
     return fmt::format(
         "the encryption key fits the telegram of meter {}, but no authentication key does: check "

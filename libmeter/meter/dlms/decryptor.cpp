@@ -98,6 +98,7 @@ Result<void> Decryptor::open(Bytes apdu, ClearTextReader& reader, DecodeObserver
                              std::uint64_t observer_offset) noexcept {
   const auto parts = GeneralGloCiphering::parse(apdu);
   if (!parts) return std::unexpected(parts.error());
+  last_title_ = parts->system_title;
   Attempt attempt{apdu,
                   *parts,
                   reader,

@@ -230,6 +230,8 @@ class Decryptor {
   /// key_wrong, authentication_key_wrong, bad_tag, replayed, duplicate; the offset is in `apdu`.
   Result<void> open(Bytes apdu, ClearTextReader& reader, DecodeObserver* observer,
                     std::uint64_t observer_offset) noexcept;
+  /// The title that the last telegram named, whether it was opened or not.
+  const std::optional<SystemTitle>& last_title() const noexcept { return last_title_; }
 
   ReplayGuard& replay_guard() noexcept { return replay_guard_; }
   const ReplayGuard& replay_guard() const noexcept { return replay_guard_; }
@@ -263,6 +265,7 @@ class Decryptor {
   std::shared_ptr<const KeyRing> keys_;
   ReplayGuard replay_guard_;
   std::array<LastGood, last_good_max> last_good_{};
+  std::optional<SystemTitle> last_title_;
   std::size_t last_good_next_ = 0;
 };
 
