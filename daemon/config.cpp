@@ -24,6 +24,7 @@ namespace fs = std::filesystem;
 constexpr std::uint16_t mqtt_port = 1883;    // IANA
 constexpr std::uint16_t mqtts_port = 8883;   // IANA: secure-mqtt
 constexpr std::int64_t keepalive_min_s = 5;  // the library refuses less
+constexpr std::size_t file_size_max = 1024 * 1024;  // a thousand adapters and their meters
 constexpr std::int64_t keepalive_max_s = std::numeric_limits<std::uint16_t>::max();
 constexpr std::int64_t outbox_min = 64 * 1024;
 constexpr std::int64_t outbox_max = 1024 * 1024 * 1024;
@@ -257,12 +258,16 @@ constexpr KeyRule<MeterConfig> meter_keys[] = {
     {"zone", take_zone},
 };
 
-/// A topic prefix: levels without wildcards, not starting or ending with '/'.
+/// A topic prefix: levels without wildcards and control characters, not starting or ending with
+/// '/'.
 std::string topic_prefix(const Value& value) {
   std::string prefix = value.text();
-  if (prefix.find_first_of("+#") != prefix.npos || prefix.front() == '/' || prefix.front() == '$' ||
+  const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
+  if (prefix.find_first_of("+#") != prefix.npos || std::ranges::any_of(prefix, is_control) || prefix.front() == '/' || prefix.front() == '$' ||
       prefix.back() == '/')
-    value.fail("expected a topic without '+', '#', a leading '$' and a '/' at either end");
+    value.fail(
+        "expected a topic without '+', '#', control characters, a leading '$' and a '/' at either "
+        "end");
   return prefix;
 }
 
@@ -404,11 +409,16 @@ void Loader::quantities(const Value& table) {
 
 void Loader::read(const fs::path& file) {
   const auto fail = [&] { throw ConfigError(fmt::format("{}: cannot be read", file.native())); };
-  // Reading a directory would be an exception of the stream's own.
-  if (std::error_code error; fs::is_directory(file, error)) fail();
   std::ifstream stream(file, std::ios::binary);
-  if (!stream.is_open()) fail();
-  const std::string text{std::istreambuf_iterator<char>(stream), {}};
+  // Bounded, whatever the path names; reading a directory fails here too.
+  std::string text(file_size_max + 1, '\0');
+  if (!stream.is_open() || !stream.read(text.data(), file_size_max + 1)) {
+    if (!stream.eof()) fail();
+  }
+  text.resize(static_cast<std::size_t>(stream.gcount()));
+  if (text.size() > file_size_max)
+    throw ConfigError(fmt::format("{}: longer than {} bytes, expected a configuration",
+                                  file.native(), file_size_max));
   toml::table root;
   try {
     root = toml::parse(text);
@@ -438,9 +448,14 @@ void Loader::read(const fs::path& file) {
 }
 
 void Loader::check_adapters() const {
-  for (const auto& adapter : config_.adapters)
+  for (const auto& adapter : config_.adapters) {
     if (adapter.device.empty() == adapter.tcp.empty())
       fail("adapter." + adapter.name, "expected either device or tcp");
+    for (const auto& other : config_.adapters)
+      if (&other < &adapter && other.device == adapter.device && other.tcp == adapter.tcp)
+        fail("adapter." + adapter.name,
+             fmt::format("the port of adapter.{} again, expected another one", other.name));
+  }
 }
 
 void Loader::check_meters() const {

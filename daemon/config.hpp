@@ -107,7 +107,10 @@ BrokerConfig parse_mqtt_option(std::string_view text);
 
 /// The keys of `directory`/*.toml and of the credential "meter-keys", where systemd passes one. A
 /// file that others may read, or that does not parse, is refused with its name (and line) in
-/// ConfigError; no key material in the text. A missing directory is an empty one.
-std::vector<meter::dlms::KeyEntry> load_keys(const std::filesystem::path& directory);
+/// ConfigError; no key material in the text. A missing directory is an empty one. With `refused`,
+/// the sentences go there instead and the other files are still read: one bad file must not keep
+/// every meter dark.
+std::vector<meter::dlms::KeyEntry> load_keys(const std::filesystem::path& directory,
+                                             std::vector<std::string>* refused = nullptr);
 
 }  // namespace smartmeterd

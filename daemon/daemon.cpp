@@ -35,14 +35,25 @@ AdapterConfig config_of(const io::SerialDevice& serial) {
 
 }  // namespace
 
-Settings Settings::load(const Options& options) {
+Settings Settings::load(const Options& options, bool strict) {
   Settings settings;
   settings.config = Config::load(options.config_file, options.config_file_given);
-  for (const std::string& device : options.devices)
-    settings.config.adapters.push_back(parse_device_option(device));
+  for (const std::string& device : options.devices) {
+    const AdapterConfig given = parse_device_option(device);
+    // The command line wins over a table for the same port.
+    std::erase_if(settings.config.adapters, [&](const AdapterConfig& other) {
+      return other.device == given.device && other.tcp == given.tcp;
+    });
+    settings.config.adapters.push_back(given);
+  }
   for (const std::string& url : options.mqtt)
     settings.config.brokers.push_back(parse_mqtt_option(url));
-  settings.keys = load_keys(options.config_file.parent_path() / "keys.d");
+  std::vector<std::string> refused;
+  settings.keys = load_keys(options.config_file.parent_path() / "keys.d",
+                            strict ? nullptr : &refused);
+  for (const std::string& text : refused)
+    log::write(log::Level::error, log::Event::config_error,
+               fmt::format("{}; going on without this file", text));
   return settings;
 }
 
@@ -149,7 +160,7 @@ void Daemon::start_monitor() {
 std::string Daemon::reload() {
   if (stop_timer_.pending()) return "the service is stopping";
   try {
-    apply(Settings::load(options_));
+    apply(Settings::load(options_, true));
     log::notice("configuration and keys read again");
     return {};
   } catch (const ConfigError& error) {

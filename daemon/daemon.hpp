@@ -37,8 +37,9 @@ struct Options {
 struct Settings {
   Config config;
   std::vector<meter::dlms::KeyEntry> keys;
-  /// Throws ConfigError.
-  static Settings load(const Options& options);
+  /// Throws ConfigError. `strict`: a key file that cannot be used is one too; else it is logged,
+  /// and the others are used.
+  static Settings load(const Options& options, bool strict);
 };
 
 class Daemon {

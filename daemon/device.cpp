@@ -29,6 +29,7 @@ constexpr std::uint64_t refusals_until_problem = 3;
 /// Baselines are persisted lazily: a lost minute of them only widens the replay window.
 constexpr auto save_interval = 30s;
 constexpr auto tell_interval = 1s;
+constexpr auto tell_problem_interval = 60s;
 
 /// The D-Bus interface's reason for a refusal.
 std::string_view reason_of(Errc code) noexcept {
@@ -43,7 +44,8 @@ std::string_view reason_of(Errc code) noexcept {
     case Errc::authentication_key_wrong:
     case Errc::bad_tag:
     case Errc::unsupported_suite:
-    case Errc::unsupported_compression: return "decrypt";
+    case Errc::unsupported_compression:
+    case Errc::tag_missing: return "decrypt";
     case Errc::replayed: return "replay";
     case Errc::oversize: return "overflow";
     default: return "unknown";
@@ -52,13 +54,20 @@ std::string_view reason_of(Errc code) noexcept {
 
 std::optional<Problem> problem_of(Errc code) noexcept {
   switch (code) {
-    case Errc::bad_checksum: return Problem::bad_checksum;
+    case Errc::bad_checksum:
+    case Errc::bad_length:
+    case Errc::truncated:
+    case Errc::silence:
+    case Errc::lost_fragment:
+    case Errc::bad_tag: return Problem::bad_checksum;
     case Errc::key_missing: return Problem::key_missing;
     case Errc::key_wrong: return Problem::key_wrong;
     case Errc::authentication_key_wrong:
-    case Errc::bad_tag: return Problem::authentication_key_wrong;
+    case Errc::tag_missing: return Problem::authentication_key_wrong;
     case Errc::list_unknown:
     case Errc::malformed:
+    case Errc::unsupported_suite:
+    case Errc::unsupported_compression:
     case Errc::unsupported_apdu: return Problem::list_unknown;
     default: return std::nullopt;
   }
@@ -85,14 +94,15 @@ std::string_view advice(Problem problem) noexcept {
                                      "wrong type or connected the wrong way";
     case Problem::no_frame: return "bytes arrive, but no frame is among them: the line settings "
                                    "(speed, parity) do not fit this meter";
-    case Problem::bad_checksum: return "frames arrive damaged: check cable, adapter and parity";
+    case Problem::bad_checksum: return "telegrams arrive damaged or cut: check cable, adapter and "
+                                       "parity";
     case Problem::key_missing: return "the meter encrypts, and there is no key for it: put the "
                                       "operator's key into a file of keys.d and reload";
     case Problem::key_wrong: return "no configured key fits this meter: check the key with the "
                                     "operator's letter";
     case Problem::authentication_key_wrong: return "the encryption key fits, the authentication "
                                                    "key does not";
-    case Problem::list_unknown: return "the telegram is sound, but its list is not known";
+    case Problem::list_unknown: return "whole telegrams arrive, but what they say is not known";
   }
   return "";
 }
@@ -262,14 +272,15 @@ void Device::decode() {
 }
 
 void Device::accepted() {
+  const meter::ReadingSet& readings = decoder_.readings();
+  if (const auto refusal = environment_.meters.accept(adapter_, readings))
+    return refused({*refusal, 0});
   ++adapter_.telegrams_received;
   if (last_telegram_ != io::TimePoint{})
     longest_gap_ = std::max(longest_gap_, environment_.loop.now() - last_telegram_);
   last_telegram_ = environment_.loop.now();
   evidence_ = {.since = last_telegram_};
-  const meter::ReadingSet& readings = decoder_.readings();
   adapter_.protocol = meter::name(readings.link);
-  environment_.meters.accept(adapter_, readings);
   set_state(AdapterState::synced, Problem::none);
   update_line_counters();
   if (readings.system_title && last_telegram_ - last_saved_ > save_interval) save_baselines();
@@ -310,8 +321,12 @@ void Device::update_line_counters() {
 
 void Device::diagnose() {
   const bool never = adapter_.telegrams_received == 0;
-  if (evidence_.last_fault && (never || evidence_.refusals >= refusals_until_problem)) {
-    if (const auto problem = problem_of(*evidence_.last_fault)) {
+  const bool often = evidence_.refusals >= refusals_until_problem;
+  const auto problem = evidence_.last_fault ? problem_of(*evidence_.last_fault) : std::nullopt;
+  // A reader comes in the middle of a telegram at first, and noise may look like anything.
+  const bool may_be_the_start = problem == Problem::bad_checksum || !decoder_.link();
+  if (problem && (often || (never && !may_be_the_start))) {
+    if (*problem != Problem::list_unknown || decoder_.link()) {
       set_state(AdapterState::probing, *problem);
       if (const auto state = key_state_of(*problem))
         environment_.meters.key_failed(adapter_, *state);
@@ -367,20 +382,29 @@ void Device::set_state(AdapterState state, Problem problem) {
   adapter_.state = state;
   adapter_.problem = problem;
   if (new_problem && problem != Problem::none && problem != Problem::port_busy &&
-      problem != Problem::no_access) {
-    const auto event = problem == Problem::key_missing ? log::Event::key_missing
-                       : problem == Problem::key_wrong ||
-                               problem == Problem::authentication_key_wrong
-                           ? log::Event::key_wrong
-                           : log::Event::sync_lost;
-    std::string whose;
-    if (const auto title = decoder_.system_title(); title && key_state_of(problem))
-      whose = fmt::format(" (meter {})", meter::SystemTitleText(*title).view());
-    log::write(log::Level::warning, event,
-               fmt::format("{}: {}{}", adapter_.device, advice(problem), whose),
-               {{"SMARTMETER_ADAPTER", adapter_.name}, {"SMARTMETER_REASON", name(problem)}});
-  }
+      problem != Problem::no_access)
+    tell(problem);
   environment_.sinks.adapter_changed(adapter_);
+}
+
+/// One line for each problem that is new, and not again within a minute.
+void Device::tell(Problem problem) {
+  const auto now = environment_.loop.now();
+  io::TimePoint& told = told_problems_[std::to_underlying(problem)];
+  if (told != io::TimePoint{} && now - told < tell_problem_interval) return;
+  told = now;
+  auto event = log::Event::sync_lost;
+  if (problem == Problem::key_missing) event = log::Event::key_missing;
+  if (problem == Problem::key_wrong || problem == Problem::authentication_key_wrong)
+    event = log::Event::key_wrong;
+  std::string more;
+  if (const auto title = decoder_.system_title(); title && key_state_of(problem))
+    more = fmt::format(" (meter {})", meter::SystemTitleText(*title).view());
+  else if (problem == Problem::list_unknown && evidence_.last_fault)
+    more = fmt::format(": {}", meter::describe(*evidence_.last_fault));
+  log::write(log::Level::warning, event,
+             fmt::format("{}: {}{}", adapter_.device, advice(problem), more),
+             {{"SMARTMETER_ADAPTER", adapter_.name}, {"SMARTMETER_REASON", name(problem)}});
 }
 
 void Device::save_baselines() {

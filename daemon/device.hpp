@@ -71,6 +71,7 @@ class Device : private io::PortListener {
   void drop_half_received();
   void diagnose();
   void set_state(AdapterState state, Problem problem);
+  void tell(Problem problem);
   void know(const io::SerialDevice& serial);
   void save_baselines();
   void update_line_counters();
@@ -103,6 +104,7 @@ class Device : private io::PortListener {
   io::Clock::duration longest_gap_{};  // between telegrams: what this meter calls an interval
   std::uint64_t ring_total_ = 0;       // of the present ring
   std::array<io::TimePoint, meter::errc_count> last_told_{};
+  std::array<io::TimePoint, problem_count> told_problems_{};
 };
 
 }  // namespace smartmeterd

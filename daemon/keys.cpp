@@ -6,9 +6,11 @@
 #include <toml++/toml.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <string>
 #include <utility>
 
@@ -183,13 +185,23 @@ void KeyFile::read_into(std::vector<KeyEntry>& keys) {
 
 }  // namespace
 
-std::vector<KeyEntry> load_keys(const fs::path& directory) {
+std::vector<KeyEntry> load_keys(const fs::path& directory, std::vector<std::string>* refused) {
   std::vector<KeyEntry> keys;
-  for (const auto& file : toml_files(directory)) KeyFile(file).read_into(keys);
+  auto read = [&](const fs::path& file) {
+    try {
+      std::vector<KeyEntry> found;
+      KeyFile(file).read_into(found);
+      std::ranges::move(found, std::back_inserter(keys));
+    } catch (const ConfigError& error) {
+      if (refused == nullptr) throw;
+      refused->emplace_back(error.what());
+    }
+  };
+  for (const auto& file : toml_files(directory)) read(file);
   if (const char* credentials = std::getenv("CREDENTIALS_DIRECTORY")) {
     const fs::path file = fs::path(credentials) / "meter-keys";
     std::error_code error;
-    if (fs::exists(file, error)) KeyFile(file).read_into(keys);
+    if (fs::exists(file, error)) read(file);
   }
   return keys;
 }

@@ -43,7 +43,7 @@ void take_environment(Options& options) {
 }
 
 int check(const Options& options) {
-  const Settings settings = Settings::load(options);
+  const Settings settings = Settings::load(options, true);
   auto count = [](std::size_t number, std::string_view noun) {
     return fmt::format("{} {}{}", number, noun, number == 1 ? "" : "s");
   };
@@ -99,7 +99,7 @@ int main(int argc, char** argv) {
 
   try {
     if (only_check) return check(options);
-    Daemon daemon(options, Settings::load(options));
+    Daemon daemon(options, Settings::load(options, false));
     daemon.run();
     return EXIT_SUCCESS;
   } catch (const ConfigError& error) {

@@ -26,15 +26,18 @@ constexpr auto stale_after_unknown = 120s;
 
 bool is_letter(char c) noexcept { return c >= 'A' && c <= 'Z'; }
 
-/// The flag association's three letters: of the system title, else of the id's start.
+/// The flag association's three letters: of the system title, else where the id has them: a
+/// logical device name (16 characters, Blue Book 4.1.8.2) begins with them, an identification of
+/// DIN 43863-5 (14 characters) has them after the medium's digit.
 std::string manufacturer_of(const meter::ReadingSet& readings, std::string_view id) {
   std::string_view letters;
-  if (readings.system_title) letters = meter::text_of(*readings.system_title).substr(0, 3);
-  if (letters.empty() || !std::ranges::all_of(letters, is_letter)) {
-    letters = id.substr(!id.empty() && id[0] >= '0' && id[0] <= '9' ? 1 : 0, 3);
-    if (letters.size() < 3 || !std::ranges::all_of(letters, is_letter)) return {};
-  }
-  return std::string(letters);
+  if (readings.system_title)
+    letters = meter::text_of(*readings.system_title).substr(0, 3);
+  else if (id.size() == 16)
+    letters = id.substr(0, 3);
+  else if (id.size() == 14)
+    letters = id.substr(1, 3);
+  return std::string(std::ranges::all_of(letters, is_letter) ? letters : "");
 }
 
 }  // namespace
@@ -46,6 +49,8 @@ struct MeterRegistry::Entry {
   std::optional<meter::SystemTitle> title;
   std::array<double, 5> gaps{};  // last gaps between telegrams, s
   std::size_t gap_count = 0;
+  std::string sent_id;           // what its telegrams call it, where they do
+  meter::Authentication protection = meter::Authentication::clear;  // of its telegrams so far
   std::uint64_t heard = 0;       // number of its last telegram among all telegrams
 
   io::TimePoint stale_at() const {
@@ -67,6 +72,7 @@ void MeterRegistry::configure(const std::vector<MeterConfig>& meters,
   configured_ = meters;
   quantities_ = std::move(quantities);
   for (auto& entry : entries_) {
+    entry->protection = meter::Authentication::clear;  // keys may have changed on purpose
     const auto found = std::ranges::find(configured_, entry->meter.id, &MeterConfig::id);
     const std::string name = found == configured_.end() ? "" : found->display_name;
     if (name == entry->meter.display_name) continue;
@@ -94,28 +100,68 @@ MeterRegistry::Entry* MeterRegistry::find_by_origin(
 
 void MeterRegistry::give_id(Entry& entry, std::string_view id) {
   entry.meter.id = id;
-  entry.meter.slug = meter::slug(id);
+  // Different ids may have one slug ("a/b", "a-b"), and one is taken by the service itself.
+  const std::string stem = meter::slug(id);
+  auto is_taken = [&](std::string_view slug) {
+    return slug == "gateway" || std::ranges::any_of(entries_, [&](const auto& other) {
+      return other.get() != &entry && other->meter.slug == slug;
+    });
+  };
+  entry.meter.slug = stem;
+  for (unsigned n = 2; is_taken(entry.meter.slug); ++n)
+    entry.meter.slug = fmt::format("{}-{}", stem, n);
   const auto found = std::ranges::find(configured_, entry.meter.id, &MeterConfig::id);
   entry.meter.display_name = found == configured_.end() ? "" : found->display_name;
 }
 
-MeterRegistry::Entry& MeterRegistry::entry_of(const Adapter& adapter,
-                                              const meter::ReadingSet& readings) {
-  std::string id(readings.meter_id.view());
-  bool is_final = !id.empty() && !readings.meter_id_is_title;
+/// The id that the configuration gives to this adapter's meter; empty: none. A second meter there,
+/// which names itself differently, is not the configured one.
+std::string MeterRegistry::configured_id(const Adapter& adapter, std::string_view sent_id) {
   for (const MeterConfig& config : configured_) {
     if (config.id.empty() || config.adapter.empty()) continue;
     if (config.adapter != adapter.table && config.adapter != adapter.name) continue;
-    id = config.id;  // a configured id wins
-    is_final = true;
+    const Entry* known = find_by_id(config.id);
+    const bool another =
+        known && !sent_id.empty() && !known->sent_id.empty() && known->sent_id != sent_id;
+    if (!another) return config.id;
   }
+  return {};
+}
+
+std::expected<MeterRegistry::Entry*, meter::Errc> MeterRegistry::entry_of(
+    const Adapter& adapter, const meter::ReadingSet& readings) {
+  const std::string sent_id(readings.meter_id_is_title ? "" : readings.meter_id.view());
+  std::string id = configured_id(adapter, sent_id);
+  if (id.empty()) id = sent_id;
+  const bool is_final = !id.empty();
   Entry* heard = find_by_origin(adapter, readings.system_title);
-  if (heard && (!is_final || heard->meter.id == id)) return *heard;
+  if (!is_final) id = readings.meter_id.view();
   if (id.empty()) id = "unknown-" + adapter.name;
 
-  Entry* entry = is_final ? find_by_id(id) : nullptr;
-  const bool learnt = heard && !heard->id_is_final;
-  if (learnt) {
+  const bool is_heard = heard && (!is_final || heard->meter.id == id);
+  Entry* entry = is_heard ? heard : is_final ? find_by_id(id) : nullptr;
+  if (entry && readings.authentication < entry->protection)
+    return std::unexpected(meter::Errc::tag_missing);
+  if (!entry && !may_add(adapter)) return std::unexpected(meter::Errc::too_many_elements);
+  if (!is_heard) entry = &add_meter(adapter, readings, id, is_final, heard, entry);
+  entry->protection = readings.authentication;
+  if (!sent_id.empty()) entry->sent_id = sent_id;
+  return entry;
+}
+
+bool MeterRegistry::may_add(const Adapter& adapter) const {
+  return std::ranges::count(entries_, adapter.name, [](const auto& entry) {
+           return entry->adapter_name;
+         }) < meters_per_adapter_max;
+}
+
+/// A meter that is new on this adapter: never heard of, known from elsewhere (`entry`), or heard
+/// (`heard`) before its id was learnt.
+MeterRegistry::Entry& MeterRegistry::add_meter(const Adapter& adapter,
+                                               const meter::ReadingSet& readings,
+                                               std::string_view id, bool is_final, Entry* heard,
+                                               Entry* entry) {
+  if (heard && !heard->id_is_final) {
     log::notice("meter {} is now known as {}", heard->meter.id, id);
     sinks_.meter_removed(heard->meter);
     if (entry)
@@ -130,17 +176,16 @@ MeterRegistry::Entry& MeterRegistry::entry_of(const Adapter& adapter,
   entry->adapter_name = adapter.name;
   entry->title = readings.system_title;
   entry->meter.adapter = &adapter;
-  if (is_new) {
-    entry->meter.manufacturer = manufacturer_of(readings, is_final ? std::string_view(id) : "");
-    entry->meter.encrypted = readings.authentication != meter::Authentication::clear;
-    entry->meter.key_state = entry->meter.encrypted ? KeyState::ok : KeyState::not_needed;
-    entry->meter.link = readings.link;
-    entry->meter.profile = readings.profile;
-    log::write(log::Level::notice, log::Event::meter_found,
-               fmt::format("{}: meter {} found ({})", adapter.device, id, readings.profile),
-               {{"SMARTMETER_ADAPTER", adapter.name}, {"SMARTMETER_METER", id}});
-    sinks_.meter_added(entry->meter);
-  }
+  if (!is_new) return *entry;
+  entry->meter.manufacturer = manufacturer_of(readings, is_final ? id : "");
+  entry->meter.encrypted = readings.authentication != meter::Authentication::clear;
+  entry->meter.key_state = entry->meter.encrypted ? KeyState::ok : KeyState::not_needed;
+  entry->meter.link = readings.link;
+  entry->meter.profile = readings.profile;
+  log::write(log::Level::notice, log::Event::meter_found,
+             fmt::format("{}: meter {} found ({})", adapter.device, id, readings.profile),
+             {{"SMARTMETER_ADAPTER", adapter.name}, {"SMARTMETER_METER", id}});
+  sinks_.meter_added(entry->meter);
   return *entry;
 }
 
@@ -203,8 +248,11 @@ bool MeterRegistry::measure_interval(Entry& entry) {
   return true;
 }
 
-void MeterRegistry::accept(const Adapter& adapter, const meter::ReadingSet& readings) {
-  Entry& entry = entry_of(adapter, readings);
+std::optional<meter::Errc> MeterRegistry::accept(const Adapter& adapter,
+                                                 const meter::ReadingSet& readings) {
+  const auto found = entry_of(adapter, readings);
+  if (!found) return found.error();
+  Entry& entry = **found;
   Meter& meter = entry.meter;
   entry.heard = ++telegrams_;
   std::vector<std::string_view> changed;
@@ -234,6 +282,7 @@ void MeterRegistry::accept(const Adapter& adapter, const meter::ReadingSet& read
   sinks_.telegram({meter, readings, named_, quantities_, std::move(changed)});
   if (facts_changed) sinks_.meter_changed(meter);
   if (facts_changed || !freshness_timer_.pending()) arm_freshness();
+  return std::nullopt;
 }
 
 void MeterRegistry::key_failed(const Adapter& adapter, KeyState state) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <expected>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,8 +28,10 @@ class MeterRegistry {
   /// Names, ids and quantities from the configuration; meters keep their values.
   void configure(const std::vector<MeterConfig>& meters, meter::QuantityMap quantities);
 
-  /// A telegram that arrived on `adapter` with its last byte at the loop's present time.
-  void accept(const Adapter& adapter, const meter::ReadingSet& readings);
+  /// A telegram that arrived on `adapter` with its last byte at the loop's present time. Refused,
+  /// with the cause: one that is less protected than this meter's were before (a forger would
+  /// leave encryption or tag out; `configure` forgets), and a new meter where there are too many.
+  std::optional<meter::Errc> accept(const Adapter& adapter, const meter::ReadingSet& readings);
   /// A telegram of `adapter` could not be opened: shown as the key state of its meters.
   void key_failed(const Adapter& adapter, KeyState state);
   /// The adapter goes away; its meters stay, without it, until they are heard elsewhere.
@@ -40,7 +43,15 @@ class MeterRegistry {
 
  private:
   struct Entry;
-  Entry& entry_of(const Adapter& adapter, const meter::ReadingSet& readings);
+  /// More than a wired M-Bus has addresses: who sends more names than that makes them up.
+  static constexpr std::ptrdiff_t meters_per_adapter_max = 256;
+
+  std::expected<Entry*, meter::Errc> entry_of(const Adapter& adapter,
+                                              const meter::ReadingSet& readings);
+  Entry& add_meter(const Adapter& adapter, const meter::ReadingSet& readings, std::string_view id,
+                   bool is_final, Entry* heard, Entry* entry);
+  bool may_add(const Adapter& adapter) const;
+  std::string configured_id(const Adapter& adapter, std::string_view sent_id);
   Entry* find_by_id(std::string_view id) noexcept;
   Entry* find_by_origin(const Adapter& adapter,
                         const std::optional<meter::SystemTitle>& title) noexcept;

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::array<std::string_view, 5> adapter_states = {"waiting", "probing", "synced",
                                                             "silent", "failed"};
-constexpr std::array<std::string_view, 11> problems = {
+constexpr std::array<std::string_view, problem_count> problems = {
     "none",     "port-busy",    "no-access",   "no-bytes",  "break",
     "no-frame", "bad-checksum", "key-missing", "key-wrong", "authentication-key-wrong",
     "list-unknown"};

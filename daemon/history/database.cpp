@@ -129,14 +129,11 @@ bool Database::move_aside(const std::filesystem::path& file, std::filesystem::pa
   return true;
 }
 
-std::expected<Database::Baselines, DatabaseError> Database::replay_baselines(
-    std::string_view adapter) {
+std::expected<Database::BaselinesByAdapter, DatabaseError> Database::replay_baselines() {
   auto statement = prepare(
-      "SELECT system_title, key_fingerprint, invocation_counter FROM replay_baseline"
-      " WHERE adapter = ?1");
+      "SELECT system_title, key_fingerprint, invocation_counter, adapter FROM replay_baseline");
   if (!statement) return std::unexpected(statement.error());
-  bind_text(statement->get(), 1, adapter);
-  Baselines baselines;
+  BaselinesByAdapter baselines;
   int step = SQLITE_DONE;
   while ((step = sqlite3_step(statement->get())) == SQLITE_ROW) {
     meter::dlms::ReplayBaseline baseline;
@@ -146,7 +143,9 @@ std::expected<Database::Baselines, DatabaseError> Database::replay_baselines(
         counter > std::int64_t{UINT32_MAX})
       continue;  // not ours
     baseline.invocation_counter = static_cast<std::uint32_t>(counter);
-    baselines.push_back(baseline);
+    const auto* adapter =
+        reinterpret_cast<const char*>(sqlite3_column_text(statement->get(), 3));
+    if (adapter != nullptr) baselines[adapter].push_back(baseline);
   }
   if (step != SQLITE_DONE) return std::unexpected(error());
   return baselines;

@@ -6,6 +6,7 @@
 
 #include <expected>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -35,7 +36,8 @@ class Database {
   /// Moves an unusable file (and its journal) aside as "<file>.corrupt-<n>"; false if it cannot.
   static bool move_aside(const std::filesystem::path& file, std::filesystem::path& moved_to);
 
-  std::expected<Baselines, DatabaseError> replay_baselines(std::string_view adapter);
+  using BaselinesByAdapter = std::map<std::string, Baselines, std::less<>>;
+  std::expected<BaselinesByAdapter, DatabaseError> replay_baselines();
   /// One transaction. A counter that is already higher stays.
   std::expected<void, DatabaseError> save_replay_baselines(
       std::string_view adapter, std::span<const meter::dlms::ReplayBaseline> baselines);

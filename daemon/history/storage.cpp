@@ -54,6 +54,7 @@ class SqliteStorage final : public Storage {
   bool stop_ = false;    ///< guarded by mutex_
   std::string problem_;  ///< guarded by mutex_
   std::atomic<std::size_t> dropped_ = 0;
+  Waiting newest_;  ///< the loop's own: what the file holds or will hold
   std::map<std::string, Clock::time_point, std::less<>> written_;  ///< the thread's own
   std::thread thread_;
 };
@@ -65,6 +66,10 @@ SqliteStorage::SqliteStorage(const std::filesystem::path& directory,
   std::filesystem::create_directories(directory, failed);  // `open` says what is wrong with it
   open_database();
   if (!database_) return;
+  if (auto stored = database_->replay_baselines())
+    newest_ = std::move(*stored);
+  else
+    set_problem("state database " + file_.string() + ": " + stored.error().text);
   try {
     thread_ = std::thread([this] { run(); });
   } catch (const std::system_error& error) {
@@ -119,16 +124,14 @@ std::string SqliteStorage::problem() const {
 }
 
 Baselines SqliteStorage::replay_baselines(std::string_view adapter) {
-  const std::lock_guard lock(database_mutex_);
-  if (!database_) return {};
-  auto baselines = database_->replay_baselines(adapter);
-  if (baselines) return std::move(*baselines);
-  set_problem("state database " + file_.string() + ": " + baselines.error().text);
-  return {};
+  const auto found = newest_.find(adapter);
+  return found == newest_.end() ? Baselines() : found->second;
 }
 
 void SqliteStorage::save_replay_baselines(std::string_view adapter,
                                           std::span<const meter::dlms::ReplayBaseline> baselines) {
+  if (baselines.empty()) return;
+  newest_.insert_or_assign(std::string(adapter), Baselines(baselines.begin(), baselines.end()));
   if (!thread_.joinable()) return;
   bool wake = false;
   {

@@ -28,7 +28,7 @@ class Storage {
       std::chrono::milliseconds write_interval = write_interval_default);
   virtual std::string problem() const = 0;
 
-  /// At start only, before the loop runs: reads the file.
+  /// What was saved last, in this run or a former one. The file was read by `open`.
   virtual std::vector<meter::dlms::ReplayBaseline> replay_baselines(std::string_view adapter) = 0;
   /// Queues a write (at most one transaction per adapter and 30 s; the newest wins); never blocks.
   virtual void save_replay_baselines(std::string_view adapter,

@@ -1,20 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// Storage in a build without SQLite: keeps nothing and says so.
+// Storage in a build without SQLite: keeps nothing beyond this run and says so.
 #include "daemon/history/storage.hpp"
+
+#include <map>
 
 namespace smartmeterd::history {
 
 namespace {
 
+using Baselines = std::vector<meter::dlms::ReplayBaseline>;
+
 class NoStorage final : public Storage {
  public:
-  std::string problem() const override { return "built without SQLite: nothing is kept"; }
-  std::vector<meter::dlms::ReplayBaseline> replay_baselines(std::string_view) override {
-    return {};
+  std::string problem() const override { return "built without SQLite: nothing outlives this run"; }
+  Baselines replay_baselines(std::string_view adapter) override {
+    const auto found = newest_.find(adapter);
+    return found == newest_.end() ? Baselines() : found->second;
   }
-  void save_replay_baselines(std::string_view,
-                             std::span<const meter::dlms::ReplayBaseline>) override {}
+  void save_replay_baselines(std::string_view adapter,
+                             std::span<const meter::dlms::ReplayBaseline> baselines) override {
+    newest_.insert_or_assign(std::string(adapter), Baselines(baselines.begin(), baselines.end()));
+  }
   std::size_t dropped() const noexcept override { return 0; }
+
+ private:
+  std::map<std::string, Baselines, std::less<>> newest_;
 };
 
 }  // namespace

@@ -60,11 +60,14 @@ class BrokerSink final : public MqttSink, private ClientListener {
              std::function<void(const Publisher&)> changed);
 
   const Publisher& publisher() const noexcept override { return client_.publisher(); }
-  void shut_down() override { client_.shut_down(); }
+  void shut_down() override;
 
   void adapter_added(const Adapter& adapter) override { adapters_.push_back(&adapter); }
   void adapter_removed(const Adapter& adapter) override { std::erase(adapters_, &adapter); }
-  void meter_added(const Meter& meter) override { publish_identity(meter); }
+  void meter_added(const Meter& meter) override {
+    meters_.push_back(&meter);
+    publish_identity(meter);
+  }
   void meter_changed(const Meter& meter) override { publish_identity(meter); }
   void meter_removed(const Meter& meter) override;
   void telegram(const Telegram& telegram) override;
@@ -90,6 +93,7 @@ class BrokerSink final : public MqttSink, private ClientListener {
   bool values_;       ///< one topic per value
   std::function<void(const Publisher&)> changed_;
   std::vector<const Adapter*> adapters_;
+  std::vector<const Meter*> meters_;
   io::TimePoint next_health_{};
   // Reused for each telegram, so that none allocates.
   std::string topic_;
@@ -201,7 +205,16 @@ void BrokerSink::publish_identity(const Meter& meter) {
                                       meter.fresh ? "online" : "offline");
 }
 
+/// Nobody will say any more whether the data is fresh.
+void BrokerSink::shut_down() {
+  if (smartmeterd_)
+    for (const Meter* meter : meters_)
+      client_.publish_retained_if_changed(topic(meter->slug, "availability"), "offline");
+  client_.shut_down();
+}
+
 void BrokerSink::meter_removed(const Meter& meter) {
+  std::erase(meters_, &meter);
   if (seed_) seed_->meter_removed(meter);
   client_.remove_below(topic(meter.slug, ""));
 }

@@ -288,11 +288,10 @@ void add_reading(const Reading& reading, const QuantityMap& map, NamedReadings& 
   if (use != Use::number || reading.kind() != Reading::Kind::number) return;
   Decimal value = reading.value();
   Unit unit = reading.unit();
-  if (match.scale) {
+  if (reading.has(Reading::scale_unknown)) {
+    if (!match.scale) return;
     value = value.scaled(*match.scale);
     if (unit == Unit::none) unit = match.unit;
-  } else if (reading.has(Reading::scale_unknown)) {
-    return;
   }
   // A user's own quantity without a unit keeps the unit that the meter sends.
   const bool keeps_unit = !match.builtin && match.unit == Unit::none;

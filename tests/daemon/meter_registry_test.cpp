@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -38,7 +40,8 @@ class MeterRegistryTest : public testing::Test {
     adapter_.device = "/dev/pts/1";
   }
 
-  void send(std::string_view id, std::vector<Reading> readings, bool id_is_title = false) {
+  std::optional<meter::Errc> send(std::string_view id, std::vector<Reading> readings,
+                                  bool id_is_title = false) {
     meter::ReadingSet set;
     set.clear();
     EXPECT_TRUE(set.meter_id.assign(id));
@@ -47,7 +50,8 @@ class MeterRegistryTest : public testing::Test {
     if (encrypted_)
       set.system_title = meter::SystemTitle{std::byte{'K'}, std::byte{'F'}, std::byte{'M'}};
     for (const Reading& reading : readings) EXPECT_TRUE(set.readings.push_back(reading));
-    registry_.accept(adapter_, set);
+    if (authentication_) set.authentication = *authentication_;
+    return registry_.accept(adapter_, set);
   }
   static Reading number(const char* obis, std::int64_t mantissa, Unit unit) {
     return Reading::number(*Obis::parse(obis), Decimal{mantissa, 0}, unit);
@@ -58,6 +62,7 @@ class MeterRegistryTest : public testing::Test {
   MeterRegistry registry_{*loop_, recorder_};
   Adapter adapter_;
   bool encrypted_ = false;
+  std::optional<meter::Authentication> authentication_;
 };
 
 using Events = std::vector<std::string>;
@@ -119,6 +124,46 @@ TEST_F(MeterRegistryTest, AReplacedMeterIsAnotherMeter) {
   send("", {number("1-0:1.7.0", 6, Unit::watt)});
   EXPECT_EQ(recorder_.last->id, "LGZ2");
   EXPECT_EQ(registry_.size(), 2u);
+}
+
+TEST_F(MeterRegistryTest, AForgerCannotLeaveTheProtectionOut) {
+  authentication_ = meter::Authentication::verified;
+  EXPECT_FALSE(send("LGZ1", {number("1-0:1.7.0", 5, Unit::watt)}));
+  for (const auto weaker : {meter::Authentication::unverified, meter::Authentication::clear}) {
+    authentication_ = weaker;
+    EXPECT_EQ(send("LGZ1", {number("1-0:1.7.0", 88888, Unit::watt)}), meter::Errc::tag_missing);
+  }
+  EXPECT_EQ(recorder_.last->find("power_import")->value, (Decimal{5, 0}));
+  registry_.configure({}, {});  // a reload: the operator may really have changed the mode
+  EXPECT_FALSE(send("LGZ1", {number("1-0:1.7.0", 6, Unit::watt)}));
+}
+
+TEST_F(MeterRegistryTest, TwoSentIdsAreNeverOneMeter) {
+  registry_.configure({{.name = "house", .id = "my-meter", .adapter = "pts-1",
+                        .display_name = "", .zone = ""}},
+                      {});
+  send("LGZ1", {number("1-0:1.7.0", 5, Unit::watt)});
+  send("LGZ2", {number("1-0:1.7.0", 7, Unit::watt)});
+  EXPECT_EQ(recorder_.last->id, "LGZ2");
+  send("LGZ1", {number("1-0:1.7.0", 5, Unit::watt)});
+  EXPECT_EQ(recorder_.last->id, "my-meter");
+}
+
+TEST_F(MeterRegistryTest, NoTwoMetersShareATopic) {
+  std::set<std::string> slugs;
+  for (const char* id : {"a/b", "a-b", "a b", "A#B", "gateway"}) {
+    send(id, {number("1-0:1.7.0", 5, Unit::watt)});
+    EXPECT_TRUE(slugs.insert(recorder_.last->slug).second) << recorder_.last->slug;
+  }
+  EXPECT_FALSE(slugs.contains("gateway"));
+}
+
+TEST_F(MeterRegistryTest, MadeUpMetersAreLimited) {
+  for (int i = 0; i < 1000; ++i)
+    send("id" + std::to_string(i), {number("1-0:1.7.0", 5, Unit::watt)});
+  EXPECT_EQ(registry_.size(), 256u);
+  EXPECT_EQ(send("another", {}), meter::Errc::too_many_elements);
+  EXPECT_FALSE(send("id0", {number("1-0:1.7.0", 6, Unit::watt)}));
 }
 
 TEST_F(MeterRegistryTest, MetersOutliveTheirAdapter) {

@@ -264,6 +264,65 @@ class Failures(World):
         self.pty.send(telegrams("e450-pairs", 1, "--counter", "6")[0])
         wait_for("a meter", lambda: self.bus.meters())
 
+    def test_protection_once_seen_cannot_be_left_out(self):
+        """Ciphertext without a tag can be altered; so can a telegram that is not encrypted."""
+        self.bus.start()
+        self.write_key(TEST_KEY, TEST_AUTHENTICATION_KEY)
+        self.start(mqtt=False)
+        self.wait_opened()
+        self.pty.send(telegrams("e450-pairs", 1, "--counter", "5")[0])
+        path = wait_for("a meter", lambda: next(iter(self.bus.meters().values()), None))
+        before = self.bus.property(path, "Electricity", "PowerImport")
+        forged = telegrams("e450-pairs", 3, "--counter", "6", "--security", "encrypted")[0]
+        self.pty.send(forged)
+        wait_for("the refusals", lambda: self.bus.adapter()["Errors"].get("decrypt", 0) >= 3)
+        self.assertEqual(self.bus.property(path, "Electricity", "PowerImport"), before)
+        self.assertEqual(self.bus.adapter()["TelegramsReceived"], 1)
+        octets, values = telegrams("e450-pairs", 1, "--counter", "7")
+        self.pty.send(octets)
+        wait_for("the next good one", lambda: self.bus.adapter()["TelegramsReceived"] == 2)
+
+    def test_replay_after_the_adapter_was_made_anew(self):
+        self.bus.start()
+        self.write_key()
+        self.config.write_text(f'[adapter.main]\ndevice = "{self.pty.path}"\nlink = "mbus"\n')
+        self.start(mqtt=False, device="/dev/null,link=mbus")
+        self.wait_opened()
+        self.pty.send(telegrams("kaifa-noe", 1, "--counter", "30")[0])
+        wait_for("the meter", lambda: self.bus.meters().get(METER))
+        self.config.write_text(f'[adapter.main]\ndevice = "{self.pty.path}"\n')
+        opened = self.log_text().count(" opened")
+        self.assertIsNotNone(self.reload())
+        wait_for("the port", lambda: self.log_text().count(" opened") > opened)
+        self.pty.send(telegrams("kaifa-noe", 1, "--counter", "29")[0])
+        wait_for("the refusal", lambda: any(
+            interfaces["org.smartmeterd1.Adapter"]["Errors"]["data"].get("replay") == 1
+            for interfaces in self.bus.objects().values()
+            if "org.smartmeterd1.Adapter" in interfaces))
+
+    def test_cut_telegrams_are_a_problem_with_a_name(self):
+        self.bus.start()
+        self.write_key()
+        self.start(mqtt=False)
+        self.wait_opened()
+        whole = telegrams("kaifa-noe", 1)[0]
+        for _ in range(3):
+            self.pty.send(whole[:200])
+            time.sleep(2.5)  # longer than a telegram may pause
+        wait_for("the problem", lambda: self.bus.adapter()["Problem"] == "bad-checksum")
+        self.assertIn("damaged or cut", self.log_text())
+
+    def test_one_bad_key_file_does_not_darken_the_others(self):
+        self.bus.start()
+        self.write_key()
+        self.write_key(name="other.toml")
+        (self.directory / "keys.d" / "other.toml").chmod(0o644)
+        self.start(mqtt=False)
+        self.wait_opened()
+        self.assertIn("other.toml", self.log_text())
+        self.feed()
+        wait_for("the meter", lambda: self.bus.meters().get(METER))
+
     def test_garbage_cuts_and_replays_between_good_telegrams(self):
         self.bus.start()
         self.write_key()
@@ -320,9 +379,12 @@ class Failures(World):
         self.wait_opened()
         subscriber = self.subscriber()
         subscriber.wait("smartmeter/gateway/test/status", lambda text: text == "online")
+        self.feed()
+        subscriber.wait(f"smartmeter/{METER}/availability", lambda text: text == "online")
         self.daemon.send_signal(signal.SIGTERM)
         self.assertEqual(self.daemon.wait(LIMIT_S), 0)
         subscriber.wait("smartmeter/gateway/test/status", lambda text: text == "offline")
+        subscriber.wait(f"smartmeter/{METER}/availability", lambda text: text == "offline")
 
     def test_death_is_announced(self):
         self.broker.start()

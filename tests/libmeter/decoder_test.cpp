@@ -417,7 +417,7 @@ TEST(Property, CutsAnywhereGiveTheSameTelegrams) {
   std::mt19937 random(4711);
   Octets stream = from_hex("00 FF 11 22");
   for (std::uint32_t i = 1; i <= 12; ++i) {
-    const Octets telegram = push(i, i % 3 == 0 ? 0x20 : 0x30, i * 1000);
+    const Octets telegram = push(i, i % 3 == 0 ? 0x31 : 0x30, i * 1000);
     test::append(stream, over_hdlc(telegram));
     if (i % 4 == 0) test::append(stream, from_hex("FF 7E 00 A0 13"));
   }

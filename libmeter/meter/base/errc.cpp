@@ -28,6 +28,7 @@ constexpr std::array<Words, errc_count> words = {{
     {"authentication-key-wrong",
      "the encryption key fits, but the authentication key does not verify the telegram"},
     {"bad-tag", "the authentication tag does not verify: the telegram was altered or damaged"},
+    {"tag-missing", "the telegram is less protected than this meter's telegrams were before"},
     {"replayed", "the invocation counter went back: an old telegram, or a replaced meter"},
     {"duplicate", "the same telegram again"},
     {"truncated", "the telegram ends too early"},

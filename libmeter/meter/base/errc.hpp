@@ -27,6 +27,7 @@ enum class Errc : std::uint8_t {
   key_wrong,                ///< no configured encryption key yields a plausible plaintext
   authentication_key_wrong, ///< plaintext is right, but no authentication key verifies the tag
   bad_tag,                  ///< the tag failed with a key that verified earlier telegrams
+  tag_missing,              ///< no verified tag, although this meter's telegrams had one before
   replayed,                 ///< the invocation counter went back
   duplicate,                ///< the same telegram again: ignored, not an error to the user
   // content

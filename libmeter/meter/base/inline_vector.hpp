@@ -76,6 +76,7 @@ class InlineText {
   static_assert(Capacity < 256);
 
  public:
+  static constexpr std::size_t capacity = Capacity;
   constexpr InlineText() noexcept = default;
   /// Empty when the text does not fit.
   explicit InlineText(std::string_view text) noexcept { (void)assign(text); }

@@ -142,7 +142,7 @@ class Extraction {
   ListShape shape() const noexcept;
   void name_list() noexcept;
   void apply(const Scales& scales) noexcept;
-  void finish_id() noexcept;
+  bool finish_id() noexcept;
   void finish_time(Bytes header_date_time) noexcept;
   /// The next element is a sibling: in wire order nothing else of equal depth can follow a leaf.
   bool is_sibling(std::size_t at, std::size_t of) const noexcept {
@@ -401,25 +401,29 @@ void Extraction::apply(const Scales& scales) noexcept {
   }
 }
 
-/// Text without the blanks around it, or up to 8 binary octets (three letters of the maker and a
-/// number) as hex digits.
+/// Text without the blanks around it, or binary octets as hex digits. Blank: no id. False: it
+/// does not fit, and must not be taken for a telegram without an id.
 bool write_id(Bytes octets, MeterId& id) noexcept {
   const auto is_blank = [](std::byte o) { return o == std::byte{' '} || o == std::byte{0}; };
   while (!octets.empty() && is_blank(octets.back())) octets = octets.first(octets.size() - 1);
   while (!octets.empty() && is_blank(octets.front())) octets = octets.subspan(1);
-  if (octets.empty()) return false;
-  if (std::ranges::all_of(octets, is_printable)) return id.assign(text_of(octets));
-  if (octets.size() > sizeof(SystemTitle)) return false;
-  char hex[2 * sizeof(SystemTitle)];
+  if (octets.empty() || std::ranges::all_of(octets, is_printable))
+    return id.assign(text_of(octets));
+  char hex[MeterId::capacity];
+  if (2 * octets.size() > sizeof hex) return false;
   return id.assign(write_hex(octets, hex, hex_upper));
 }
 
-void Extraction::finish_id() noexcept {
-  if (id_source_ != IdSource::none && write_id(id_, out_.meter_id)) return;
-  if (!out_.system_title) return;
+bool Extraction::finish_id() noexcept {
+  if (id_source_ != IdSource::none) {
+    if (!write_id(id_, out_.meter_id)) return false;
+    if (!out_.meter_id.empty()) return true;
+  }
+  if (!out_.system_title) return true;
   char hex[2 * sizeof(SystemTitle)];
   (void)out_.meter_id.assign(write_hex(*out_.system_title, hex, hex_upper));
   out_.meter_id_is_title = true;
+  return true;
 }
 
 void Extraction::finish_time(Bytes header_date_time) noexcept {
@@ -439,7 +443,10 @@ Result<void> Extraction::run(Bytes header_date_time) noexcept {
     return fault(Errc::list_unknown, 0);
   }
   if (!pushed) name_list();
-  finish_id();
+  if (!finish_id()) {
+    if (explain_) explain_.rule(out_.profile, "the meter's id is longer than any meter's");
+    return fault(Errc::oversize, 0);
+  }
   finish_time(header_date_time);
   return {};
 }

@@ -86,8 +86,7 @@ const Decryptor::LastGood* Decryptor::last_good(const SystemTitle& title) const 
 void Decryptor::remember(const LastGood& good) noexcept {
   for (LastGood& known : last_good_) {
     if (known.slot == nullptr || known.title != good.title) continue;
-    // Lists without a tag do not make forget which key verified those that have one.
-    if (known.slot != good.slot || good.verified || !known.verified) known = good;
+    known = good;
     return;
   }
   last_good_[last_good_next_] = good;
@@ -246,6 +245,8 @@ Result<void> Decryptor::accept(Attempt& attempt, const KeyRing::Slot* slot,
           .text(slot->entry.authentication[authentication].fingerprint());
     attempt.explain(line.view());
   }
+  if (!verified && attempt.good != nullptr && attempt.good->verified)
+    return fault(Errc::tag_missing, attempt.content_offset());
   const ReplayGuard::Telegram telegram{
       attempt.title(slot), slot != nullptr ? slot->fingerprint : std::array<std::byte, 4>{},
       parts.invocation_counter, check_replay_ ? digest_of(attempt.apdu) : 0, verified};

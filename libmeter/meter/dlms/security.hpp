@@ -225,9 +225,11 @@ class Decryptor {
   /// A telegram with a tag: a key with authentication keys must verify it; a key without is taken
   /// when the reader takes the clear text, unverified. Without a tag the same. A tag over nothing
   /// but the ciphertext (some gateways) verifies no authentication key and counts as none.
+  /// Once a title's telegrams were verified, those without a verified tag are refused: cutting the
+  /// tag off would make any forgery acceptable.
   /// Clear content with a tag (security control 10) needs no key to be read, unverified.
   /// Faults: those of GeneralGloCiphering::parse and of the reader, oversize, key_missing,
-  /// key_wrong, authentication_key_wrong, bad_tag, replayed, duplicate; the offset is in `apdu`.
+  /// key_wrong, authentication_key_wrong, bad_tag, tag_missing, replayed, duplicate; the offset is in `apdu`.
   Result<void> open(Bytes apdu, ClearTextReader& reader, DecodeObserver* observer,
                     std::uint64_t observer_offset) noexcept;
   /// The title that the last telegram named, whether it was opened or not.

@@ -77,6 +77,14 @@ TEST_F(Harmonize, LeavesOutWhatIsNotCertain) {
   EXPECT_TRUE(named_.empty());
 }
 
+TEST_F(Harmonize, AUsersScaleIsForValuesWithoutOne) {
+  std::vector<QuantityMap::Change> changes;
+  changes.push_back({"1-0:1.8.0"_obis, "energy_import", {}, 3});
+  number("1-0:1.8.0", {1000, 0}, Unit::watt_hour);
+  run(QuantityMap(std::move(changes)));
+  EXPECT_EQ(find(named_, "energy_import")->value, (Decimal{1000, -3}));
+}
+
 TEST_F(Harmonize, FollowsTheUsersTable) {
   std::vector<QuantityMap::Change> changes;
   changes.push_back({"1-0:32.7.0"_obis, "voltage_l1", {}, -1});

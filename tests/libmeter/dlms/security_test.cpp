@@ -362,10 +362,22 @@ TEST(Replay, TheBaselineMovesOnlyAfterATagOrAWholeList) {
   forged[20] ^= std::byte{1};
   EXPECT_EQ(code(o.open(forged)), Errc::bad_tag);
   EXPECT_FALSE(o.open(push(11)));
-  EXPECT_EQ(code(o.open(push(50, 0x20, "C0EE"))), Errc::list_unknown);
-  EXPECT_FALSE(o.open(push(12, 0x20))) << "no tag, list not decoded: the baseline stayed";
+  Opening without_tag(ring(entry(ek_text)));
+  EXPECT_FALSE(without_tag.open(push(11, 0x20)));
+  EXPECT_EQ(code(without_tag.open(push(50, 0x20, "C0EE"))), Errc::list_unknown);
+  EXPECT_FALSE(without_tag.open(push(12, 0x20))) << "list not decoded: the baseline stayed";
   EXPECT_EQ(code(o.open(push(60, 0x30, "C0EE"))), Errc::list_unknown);
   EXPECT_EQ(code(o.open(push(59))), Errc::replayed) << "a verified tag moved it";
+}
+
+TEST(Replay, OnceVerifiedATagCannotBeLeftOut) {
+  Opening o(ring(entry(ek_text, {ak_text})));
+  EXPECT_FALSE(o.open(push(1, 0x20))) << "not verified yet: an operator may use no tags";
+  EXPECT_FALSE(o.open(push(2)));
+  EXPECT_EQ(code(o.open(push(3, 0x20))), Errc::tag_missing);
+  EXPECT_EQ(code(o.open(push(0xffff, 0x21))), Errc::tag_missing);
+  EXPECT_FALSE(o.open(push(3))) << "what was refused moved no baseline";
+  EXPECT_FALSE(o.open(push(1, 0x20, clear_text, "4D4D4D0000000001"))) << "another meter";
 }
 
 TEST(Replay, WithoutATagABigJumpNeedsTwoInARow) {
