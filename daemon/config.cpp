@@ -263,8 +263,8 @@ constexpr KeyRule<MeterConfig> meter_keys[] = {
 std::string topic_prefix(const Value& value) {
   std::string prefix = value.text();
   const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
-  if (prefix.find_first_of("+#") != prefix.npos || std::ranges::any_of(prefix, is_control) || prefix.front() == '/' || prefix.front() == '$' ||
-      prefix.back() == '/')
+  if (prefix.find_first_of("+#") != prefix.npos || std::ranges::any_of(prefix, is_control) ||
+      prefix.front() == '/' || prefix.front() == '$' || prefix.back() == '/')
     value.fail(
         "expected a topic without '+', '#', control characters, a leading '$' and a '/' at either "
         "end");

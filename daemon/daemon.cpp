@@ -207,7 +207,10 @@ void Daemon::apply_adapters() {
 
 void Daemon::remove_brokers(const std::vector<BrokerConfig>& all_but) {
   std::erase_if(brokers_, [&](Broker& broker) {
-    if (std::ranges::count(all_but, broker.config) > 0) return false;
+    // One that waits may wait for what a file now says rightly: its password.
+    const bool hopeful = broker.sink->publisher().state == "waiting" &&
+                         !broker.config.password_file.empty();
+    if (std::ranges::count(all_but, broker.config) > 0 && !hopeful) return false;
     sinks_.remove(*broker.sink);
     sinks_.publisher_removed(broker.sink->publisher());
     broker.sink->shut_down();

@@ -399,7 +399,7 @@ void Device::tell(Problem problem) {
     event = log::Event::key_wrong;
   std::string more;
   if (const auto title = decoder_.system_title(); title && key_state_of(problem))
-    more = fmt::format(" (meter {})", meter::SystemTitleText(*title).view());
+    more = fmt::format(" (meter {})", meter::describe(*title));
   else if (problem == Problem::list_unknown && evidence_.last_fault)
     more = fmt::format(": {}", meter::describe(*evidence_.last_fault));
   log::write(log::Level::warning, event,

@@ -24,16 +24,13 @@ std::optional<Link> link_from_name(std::string_view name) noexcept {
   return static_cast<Link>(found - link_names.begin());
 }
 
-SystemTitleText::SystemTitleText(const SystemTitle& title) noexcept {
+std::string describe(const SystemTitle& title) {
   const std::string_view letters = text_of(Bytes(title).first(3));
-  const bool named = std::ranges::all_of(letters, [](char c) { return c >= 'A' && c <= 'Z'; });
-  char* out = text_.data();
-  if (named) out = std::ranges::copy(letters, out).out;
-  out = std::ranges::copy(std::string_view(named ? " (system title " : "with system title "), out).out;
-  out += write_hex(title, std::span(text_).last(static_cast<std::size_t>(
-                              text_.data() + text_.size() - out)), hex_upper).size();
-  if (named) *out++ = ')';
-  size_ = static_cast<std::size_t>(out - text_.data());
+  std::array<char, 2 * std::tuple_size_v<SystemTitle>> digits;
+  const std::string hex(write_hex(title, digits, hex_upper));
+  if (std::ranges::all_of(letters, [](char c) { return c >= 'A' && c <= 'Z'; }))
+    return std::string(letters).append(" (system title ").append(hex).append(")");
+  return "with system title " + hex;
 }
 
 Reading Reading::from_octets(Obis obis, Bytes octets, std::uint8_t flags) noexcept {

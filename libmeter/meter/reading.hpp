@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "meter/base/bytes.hpp"
@@ -91,17 +92,9 @@ enum class Authentication : std::uint8_t {
 };
 
 using SystemTitle = std::array<std::byte, 8>;  ///< 3 letters of the manufacturer, 5 octets
-/// "KFM (system title 4B464D6750000009)" or, where it begins with no letters, "with system title …":
-/// for sentences about a meter.
-class SystemTitleText {
- public:
-  explicit SystemTitleText(const SystemTitle& title) noexcept;
-  std::string_view view() const noexcept { return {text_.data(), size_}; }
-
- private:
-  std::array<char, 40> text_;
-  std::size_t size_;
-};
+/// "KFM (system title 4B464D6750000009)" or, where it begins with no letters, "with system
+/// title …": for sentences about a meter.
+std::string describe(const SystemTitle& title);
 using MeterId = InlineText<64>;
 
 /// Everything one telegram said. Owned by the decoder and reused: valid until its next call.

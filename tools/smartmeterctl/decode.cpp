@@ -183,8 +183,7 @@ int Decoding::run() {
 /// What the user can do about telegrams that no key opened; empty: nothing was encrypted.
 std::string Decoding::key_conclusion() const {
   const auto title = decoder_.system_title();
-  const std::string meter(title ? meter::SystemTitleText(*title).view()
-                                : "without a system title");
+  const std::string meter = title ? meter::describe(*title) : "without a system title";
   if (refused(Errc::authentication_key_wrong))
     return fmt::format(
         "the encryption key fits the telegram of meter {}, but no authentication key does: check "

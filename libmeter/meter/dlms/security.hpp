@@ -229,7 +229,8 @@ class Decryptor {
   /// tag off would make any forgery acceptable.
   /// Clear content with a tag (security control 10) needs no key to be read, unverified.
   /// Faults: those of GeneralGloCiphering::parse and of the reader, oversize, key_missing,
-  /// key_wrong, authentication_key_wrong, bad_tag, tag_missing, replayed, duplicate; the offset is in `apdu`.
+  /// key_wrong, authentication_key_wrong, bad_tag, tag_missing, replayed, duplicate; the offset
+  /// is in `apdu`.
   Result<void> open(Bytes apdu, ClearTextReader& reader, DecodeObserver* observer,
                     std::uint64_t observer_offset) noexcept;
   /// The title that the last telegram named, whether it was opened or not.
