@@ -228,7 +228,8 @@ void Daemon::apply_brokers() {
     for (const auto& device : devices_) sink->adapter_added(device->adapter());
     meters_.introduce(*sink);
     sinks_.publisher_added(sink->publisher());
-    sinks_.add(*sink);
+    // Before the bus: a telegram is one message there, and three on the bus.
+    sinks_.add_first(*sink);
     brokers_.push_back({config, std::move(sink)});
   }
 }

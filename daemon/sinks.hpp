@@ -13,6 +13,8 @@ namespace smartmeterd {
 class Sinks : public Sink {
  public:
   void add(Sink& sink) { sinks_.push_back(&sink); }
+  /// Told before those that are there.
+  void add_first(Sink& sink) { sinks_.insert(sinks_.begin(), &sink); }
   void remove(Sink& sink) { std::erase(sinks_, &sink); }
 
   void adapter_added(const Adapter& adapter) override {
