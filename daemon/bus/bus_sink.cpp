@@ -164,6 +164,8 @@ void BusSink::telegram(const Telegram& telegram) {
   const auto found = meters_.find(&telegram.meter);
   if (found == meters_.end()) return;
   Entry<MeterView>& entry = found->second;
+  const bool signals = connection_.serving() && !congested();
+  if (signals) emit_reading(entry.path, telegram);  // first: it is what listeners wait for
   PendingChanges& pending = pending_[&telegram.meter];
   for (const std::string_view reading : telegram.changed)
     if (const char* property = value_property(telegram.meter, reading))
@@ -171,13 +173,10 @@ void BusSink::telegram(const Telegram& telegram) {
   for (const char* name : take_changes<MeterView>(entry.shown, telegram.meter))
     pending.meter.add(name);
   for (const char* name : MeterView::per_telegram) pending.meter.add(name);
-
-  if (!connection_.serving()) return;
-  if (congested()) {
-    ++skipped_readings_;
+  if (!signals) {
+    if (connection_.serving()) ++skipped_readings_;
     return;
   }
-  emit_reading(entry.path, telegram);
   emit_changes(entry.path, value_interface(telegram.meter), std::move(pending.values.names));
   emit_changes(entry.path, meter_interface, std::move(pending.meter.names));
   pending = {};
