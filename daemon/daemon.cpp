@@ -15,7 +15,6 @@
 
 #include "daemon/bus/bus_sink.hpp"
 #include "daemon/log.hpp"
-#include "daemon/start_code.hpp"
 #include "daemon/version.hpp"
 
 namespace smartmeterd {
@@ -26,10 +25,6 @@ using namespace std::chrono_literals;
 /// Long enough for a broker on the far side of a slow line to take `offline`, and well inside
 /// the unit's TimeoutStopSec.
 constexpr auto stop_grace = 300ms;
-
-/// Bus, brokers and ports are there by then. Half of what the process has in memory is code that
-/// ran only up to here: dynamic linking, configuration, tables of OpenSSL and SQLite.
-constexpr auto settled_after = 5s;
 
 AdapterConfig config_of(const io::SerialDevice& serial) {
   AdapterConfig config;
@@ -73,10 +68,7 @@ Daemon::Daemon(Options options, Settings settings)
         sd_notify(0, "WATCHDOG=1");
         start_watchdog();
       }),
-      stop_timer_([this](int) { loop_->stop(); }),
-      settled_timer_([](int result) {
-        if (result == 0) release_start_code();
-      }) {
+      stop_timer_([this](int) { loop_->stop(); }) {
   log::info("loop runs on {}", loop_->backend_name());
   if (!loop_->reason().empty())
     log::write(log::Level::notice, log::Event::io_fallback,
@@ -102,7 +94,6 @@ void Daemon::run() {
   start_watchdog();
   const int hook = loop_->add_before_wait([this] { notify_status(); });
   sd_notify(0, "READY=1");
-  loop_->timer(settled_timer_, loop_->now() + settled_after);
   loop_->run();
   loop_->remove_before_wait(hook);
 }

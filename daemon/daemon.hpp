@@ -90,7 +90,6 @@ class Daemon {
   io::Operation signal_poll_;
   io::Operation watchdog_timer_;
   io::Operation stop_timer_;
-  io::Operation settled_timer_;
   std::uint64_t watchdog_us_ = 0;
   struct Status {  // what systemctl status shows
     std::size_t adapters = 0, meters = 0, online = 0, brokers = 0;
