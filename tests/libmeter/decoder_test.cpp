@@ -19,6 +19,19 @@ namespace {
 std::size_t allocations = 0;
 }
 
+// Not under the address sanitizer, which starts up in an allocator of its own.
+#if defined(__SANITIZE_ADDRESS__)
+#define COUNTS_ALLOCATIONS 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define COUNTS_ALLOCATIONS 0
+#endif
+#endif
+#ifndef COUNTS_ALLOCATIONS
+#define COUNTS_ALLOCATIONS 1
+#endif
+
+#if COUNTS_ALLOCATIONS
 // OpenSSL and the C++ runtime both end here: what is counted is everything.
 extern "C" {
 void* __libc_malloc(std::size_t size);
@@ -37,6 +50,7 @@ void* realloc(void* memory, std::size_t size) noexcept {
   return __libc_realloc(memory, size);
 }
 }
+#endif
 
 namespace meter {
 namespace {
@@ -471,7 +485,7 @@ TEST(Property, NothingIsAllocatedFromBytesToReadings) {
     test::append(stream, over_hdlc(flipped));
   }
   const std::size_t before = allocations;
-  EXPECT_GT(before, 0u) << "the counter counts";
+  EXPECT_TRUE(!COUNTS_ALLOCATIONS || before > 0) << "the counter counts";
   Bytes rest(stream);
   for (;;) {
     const auto step = decoder.next(rest);
@@ -482,6 +496,7 @@ TEST(Property, NothingIsAllocatedFromBytesToReadings) {
   const std::size_t after = allocations;
   EXPECT_EQ(after - before, 0u);
   EXPECT_EQ(decoder.telegrams(), 5u);
+  if (!COUNTS_ALLOCATIONS) GTEST_SKIP() << "the address sanitizer owns malloc: nothing was counted";
 }
 
 // ---- explanations ------------------------------------------------------------------------------

@@ -6,6 +6,7 @@
 
 #include <set>
 #include <string>
+#include <utility>
 
 #include "meter/telegram_json.hpp"
 
@@ -23,8 +24,13 @@ class Harmonize : public testing::Test {
   void number(const char* obis, Decimal value, Unit unit, std::uint8_t flags = 0) {
     ASSERT_TRUE(set_.readings.push_back(Reading::number(*Obis::parse(obis), value, unit, flags)));
   }
-  void run(const QuantityMap& map = {}) { harmonize(set_, map, named_); }
+  // The names are views into the map.
+  void run(QuantityMap map = {}) {
+    map_ = std::move(map);
+    harmonize(set_, map_, named_);
+  }
   ReadingSet set_;
+  QuantityMap map_;
   NamedReadings named_;
 };
 
