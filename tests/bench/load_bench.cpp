@@ -60,8 +60,9 @@ void idle(int seconds, const std::string& program) {
   const Use use = measure(daemon.pid(), [&] { sleep(static_cast<unsigned>(seconds)); });
   fmt::print(
       "idle for {} s, one adapter, bus and broker connected: {:.2f} wake-ups/s, CPU {:.3f} "
-      "%, RSS {} KiB, {} thread(s)\n",
-      seconds, use.switches_per_s, use.cpu_percent, use.end.resident_kb, use.end.threads);
+      "%, RSS {} KiB ({} KiB its own), {} thread(s)\n",
+      seconds, use.switches_per_s, use.cpu_percent, use.end.resident_kb, use.end.own_kb,
+      use.end.threads);
 }
 
 /// The other ends of the adapters: adapter n connects to 127.0.x.y, which differs for each.

@@ -114,6 +114,7 @@ struct Usage {
   double cpu_s = 0;
   long switches = 0;  ///< voluntary context switches: it waited and was woken
   long resident_kb = 0;
+  long own_kb = 0;  ///< of these: not pages of program and library files
   long threads = 0;
 };
 
@@ -131,8 +132,10 @@ inline Usage usage_of(pid_t pid) {
         usage.switches += std::stol(line.substr(line.find(':') + 1));
   }
   std::ifstream status(process + "/status");
-  for (std::string line; std::getline(status, line);)
+  for (std::string line; std::getline(status, line);) {
     if (line.starts_with("VmRSS:")) usage.resident_kb = std::stol(line.substr(6));
+    if (line.starts_with("RssAnon:")) usage.own_kb = std::stol(line.substr(8));
+  }
   return usage;
 }
 
