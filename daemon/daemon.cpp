@@ -207,9 +207,9 @@ void Daemon::apply_adapters() {
 
 void Daemon::remove_brokers(const std::vector<BrokerConfig>& all_but) {
   std::erase_if(brokers_, [&](Broker& broker) {
-    // One that waits may wait for what a file now says rightly: its password.
-    const bool hopeful = broker.sink->publisher().state == "waiting" &&
-                         !broker.config.password_file.empty();
+    // One that was refused may wait for what a file now says rightly: its password.
+    const bool hopeful = !broker.config.password_file.empty() &&
+                         broker.sink->publisher().last_error.starts_with("not authorized");
     if (std::ranges::count(all_but, broker.config) > 0 && !hopeful) return false;
     sinks_.remove(*broker.sink);
     sinks_.publisher_removed(broker.sink->publisher());

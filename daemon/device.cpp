@@ -62,8 +62,9 @@ std::optional<Problem> problem_of(Errc code) noexcept {
     case Errc::bad_tag: return Problem::bad_checksum;
     case Errc::key_missing: return Problem::key_missing;
     case Errc::key_wrong: return Problem::key_wrong;
-    case Errc::authentication_key_wrong:
-    case Errc::tag_missing: return Problem::authentication_key_wrong;
+    case Errc::authentication_key_wrong: return Problem::authentication_key_wrong;
+    case Errc::tag_missing: return Problem::less_protected;
+    case Errc::replayed: return Problem::replay;
     case Errc::list_unknown:
     case Errc::malformed:
     case Errc::unsupported_suite:
@@ -102,6 +103,11 @@ std::string_view advice(Problem problem) noexcept {
                                     "operator's letter";
     case Problem::authentication_key_wrong: return "the encryption key fits, the authentication "
                                                    "key does not";
+    case Problem::replay: return "the invocation counter went back: an old recording, or another "
+                                 "meter; if the meter was replaced or reset, set "
+                                 "accept_counter_reset = true in [gateway] and reload";
+    case Problem::less_protected: return "telegrams are less protected than this meter's were "
+                                         "before; if the grid operator changed that, reload";
     case Problem::list_unknown: return "whole telegrams arrive, but what they say is not known";
   }
   return "";
@@ -277,7 +283,7 @@ void Device::accepted() {
     return refused({*refusal, 0});
   ++adapter_.telegrams_received;
   if (last_telegram_ != io::TimePoint{})
-    longest_gap_ = std::max(longest_gap_, environment_.loop.now() - last_telegram_);
+    gaps_.add(environment_.loop.now() - last_telegram_);
   last_telegram_ = environment_.loop.now();
   evidence_ = {.since = last_telegram_};
   adapter_.protocol = meter::name(readings.link);
@@ -324,7 +330,8 @@ void Device::diagnose() {
   const bool often = evidence_.refusals >= refusals_until_problem;
   const auto problem = evidence_.last_fault ? problem_of(*evidence_.last_fault) : std::nullopt;
   // A reader comes in the middle of a telegram at first, and noise may look like anything.
-  const bool may_be_the_start = problem == Problem::bad_checksum || !decoder_.link();
+  const bool may_be_the_start = problem == Problem::bad_checksum || problem == Problem::replay ||
+                                !decoder_.link();
   if (problem && (often || (never && !may_be_the_start))) {
     if (*problem != Problem::list_unknown || decoder_.link()) {
       set_state(AdapterState::probing, *problem);
@@ -344,7 +351,7 @@ bool Device::half_received() const noexcept {
 }
 
 io::TimePoint Device::silent_at() const noexcept {
-  const auto limit = std::max<io::Clock::duration>(no_bytes_limit, longest_gap_ * 3);
+  const auto limit = std::max<io::Clock::duration>(no_bytes_limit, gaps_.median() * 3);
   return std::max(evidence_.since, last_byte_) + limit;
 }
 

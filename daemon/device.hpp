@@ -16,6 +16,7 @@
 #include "daemon/io/port.hpp"
 #include "daemon/meter_registry.hpp"
 #include "daemon/model.hpp"
+#include "daemon/recent_gaps.hpp"
 #include "meter/decoder.hpp"
 
 namespace smartmeterd {
@@ -101,7 +102,7 @@ class Device : private io::PortListener {
   io::TimePoint last_telegram_{};
   io::TimePoint last_saved_{};
   io::TimePoint silence_deadline_{};
-  io::Clock::duration longest_gap_{};  // between telegrams: what this meter calls an interval
+  RecentGaps gaps_;                    // between telegrams
   std::uint64_t ring_total_ = 0;       // of the present ring
   std::array<io::TimePoint, meter::errc_count> last_told_{};
   std::array<io::TimePoint, problem_count> told_problems_{};

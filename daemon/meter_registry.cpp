@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "daemon/log.hpp"
+#include "daemon/recent_gaps.hpp"
 #include "meter/base/hex.hpp"
 
 namespace smartmeterd {
@@ -44,12 +45,10 @@ std::string manufacturer_of(const meter::ReadingSet& readings, std::string_view 
 
 struct MeterRegistry::Entry {
   Meter meter;
-  bool id_is_final = false;  // not "unknown-…" and not merely the system title
+  bool id_is_final = false;  // its telegrams say it
   std::string adapter_name;
   std::optional<meter::SystemTitle> title;
-  std::array<double, 5> gaps{};  // last gaps between telegrams, s
-  std::size_t gap_count = 0;
-  std::string sent_id;           // what its telegrams call it, where they do
+  RecentGaps gaps;  // between its telegrams
   meter::Authentication protection = meter::Authentication::clear;  // of its telegrams so far
   std::uint64_t heard = 0;       // number of its last telegram among all telegrams
 
@@ -114,38 +113,35 @@ void MeterRegistry::give_id(Entry& entry, std::string_view id) {
   entry.meter.display_name = found == configured_.end() ? "" : found->display_name;
 }
 
-/// The id that the configuration gives to this adapter's meter; empty: none. A second meter there,
-/// which names itself differently, is not the configured one.
-std::string MeterRegistry::configured_id(const Adapter& adapter, std::string_view sent_id) {
-  for (const MeterConfig& config : configured_) {
-    if (config.id.empty() || config.adapter.empty()) continue;
-    if (config.adapter != adapter.table && config.adapter != adapter.name) continue;
-    const Entry* known = find_by_id(config.id);
-    const bool another =
-        known && !sent_id.empty() && !known->sent_id.empty() && known->sent_id != sent_id;
-    if (!another) return config.id;
-  }
+/// The id that the configuration gives to this adapter's meter where it names itself not at all;
+/// empty: none.
+std::string_view MeterRegistry::configured_id(const Adapter& adapter) const {
+  for (const MeterConfig& config : configured_)
+    if (!config.adapter.empty() &&
+        (config.adapter == adapter.table || config.adapter == adapter.name))
+      return config.id;
   return {};
 }
 
 std::expected<MeterRegistry::Entry*, meter::Errc> MeterRegistry::entry_of(
     const Adapter& adapter, const meter::ReadingSet& readings) {
-  const std::string sent_id(readings.meter_id_is_title ? "" : readings.meter_id.view());
-  std::string id = configured_id(adapter, sent_id);
-  if (id.empty()) id = sent_id;
-  const bool is_final = !id.empty();
+  // What the telegram says; what telegrams of this origin said before; what the configuration
+  // says; the system title; nothing.
   Entry* heard = find_by_origin(adapter, readings.system_title);
-  if (!is_final) id = readings.meter_id.view();
+  std::string id(readings.meter_id_is_title ? "" : readings.meter_id.view());
+  if (id.empty() && heard && heard->id_is_final) id = heard->meter.id;
+  const bool is_final = !id.empty();
+  if (id.empty()) id = configured_id(adapter);
+  if (id.empty()) id = readings.meter_id.view();
   if (id.empty()) id = "unknown-" + adapter.name;
 
-  const bool is_heard = heard && (!is_final || heard->meter.id == id);
-  Entry* entry = is_heard ? heard : is_final ? find_by_id(id) : nullptr;
+  const bool is_heard = heard && heard->meter.id == id;
+  Entry* entry = is_heard ? heard : find_by_id(id);
   if (entry && readings.authentication < entry->protection)
     return std::unexpected(meter::Errc::tag_missing);
   if (!entry && !may_add(adapter)) return std::unexpected(meter::Errc::too_many_elements);
   if (!is_heard) entry = &add_meter(adapter, readings, id, is_final, heard, entry);
   entry->protection = readings.authentication;
-  if (!sent_id.empty()) entry->sent_id = sent_id;
   return entry;
 }
 
@@ -236,12 +232,9 @@ void MeterRegistry::merge(Entry& entry, const meter::ReadingSet& readings,
 bool MeterRegistry::measure_interval(Entry& entry) {
   Meter& meter = entry.meter;
   if (meter.sequence == 0) return false;
-  const double gap = std::chrono::duration<double>(loop_.now() - meter.last_update).count();
-  entry.gaps[entry.gap_count++ % entry.gaps.size()] = gap;
-  const std::size_t count = std::min(entry.gap_count, entry.gaps.size());
-  std::array<double, 5> sorted = entry.gaps;
-  std::sort(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(count));
-  const double median = std::max(std::round(sorted[count / 2] * 10) / 10, interval_min_s);
+  entry.gaps.add(loop_.now() - meter.last_update);
+  const double gap = std::chrono::duration<double>(entry.gaps.median()).count();
+  const double median = std::max(std::round(gap * 10) / 10, interval_min_s);
   const double noticeable = 0.2 * std::max(meter.interval_s, 0.5);
   if (meter.interval_s > 0 && std::abs(median - meter.interval_s) < noticeable) return false;
   meter.interval_s = median;

@@ -51,7 +51,7 @@ class MeterRegistry {
   Entry& add_meter(const Adapter& adapter, const meter::ReadingSet& readings, std::string_view id,
                    bool is_final, Entry* heard, Entry* entry);
   bool may_add(const Adapter& adapter) const;
-  std::string configured_id(const Adapter& adapter, std::string_view sent_id);
+  std::string_view configured_id(const Adapter& adapter) const;
   Entry* find_by_id(std::string_view id) noexcept;
   Entry* find_by_origin(const Adapter& adapter,
                         const std::optional<meter::SystemTitle>& title) noexcept;

@@ -14,7 +14,7 @@ constexpr std::array<std::string_view, 5> adapter_states = {"waiting", "probing"
 constexpr std::array<std::string_view, problem_count> problems = {
     "none",     "port-busy",    "no-access",   "no-bytes",  "break",
     "no-frame", "bad-checksum", "key-missing", "key-wrong", "authentication-key-wrong",
-    "list-unknown"};
+    "list-unknown", "replay",   "less-protected"};
 constexpr std::array<std::string_view, 5> key_states = {"not-needed", "missing", "wrong",
                                                         "authentication-key-wrong", "ok"};
 

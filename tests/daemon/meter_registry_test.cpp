@@ -88,12 +88,12 @@ TEST_F(MeterRegistryTest, SystemTitleIsOnlyALastResort) {
   EXPECT_EQ(registry_.size(), 1u);
 }
 
-TEST_F(MeterRegistryTest, AConfiguredIdWins) {
+TEST_F(MeterRegistryTest, AConfiguredIdIsForAMeterThatSendsNone) {
   for (const char* adapter : {"main", "pts-1"}) {  // the table's name, and the one that is shown
     registry_.configure({{.name = "house", .id = std::string("my-meter-on-") + adapter,
                           .adapter = adapter, .display_name = "House", .zone = ""}},
                         {});
-    send("LGZ1", {number("1-0:1.7.0", 5, Unit::watt)});
+    send("", {number("1-0:1.7.0", 5, Unit::watt)});
     EXPECT_EQ(recorder_.last->id, std::string("my-meter-on-") + adapter);
     EXPECT_EQ(recorder_.last->display_name, "House");
   }
@@ -136,17 +136,6 @@ TEST_F(MeterRegistryTest, AForgerCannotLeaveTheProtectionOut) {
   EXPECT_EQ(recorder_.last->find("power_import")->value, (Decimal{5, 0}));
   registry_.configure({}, {});  // a reload: the operator may really have changed the mode
   EXPECT_FALSE(send("LGZ1", {number("1-0:1.7.0", 6, Unit::watt)}));
-}
-
-TEST_F(MeterRegistryTest, TwoSentIdsAreNeverOneMeter) {
-  registry_.configure({{.name = "house", .id = "my-meter", .adapter = "pts-1",
-                        .display_name = "", .zone = ""}},
-                      {});
-  send("LGZ1", {number("1-0:1.7.0", 5, Unit::watt)});
-  send("LGZ2", {number("1-0:1.7.0", 7, Unit::watt)});
-  EXPECT_EQ(recorder_.last->id, "LGZ2");
-  send("LGZ1", {number("1-0:1.7.0", 5, Unit::watt)});
-  EXPECT_EQ(recorder_.last->id, "my-meter");
 }
 
 TEST_F(MeterRegistryTest, NoTwoMetersShareATopic) {

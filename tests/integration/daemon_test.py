@@ -312,6 +312,24 @@ class Failures(World):
         wait_for("the problem", lambda: self.bus.adapter()["Problem"] == "bad-checksum")
         self.assertIn("damaged or cut", self.log_text())
 
+    def test_a_counter_that_went_back_is_told_with_what_to_do(self):
+        self.bus.start()
+        self.write_key()
+        self.start(mqtt=False)
+        self.wait_opened()
+        self.pty.send(telegrams("kaifa-noe", 1, "--counter", "5000")[0])
+        wait_for("the meter", lambda: self.bus.meters().get(METER))
+        self.pty.send(telegrams("kaifa-noe", 4, "--counter", "1")[0])
+        wait_for("the problem", lambda: self.bus.adapter()["Problem"] == "replay")
+        self.assertIn("accept_counter_reset", self.log_text())
+        self.config.write_text("[gateway]\naccept_counter_reset = true\n")
+        opened = self.log_text().count(" opened")
+        self.assertIsNotNone(self.reload())
+        wait_for("the port", lambda: self.log_text().count(" opened") > opened)
+        self.pty.send(telegrams("kaifa-noe", 1, "--counter", "9")[0])
+        wait_for("the telegram", lambda: self.bus.adapter()
+                 and self.bus.adapter()["TelegramsReceived"] == 1)
+
     def test_one_bad_key_file_does_not_darken_the_others(self):
         self.bus.start()
         self.write_key()

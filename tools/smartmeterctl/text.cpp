@@ -17,7 +17,7 @@
 namespace smartmeterctl {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 11> problems = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 13> problems = {{
     {"none", "none"},
     {"port-busy", "another program has opened the port"},
     {"no-access", "no permission to open the port"},
@@ -29,6 +29,8 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 11> problems
     {"key-wrong", "encrypted, and the key does not fit"},
     {"authentication-key-wrong", "the authentication key does not fit"},
     {"list-unknown", "decoded, but the list of values is not known"},
+    {"replay", "the invocation counter went back: an old recording, or a replaced meter"},
+    {"less-protected", "telegrams are less protected than this meter's were before"},
 }};
 
 bool present(const Value& value) {
