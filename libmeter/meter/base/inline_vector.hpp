@@ -23,8 +23,9 @@ class InlineVector {
   InlineVector() noexcept {}
   InlineVector(const InlineVector& other) noexcept { *this = other; }
   InlineVector& operator=(const InlineVector& other) noexcept {
+    if (this == &other) return *this;
     size_ = other.size_;
-    std::memmove(storage_, other.storage_, size_ * sizeof(T));
+    std::memcpy(storage_, other.storage_, size_ * sizeof(T));
     return *this;
   }
 
