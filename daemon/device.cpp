@@ -332,13 +332,11 @@ void Device::diagnose() {
   // A reader comes in the middle of a telegram at first, and noise may look like anything.
   const bool may_be_the_start = problem == Problem::bad_checksum || problem == Problem::replay ||
                                 !decoder_.link();
-  if (problem && (often || (never && !may_be_the_start))) {
-    if (*problem != Problem::list_unknown || decoder_.link()) {
-      set_state(AdapterState::probing, *problem);
-      if (const auto state = key_state_of(*problem))
-        environment_.meters.key_failed(adapter_, *state);
-      return;
-    }
+  const bool may_be_noise = problem == Problem::list_unknown && !decoder_.link();
+  if (problem && !may_be_noise && (often || (never && !may_be_the_start))) {
+    set_state(AdapterState::probing, *problem);
+    if (const auto state = key_state_of(*problem)) environment_.meters.key_failed(adapter_, *state);
+    return;
   }
   if (evidence_.bytes >= break_bytes && evidence_.zeros == evidence_.bytes)
     set_state(AdapterState::probing, Problem::line_break);

@@ -72,8 +72,7 @@ void MeterRegistry::configure(const std::vector<MeterConfig>& meters,
   quantities_ = std::move(quantities);
   for (auto& entry : entries_) {
     entry->protection = meter::Authentication::clear;  // keys may have changed on purpose
-    const auto found = std::ranges::find(configured_, entry->meter.id, &MeterConfig::id);
-    const std::string name = found == configured_.end() ? "" : found->display_name;
+    const std::string name = display_name(entry->meter.id);
     if (name == entry->meter.display_name) continue;
     entry->meter.display_name = name;
     sinks_.meter_changed(entry->meter);
@@ -109,8 +108,13 @@ void MeterRegistry::give_id(Entry& entry, std::string_view id) {
   entry.meter.slug = stem;
   for (unsigned n = 2; is_taken(entry.meter.slug); ++n)
     entry.meter.slug = fmt::format("{}-{}", stem, n);
-  const auto found = std::ranges::find(configured_, entry.meter.id, &MeterConfig::id);
-  entry.meter.display_name = found == configured_.end() ? "" : found->display_name;
+  entry.meter.display_name = display_name(id);
+}
+
+/// The name that the user gave to the meter of that id; empty: none.
+std::string MeterRegistry::display_name(std::string_view id) const {
+  const auto found = std::ranges::find(configured_, id, &MeterConfig::id);
+  return found == configured_.end() ? "" : found->display_name;
 }
 
 /// The id that the configuration gives to this adapter's meter where it names itself not at all;

@@ -56,6 +56,7 @@ class MeterRegistry {
   Entry* find_by_origin(const Adapter& adapter,
                         const std::optional<meter::SystemTitle>& title) noexcept;
   void give_id(Entry& entry, std::string_view id);
+  std::string display_name(std::string_view id) const;
   void merge(Entry& entry, const meter::ReadingSet& readings,
              std::vector<std::string_view>& changed);
   bool measure_interval(Entry& entry);
