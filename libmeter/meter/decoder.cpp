@@ -18,11 +18,13 @@ constexpr std::uint8_t tag_general_glo_ciphering = 0xdb;  // Green Book 9.5
 /// adapter was moved to another meter. More than any damaged telegram has.
 constexpr std::size_t unlock_after = 8 * 1024;
 
-/// Reads one kind of clear APDU. Content decides: after decryption too.
+/// Reads one kind of clear message. Content decides: after decryption too.
 struct ApplicationDecoder {
-  std::uint8_t tag;  ///< the APDU's first octet
-  /// It begins as it should, beyond the tag: false for almost every text of a wrong key.
+  /// Its first octets, and the link layer where they alone do not tell, claim this decoder.
+  bool (*begins)(Link link, Bytes apdu) noexcept;
+  /// It goes on as it should: false for almost every text of a wrong key.
   bool (*plausible)(Bytes apdu) noexcept;
+  /// May name `out.link` more exactly than the link layer does.
   Result<void> (*decode)(Bytes apdu, ReadingSet& out, DecodeObserver* observer,
                          std::uint64_t observer_offset) noexcept;
 };
@@ -51,14 +53,17 @@ bool plausible_notification(Bytes apdu) noexcept {
   }
 }
 
+bool begins_notification(Link, Bytes apdu) noexcept {
+  return !apdu.empty() && u8(apdu[0]) == dlms::tag_data_notification;
+}
+
 constexpr ApplicationDecoder application_decoders[] = {
-    {dlms::tag_data_notification, plausible_notification, dlms::decode_data_notification},
+    {begins_notification, plausible_notification, dlms::decode_data_notification},
 };
 
-const ApplicationDecoder* find_application_decoder(Bytes apdu) noexcept {
-  if (!apdu.empty())
-    for (const ApplicationDecoder& decoder : application_decoders)
-      if (decoder.tag == u8(apdu[0])) return &decoder;
+const ApplicationDecoder* find_application_decoder(Link link, Bytes apdu) noexcept {
+  for (const ApplicationDecoder& decoder : application_decoders)
+    if (decoder.begins(link, apdu)) return &decoder;
   return nullptr;
 }
 
@@ -67,7 +72,7 @@ const ApplicationDecoder* find_application_decoder(Bytes apdu) noexcept {
 bool begins_as_apdu(Bytes received) noexcept {
   const unsigned first = u8(received[0]);
   return first == tag_general_glo_ciphering || first == 0xe6 ||
-         find_application_decoder(received) != nullptr;
+         begins_notification(Link::raw, received);
 }
 
 /// HDLC addresses end with the octet whose bit 0 is set (IEC 62056-46 6.4.2.2).
@@ -119,6 +124,7 @@ struct Decoder::State final : dlms::ClearTextReader {
   std::uint64_t apdu_offset = 0;    ///< of the APDU being read, for the observer
   std::size_t without_frame = 0;    ///< bytes since the last good frame
   unsigned frames = 0;              ///< of the telegram so far
+  bool believed = true;             ///< a proof beyond structure was seen for `layer`
   bool in_noise = false;            ///< a run of noise is counted once
   bool may_be_raw = true;           ///< nothing was consumed that contradicts a bare APDU
   bool ended = false;               ///< what waits will not be completed
@@ -146,8 +152,14 @@ Decoder::Step Decoder::State::step(Bytes received) noexcept {
     }
   }
   if (found.discard != 0 && found.refused) return discard(received, found);
-  if (found.size != 0) return take(received, found);
-  return finish(found.discard);
+  if (found.size == 0) return finish(found.discard);
+  Step taken = take(received, found);
+  taken.frame = received.subspan(found.discard, found.size);
+  if (!believed) {
+    believed = taken.outcome == Outcome::telegram || taken.outcome == Outcome::duplicate;
+    if (!believed) layer = nullptr;
+  }
+  return taken;
 }
 
 link::Scan Decoder::State::scan(Bytes received) noexcept {
@@ -164,6 +176,7 @@ link::Scan Decoder::State::scan_with(const link::LinkLayer& candidate,
 /// dropped only when no layer has a use for it.
 link::Scan Decoder::State::detect(Bytes received) noexcept {
   link::Scan frame, nothing;
+  const link::LinkLayer* found_by = nullptr;
   Fault cause{Errc::line_noise, 0};
   nothing.discard = received.size();
   nothing.refused = true;
@@ -175,9 +188,13 @@ link::Scan Decoder::State::detect(Bytes received) noexcept {
     if (found.refused && cause.code == Errc::line_noise) cause = found.fault;
     if (found.size == 0 || (frame.size != 0 && frame.discard <= found.discard)) continue;
     frame = found;
-    layer = &candidate;
+    found_by = &candidate;
   }
-  if (frame.size != 0) return frame;
+  if (frame.size != 0) {
+    layer = found_by;
+    believed = frame.proven;
+    return frame;
+  }
   // A refusal beyond the dropped bytes is found again, and reported, when they are dropped.
   if (cause.code != Errc::line_noise && cause.offset < nothing.discard) {
     nothing.refused = true;
@@ -280,7 +297,7 @@ Result<void> Decoder::State::read_apdu(Bytes apdu, std::uint64_t offset) noexcep
 }
 
 bool Decoder::State::plausible(Bytes clear) const noexcept {
-  const ApplicationDecoder* decoder = find_application_decoder(clear);
+  const ApplicationDecoder* decoder = find_application_decoder(layer->link, clear);
   return decoder != nullptr && decoder->plausible(clear);
 }
 
@@ -290,7 +307,7 @@ Result<void> Decoder::State::read(Bytes clear, const dlms::CipherFacts& facts) n
   readings.authentication = facts.authentication;
   readings.system_title = facts.system_title;
   readings.invocation_counter = facts.invocation_counter;
-  const ApplicationDecoder* decoder = find_application_decoder(clear);
+  const ApplicationDecoder* decoder = find_application_decoder(layer->link, clear);
   if (decoder == nullptr) return fault(Errc::unsupported_apdu, 0);
   return decoder->decode(clear, readings, options.observer, apdu_offset + facts.clear_offset);
 }

@@ -41,6 +41,9 @@ class Decoder {
     Outcome outcome = Outcome::need_more;
     std::size_t consumed = 0;  ///< bytes at the front that the caller may drop now
     Fault fault{Errc::line_noise, 0};  ///< offset from the front of the given bytes
+    /// The link frame that was taken in, as it stood in the given bytes: for a session, which must
+    /// answer it. Empty where there was none.
+    Bytes frame{};
   };
 
   /// `keys` may be null (no key) and may be replaced at any time by `set_keys`.

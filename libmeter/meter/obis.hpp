@@ -19,6 +19,11 @@ struct Obis {
 
   friend constexpr auto operator<=>(const Obis&, const Obis&) = default;
 
+  /// Group A from here on is ours: quantities that have a name and no code of IEC 62056-61. Such a
+  /// code, and `Obis{}`, is never shown.
+  static constexpr std::uint8_t own_codes_from = 200;
+  constexpr bool is_standard() const noexcept { return a < own_codes_from && *this != Obis{}; }
+
   /// The code as a 48-bit number, A in the highest octet: for tables and switches.
   constexpr std::uint64_t key() const noexcept {
     return std::uint64_t{a} << 40 | std::uint64_t{b} << 32 | std::uint64_t{c} << 24 |

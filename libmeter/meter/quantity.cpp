@@ -171,6 +171,46 @@ constexpr auto table = std::to_array<Quantity>({
     {"meter_status", "0-0:97.97.0"_obis, Unit::none, "", "", "", Use::identity},
     {"p1_version", "1-3:0.2.8"_obis, Unit::none, "", "", "", Use::identity},
     {"p1_version", "0-0:96.1.4"_obis, Unit::none, "", "", "", Use::identity},
+    // A meter behind another one's P1 or M-Bus (B is its channel).
+    {"volume", "0-0:24.2.1"_obis, Unit::cubic_metre, "Volume", "", "total_increasing"},
+    {"energy", "0-0:24.2.1"_obis, Unit::kilowatt_hour, "Energy", "energy", "total_increasing"},
+    {"reading", "0-0:24.2.1"_obis, Unit::none, "", "", "total_increasing"},
+    {"capture_time", "0-0:24.2.1"_obis, Unit::none, "CaptureTime", "timestamp", "", Use::time},
+    {"volume_uncorrected", "0-0:24.2.3"_obis, Unit::cubic_metre, "", "", "total_increasing"},
+    {"capture_time", "0-0:24.2.3"_obis, Unit::none, "CaptureTime", "timestamp", "", Use::time},
+    {"valve_state", "0-0:24.4.0"_obis, Unit::none, "ValveState", "", ""},
+    {"device_type", "0-0:24.1.0"_obis, Unit::none, "", "", "", Use::identity},
+    // Quantities without a code: records of EN 13757-3. Group A is ours.
+    {"volume", "200-0:40.0.0"_obis, Unit::cubic_metre, "Volume", "", "total_increasing"},
+    {"energy", "200-0:41.0.0"_obis, Unit::kilowatt_hour, "Energy", "energy", "total_increasing"},
+    {"power", "200-0:42.0.0"_obis, Unit::watt, "", "power", "measurement"},
+    {"volume_flow", "200-0:43.0.0"_obis, Unit::cubic_metre_per_hour, "", "volume_flow_rate",
+     "measurement"},
+    {"flow_temperature", "200-0:44.0.0"_obis, Unit::degree_celsius, "", "temperature",
+     "measurement"},
+    {"return_temperature", "200-0:45.0.0"_obis, Unit::degree_celsius, "", "temperature",
+     "measurement"},
+    {"external_temperature", "200-0:47.0.0"_obis, Unit::degree_celsius, "", "temperature",
+     "measurement"},
+    {"operating_time", "200-0:51.0.0"_obis, Unit::day, "", "duration", "total_increasing"},
+    {"heat_cost_units", "200-0:53.0.0"_obis, Unit::none, "", "", "total_increasing"},
+    {"capture_time", "200-0:56.0.0"_obis, Unit::none, "CaptureTime", "timestamp", "", Use::time},
+    // … and fields of JSON.
+    {"energy_import_day", "200-0:1.8.1"_obis, Unit::kilowatt_hour, "", "energy", "total"},
+    {"energy_import_week", "200-0:1.8.2"_obis, Unit::kilowatt_hour, "", "energy", "total"},
+    {"energy_import_month", "200-0:1.8.3"_obis, Unit::kilowatt_hour, "", "energy", "total"},
+    {"energy_day", "200-0:41.8.1"_obis, Unit::kilowatt_hour, "", "energy", "total"},
+    {"energy_week", "200-0:41.8.2"_obis, Unit::kilowatt_hour, "", "energy", "total"},
+    {"energy_month", "200-0:41.8.3"_obis, Unit::kilowatt_hour, "", "energy", "total"},
+    {"volume_day", "200-0:40.8.1"_obis, Unit::cubic_metre, "", "", "total"},
+    {"volume_week", "200-0:40.8.2"_obis, Unit::cubic_metre, "", "", "total"},
+    {"volume_month", "200-0:40.8.3"_obis, Unit::cubic_metre, "", "", "total"},
+    {"price_import_unit", "200-0:20.0.0"_obis, Unit::none, "", "", ""},
+    {"standing_charge", "200-0:20.1.0"_obis, Unit::none, "", "", ""},
+    {"prepay_credit", "200-0:20.2.0"_obis, Unit::none, "", "", ""},
+    {"supply_status", "200-0:31.0.0"_obis, Unit::none, "", "", ""},
+    {"link_rssi", "200-0:30.0.0"_obis, Unit::none, "", "", ""},
+    {"link_lqi", "200-0:30.1.0"_obis, Unit::none, "", "", ""},
 });
 
 /// Channel B does not tell quantities apart (E450 sends 1-0:1.7.0 beside 1-1:1.8.0), and only the
@@ -181,7 +221,7 @@ constexpr std::uint64_t key_of(Obis obis) noexcept {
 }
 
 /// Open addressing, at least twice as many slots as rows, filled at compile time.
-constexpr unsigned slot_bits = 9;
+constexpr unsigned slot_bits = 10;
 constexpr std::size_t slot_count = std::size_t{1} << slot_bits;
 static_assert(table.size() * 2 < slot_count);
 constexpr std::size_t slot_of(std::uint64_t key) noexcept {
@@ -199,13 +239,30 @@ constexpr auto slots = [] {
 }();
 static_assert(table.size() < 255);
 
-const Quantity* find_by_obis(const Obis& obis) noexcept {
+/// The first row of that code that `fits`; where none does, the first row.
+template <class Fits>
+const Quantity* find_by_obis(const Obis& obis, Fits fits) noexcept {
   const std::uint64_t key = key_of(obis);
+  const Quantity* first = nullptr;
   for (std::size_t slot = slot_of(key); slots[slot] != 0; slot = (slot + 1) % slot_count) {
     const Quantity& row = table[slots[slot] - 1u];
-    if (key_of(row.obis) == key) return &row;
+    if (key_of(row.obis) != key) continue;
+    if (fits(row)) return &row;
+    if (!first) first = &row;
   }
-  return nullptr;
+  return first;
+}
+
+bool is_joule_for_energy(Unit from, Unit to) noexcept {
+  return base_of(from).base == Unit::joule && base_of(to).base == Unit::watt_hour;
+}
+
+bool fits(const Quantity& row, const Reading& reading) noexcept {
+  if (reading.kind() == Reading::Kind::date_time) return row.use == Use::time;
+  if (reading.kind() != Reading::Kind::number) return row.use == Use::text;
+  return row.use == Use::number && (row.unit == reading.unit() ||
+                                    base_of(row.unit).base == base_of(reading.unit()).base ||
+                                    is_joule_for_energy(reading.unit(), row.unit));
 }
 
 }  // namespace
@@ -231,8 +288,19 @@ QuantityMap::QuantityMap(QuantityMap&&) noexcept = default;
 QuantityMap& QuantityMap::operator=(QuantityMap&&) noexcept = default;
 
 QuantityMap::Match QuantityMap::find(const Obis& obis) const noexcept {
+  return changed(obis, find_by_obis(obis, [](const Quantity&) { return true; }));
+}
+
+QuantityMap::Match QuantityMap::find(const Reading& reading) const noexcept {
+  return changed(reading.obis(), find_by_obis(reading.obis(), [&](const Quantity& row) {
+                   return fits(row, reading);
+                 }));
+}
+
+/// The table's row as the user wants it.
+QuantityMap::Match QuantityMap::changed(const Obis& obis, const Quantity* row) const noexcept {
   Match match;
-  match.builtin = find_by_obis(obis);
+  match.builtin = row;
   if (match.builtin) {
     match.name = match.builtin->name;
     match.unit = match.builtin->unit;
@@ -250,10 +318,32 @@ QuantityMap::Match QuantityMap::find(const Obis& obis) const noexcept {
 
 namespace {
 
-/// The value in the canonical unit, exactly; nothing when the units measure different things.
+/// Joule to kWh with three decimals, half even.
+std::optional<Decimal> kilowatt_hours(Decimal joule) noexcept {
+  __extension__ using Wide = __int128;
+  constexpr Wide wide_limit = Wide{1} << 120;
+  Wide dividend = joule.mantissa, divisor = 3600;  // 1 Wh = 3600 J
+  for (int e = joule.exponent; e > 0; --e) {
+    if (dividend > wide_limit / 10 || dividend < -wide_limit / 10) return std::nullopt;
+    dividend *= 10;
+  }
+  for (int e = joule.exponent; e < 0; ++e) divisor *= 10;  // 10^30 × 3600 fits
+  const bool negative = dividend < 0;
+  if (negative) dividend = -dividend;
+  Wide quotient = dividend / divisor;
+  const Wide twice_rest = 2 * (dividend % divisor);
+  if (twice_rest > divisor || (twice_rest == divisor && quotient % 2 != 0)) ++quotient;
+  if (quotient > INT64_MAX) return std::nullopt;
+  return Decimal{static_cast<std::int64_t>(negative ? -quotient : quotient), -3};
+}
+
+/// The value in the canonical unit; nothing when the units measure different things.
 std::optional<Decimal> convert(Decimal value, Unit from, Unit to) noexcept {
   if (from == to) return value;
   const ScaledUnit source = base_of(from), target = base_of(to);
+  if (to == Unit::kilowatt_hour && source.base == Unit::joule &&
+      value.exponent + source.power <= Decimal::exponent_max)
+    return kilowatt_hours(value.scaled(source.power));
   if (source.base != target.base) return std::nullopt;
   const int power = source.power - target.power;
   if (value.exponent + power < -Decimal::exponent_max ||
@@ -270,19 +360,26 @@ const NamedReading* find(const NamedReadings& readings, std::string_view name) n
 
 void add(NamedReadings& out, std::string_view name, Decimal value, Unit unit, bool derived) {
   const bool added = out.push_back({.name = name, .value = value, .text = {}, .unit = unit,
-                                    .is_text = false, .derived = derived});
+                                    .derived = derived});
   assert(added);  // NamedReadings has room for every register and every derived value
   (void)added;
 }
 
 void add_reading(const Reading& reading, const QuantityMap& map, NamedReadings& out) noexcept {
-  const QuantityMap::Match match = map.find(reading.obis());
+  const QuantityMap::Match match = map.find(reading);
   if (match.name.empty()) return;
   const Use use = match.builtin ? match.builtin->use : Use::number;
+  if (use == Use::time) {
+    const auto time = reading.date_time();
+    if (!time || find(out, match.name)) return;
+    (void)out.push_back({.name = match.name, .value = {}, .text = {}, .is_time = true,
+                         .time = *time});
+    return;
+  }
   if (use == Use::text && reading.kind() == Reading::Kind::text) {
     if (find(out, match.name)) return;
     (void)out.push_back({.name = match.name, .value = {}, .text = reading.text(),
-                         .unit = Unit::none, .is_text = true, .derived = false});
+                         .unit = Unit::none, .is_text = true});
     return;
   }
   if (use != Use::number || reading.kind() != Reading::Kind::number) return;
@@ -297,7 +394,8 @@ void add_reading(const Reading& reading, const QuantityMap& map, NamedReadings& 
   const bool keeps_unit = !match.builtin && match.unit == Unit::none;
   const auto converted = keeps_unit ? value : convert(value, unit, match.unit);
   if (!converted || find(out, match.name)) return;  // the first code of a name wins
-  add(out, match.name, *converted, keeps_unit ? unit : match.unit, false);
+  const bool inexact = !keeps_unit && is_joule_for_energy(unit, match.unit);
+  add(out, match.name, *converted, keeps_unit ? unit : match.unit, inexact);
 }
 
 /// import − export, where the meter does not send the signed value itself; and the other way.
@@ -337,7 +435,8 @@ void derive_total(NamedReadings& out, std::string_view total,
 
 void harmonize(const ReadingSet& telegram, const QuantityMap& map, NamedReadings& out) noexcept {
   out.clear();
-  for (const Reading& reading : telegram.readings) add_reading(reading, map, out);
+  for (const Reading& reading : telegram.readings)
+    if (reading.sub_meter() == 0) add_reading(reading, map, out);
   derive_power(out);
   derive_total(out, "energy_import",
                {"energy_import_t1", "energy_import_t2", "energy_import_t3", "energy_import_t4"});

@@ -12,6 +12,7 @@
 
 #include "meter/base/decimal.hpp"
 #include "meter/base/inline_vector.hpp"
+#include "meter/date_time.hpp"
 #include "meter/obis.hpp"
 #include "meter/reading.hpp"
 #include "meter/unit.hpp"
@@ -21,14 +22,16 @@ namespace meter {
 /// One canonical quantity. Name and unit are the same on D-Bus, MQTT and the command line.
 struct Quantity {
   std::string_view name;          ///< "energy_import"
-  Obis obis;                      ///< the code it is known by; every channel B matches
+  /// The code it is known by; every channel B matches. Rows may share a code and differ in what
+  /// the unit measures (24.2.1: volume in m³, energy in kWh).
+  Obis obis;
   Unit unit;                      ///< canonical unit of the published value; none for text
   std::string_view dbus_property; ///< property of org.smartmeterd1.Electricity / Volume, or ""
   std::string_view device_class;  ///< Home Assistant device_class, or ""
   std::string_view state_class;   ///< Home Assistant state_class, or ""
   /// number: a reading in `unit`; text: a reading that is text; identity: a register only
-  /// (serial numbers, clocks), never a reading.
-  enum class Use : std::uint8_t { number, text, identity } use = Use::number;
+  /// (serial numbers, clocks), never a reading; time: a reading that is a date-time.
+  enum class Use : std::uint8_t { number, text, identity, time } use = Use::number;
 };
 /// The built-in table.
 std::span<const Quantity> quantities() noexcept;
@@ -56,10 +59,13 @@ class QuantityMap {
     const Quantity* builtin = nullptr;
     std::optional<int> scale;
   };
-  /// What this register is called. Allocation-free.
+  /// What a register of this code is called. Allocation-free.
   Match find(const Obis& obis) const noexcept;
+  /// Of the rows with its code, the one that fits its kind and unit; else the first of them.
+  Match find(const Reading& reading) const noexcept;
 
  private:
+  Match changed(const Obis& obis, const Quantity* row) const noexcept;
   struct Table;
   std::unique_ptr<Table> table_;
 };
@@ -67,17 +73,21 @@ class QuantityMap {
 /// A named value in its canonical unit.
 struct NamedReading {
   std::string_view name;       ///< lives as long as the QuantityMap
-  Decimal value;               ///< is_text false
+  Decimal value;               ///< is_text and is_time false
   std::string_view text;       ///< is_text true; lives as long as the ReadingSet's views
   Unit unit = Unit::none;
   bool is_text = false;
+  bool is_time = false;
   bool derived = false;
+  DateTime time{};             ///< is_time true
 };
 using NamedReadings = InlineVector<NamedReading, ReadingSet::readings_max + 8>;
 
 /// The named readings of one telegram, in canonical units, and what follows from them
 /// (power_net, totals from tariffs), marked derived. Registers with scale_unknown, kinds other
-/// than number, and quantities in a unit that does not fit are left out. Allocation-free.
+/// than number, and quantities in a unit that does not fit are left out; so are the values of
+/// meters behind this one. Joule become kWh, rounded half even to three decimals and marked
+/// derived: the only conversion that is not exact. Allocation-free.
 void harmonize(const ReadingSet& telegram, const QuantityMap& map, NamedReadings& out) noexcept;
 
 /// "obis_1_0_128_7_0", with "_fNN" where F is not 255: the name of a code that has none.

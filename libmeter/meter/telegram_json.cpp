@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 #include <chrono>
+#include <memory>
 
 #include "meter/base/hex.hpp"
 
@@ -60,11 +61,25 @@ void append_escaped(std::string& out, std::string_view text) {
   }
 }
 
-void write_register(const Reading& reading, const QuantityMap& map, JsonWriter& json) {
+/// What the register is called: its quantity, what the source calls it, or its code.
+void write_register_name(const Reading& reading, const ReadingDetail* detail,
+                         const QuantityMap& map, JsonWriter& json) {
+  const QuantityMap::Match match = map.find(reading);
+  if (!match.name.empty())
+    json.text(match.name);
+  else if (!reading.obis().is_standard() && detail)
+    json.text(detail->label);
+  else
+    json.text(UnknownName(reading.obis()).view());
+}
+
+void write_register(const Reading& reading, const ReadingDetail* detail, const QuantityMap& map,
+                    JsonWriter& json) {
   std::array<char, Obis::text_size_max> obis_text;
-  json.begin_object().key("obis").text(reading.obis().to_text(obis_text)).key("name");
-  const QuantityMap::Match match = map.find(reading.obis());
-  json.text(match.name.empty() ? UnknownName(reading.obis()).view() : match.name);
+  json.begin_object();
+  if (reading.obis().is_standard()) json.key("obis").text(reading.obis().to_text(obis_text));
+  json.key("name");
+  write_register_name(reading, detail, map, json);
   switch (reading.kind()) {
     case Reading::Kind::number:
       json.key("value").number(reading.value());
@@ -87,7 +102,44 @@ void write_register(const Reading& reading, const QuantityMap& map, JsonWriter& 
       json.key("text").hex(reading.octets());
       break;
   }
+  if (detail) {
+    json.key("quantity").text(detail->label);
+    if (detail->is_record) {
+      json.key("storage").number(static_cast<std::int64_t>(detail->storage));
+      json.key("tariff").number(std::int64_t{detail->tariff});
+      json.key("subunit").number(std::int64_t{detail->subunit});
+      json.key("function").text(name(detail->function));
+    }
+  }
   json.end_object();
+}
+
+void write_reading(const NamedReading& reading, JsonWriter& json) {
+  std::array<char, DateTime::text_size_max> time_text;
+  json.key(reading.name);
+  if (reading.is_time)
+    json.text(reading.time.to_text(time_text));
+  else if (reading.is_text)
+    json.text(reading.text);
+  else
+    json.number(reading.value);
+}
+
+/// `"sub_meters":[{"meter":…,"medium":"gas","readings":{…}}]`.
+void write_sub_meters(const ReadingSet& telegram, const QuantityMap& map, JsonWriter& json) {
+  const auto part = std::make_unique<ReadingSet>();
+  const auto readings = std::make_unique<NamedReadings>();
+  json.key("sub_meters").begin_array();
+  for (std::size_t i = 0; i < telegram.sub_meters.size(); ++i) {
+    sub_meter_telegram(telegram, i, *part);
+    harmonize(*part, map, *readings);
+    json.begin_object().key("meter");
+    part->meter_id.empty() ? json.null() : json.text(part->meter_id.view());
+    json.key("medium").text(name(part->medium)).key("readings").begin_object();
+    for (const NamedReading& reading : *readings) write_reading(reading, json);
+    json.end_object().end_object();
+  }
+  json.end_array();
 }
 
 void write_authenticated(Authentication authentication, JsonWriter& json) {
@@ -183,10 +235,7 @@ void write_telegram_json(const ReadingSet& telegram, std::span<const NamedReadin
   write_authenticated(telegram.authentication, json);
 
   json.key("readings").begin_object();
-  for (const NamedReading& reading : readings) {
-    json.key(reading.name);
-    reading.is_text ? json.text(reading.text) : json.number(reading.value);
-  }
+  for (const NamedReading& reading : readings) write_reading(reading, json);
   json.end_object().key("derived").begin_array();
   for (const NamedReading& reading : readings)
     if (reading.derived) json.text(reading.name);
@@ -198,9 +247,12 @@ void write_telegram_json(const ReadingSet& telegram, std::span<const NamedReadin
       json.key(age.name).number(static_cast<std::int64_t>(age.seconds));
     json.end_object();
   }
+  if (facts.with_sub_meters && !telegram.sub_meters.empty()) write_sub_meters(telegram, map, json);
   if (facts.with_registers) {
     json.key("registers").begin_array();
-    for (const Reading& reading : telegram.readings) write_register(reading, map, json);
+    for (std::size_t i = 0; i < telegram.readings.size(); ++i)
+      write_register(telegram.readings[i],
+                     telegram.details.empty() ? nullptr : &telegram.details[i], map, json);
     json.end_array();
   }
   json.end_object();

@@ -46,6 +46,8 @@ struct TelegramFacts {
   std::optional<std::int64_t> received_us;     ///< host's clock, µs since the epoch; null in decode
   std::uint64_t sequence = 1;
   bool with_registers = true;
+  /// `decode` alone: elsewhere the meters behind this one speak for themselves.
+  bool with_sub_meters = false;
   /// Seconds since each merged reading arrived that is not from this telegram; may be empty.
   struct Age {
     std::string_view name;

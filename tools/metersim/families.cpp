@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The meter families: the lists they push, element by element.
+// Families that push DLMS/COSEM lists, element by element.
 #include <algorithm>
 #include <stdexcept>
 
-#include "tools/metersim/meter.hpp"
+#include "tools/metersim/families.hpp"
 
 namespace metersim {
 namespace {
@@ -22,54 +22,6 @@ struct Register {
   unsigned unit;
 };
 
-/// The power of ten in which `Values` holds a quantity.
-int resolution(Quantity quantity) {
-  if (quantity >= Quantity::power_factor) return -3;
-  if (quantity >= Quantity::current_l1) return -2;
-  if (quantity >= Quantity::voltage_l1) return -1;
-  return 0;
-}
-
-/// The canonical names, in the order of the Quantity enumeration.
-constexpr std::array<std::string_view, quantity_count> names = {
-    "energy_import",
-    "energy_import_t1",
-    "energy_import_t2",
-    "energy_export",
-    "energy_export_t1",
-    "energy_export_t2",
-    "reactive_energy_import",
-    "reactive_energy_import_t1",
-    "reactive_energy_import_t2",
-    "reactive_energy_export",
-    "reactive_energy_export_t1",
-    "reactive_energy_export_t2",
-    "power_import",
-    "power_export",
-    "reactive_power_import",
-    "reactive_power_export",
-    "voltage_l1",
-    "voltage_l2",
-    "voltage_l3",
-    "current_l1",
-    "current_l2",
-    "current_l3",
-    "power_factor",
-};
-
-/// value × 10^exponent in plain notation, exponent ≤ 0.
-std::string decimal_text(std::int64_t value, int exponent) {
-  const bool negative = value < 0;
-  std::string text = std::to_string(negative ? -value : value);
-  const auto places = static_cast<std::size_t>(-exponent);
-  if (places > 0) {
-    if (text.size() <= places) text.insert(0, places + 1 - text.size(), '0');
-    text.insert(text.size() - places, ".");
-  }
-  if (negative) text.insert(0, 1, '-');
-  return text;
-}
-
 /// Appends the value as the list carries it and notes what was said. A list with fewer digits
 /// than `Values` holds (E450: whole volts) cuts the rest off.
 void append_value(const Values& values, const Register& reg, Octets& body, Telegram& telegram) {
@@ -77,7 +29,7 @@ void append_value(const Values& values, const Register& reg, Octets& body, Teleg
   for (int power = resolution(reg.quantity); power < reg.scaler; ++power) value /= 10;
   Axdr(body).number(reg.tag, value);
   const bool energy = reg.unit == watt_hour || reg.unit == var_hour;  // published in kWh, kvarh
-  telegram.readings.push_back({names[static_cast<std::size_t>(reg.quantity)],
+  telegram.readings.push_back({name(reg.quantity),
                                decimal_text(value, reg.scaler - (energy ? 3 : 0))});
 }
 
@@ -254,11 +206,9 @@ void build_e450_pairs(const Values& values, Octets& body, Telegram& telegram) {
   say_identity("", values, telegram);
 }
 
-Security security(std::uint8_t control, const Title& title, unsigned ber_octets = 0) {
-  return {control, title, test_key(), test_authentication_key(), ber_octets};
-}
+}  // namespace
 
-std::vector<Family> make_families() {
+std::vector<Family> cosem_families() {
   constexpr Title kaifa_noe = {'K', 'F', 'M', 'g', 0x50, 0, 0, 0x09};
   constexpr Title kaifa_tinetz = {'K', 'F', 'M', 0x10, 0x20, 0, 0, 0x01};
   constexpr Title sagemcom = {'S', 'A', 'G', 'Y', 0x05, 0, 0, 0x01};
@@ -278,46 +228,6 @@ std::vector<Family> make_families() {
       {"e450-pairs", "Landis+Gyr E450: list of code and value, encrypted and authenticated (30)",
        Link::hdlc, security(0x30, landis_gyr), "", "", 0, build_e450_pairs},
   };
-}
-
-}  // namespace
-
-Octets test_key() {
-  return octets_from_hex("000102030405060708090A0B0C0D0E0F");
-}
-Octets test_authentication_key() {
-  return octets_from_hex("D0D1D2D3D4D5D6D7D8D9DADBDCDDDEDF");
-}
-
-std::span<const Family> families() {
-  static const std::vector<Family> table = make_families();
-  return table;
-}
-
-const Family* find_family(std::string_view name) {
-  const auto table = families();
-  const auto found = std::find_if(table.begin(), table.end(),
-                                  [name](const Family& family) { return family.name == name; });
-  return found == table.end() ? nullptr : &*found;
-}
-
-Telegram encode(const Family& family, const Values& values, const Security* security,
-                std::uint64_t number, std::uint32_t invocation_counter) {
-  Telegram telegram;
-  telegram.number = number;
-  Octets body;
-  family.build(values, body, telegram);
-  // Bit 31: high priority, as Kaifa and Sagemcom of Netz NÖ send it; the id counts.
-  const auto invoke_id = 0x80000000u | (static_cast<std::uint32_t>(number) & 0xffffffu);
-  Octets apdu = data_notification(invoke_id, values.clock, body);
-  if (security != nullptr) {
-    telegram.invocation_counter = invocation_counter;
-    if (telegram.meter.empty()) telegram.meter = hex_from_octets(security->system_title);
-    apdu = general_glo_ciphering(*security, invocation_counter, apdu);
-  }
-  telegram.frames = family.link == Link::mbus ? mbus_frames(apdu, family.mbus_length_max)
-                                              : hdlc_block_frames(apdu);
-  return telegram;
 }
 
 }  // namespace metersim

@@ -77,7 +77,7 @@ struct Telegram {
   std::string json(std::string_view fault = {}) const;
 };
 
-enum class Link : std::uint8_t { mbus, hdlc };
+enum class Link : std::uint8_t { mbus, hdlc, raw, p1, sml, iec62056_21, json };
 
 /// A meter family: what is built and how it is sent. The table is `families()`.
 struct Family {
@@ -90,6 +90,10 @@ struct Family {
   std::size_t mbus_length_max = 0xfa;
   /// Builds the notification body of telegram `number`, appends what it says to `telegram`.
   void (*build)(const Values& values, Octets& body, Telegram& telegram);
+  /// Families that send no DataNotification: fills in all of `telegram` but its number. `security`
+  /// null: in clear.
+  void (*encode)(const Values& values, const Security* security, std::uint32_t invocation_counter,
+                 Telegram& telegram) = nullptr;
 };
 std::span<const Family> families();
 /// By name, or null.

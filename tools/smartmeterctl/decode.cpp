@@ -136,6 +136,7 @@ void Decoding::print_telegram() {
   meter::TelegramFacts facts;
   facts.meter_id = readings.meter_id.view();
   facts.sequence = decoder_.telegrams();
+  facts.with_sub_meters = true;
   json_.clear();
   meter::write_telegram_json(readings, {named_.begin(), named_.end()}, map_, facts, json_);
   fmt::print("{}\n", json_);

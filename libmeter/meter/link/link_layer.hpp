@@ -29,6 +29,10 @@ struct Scan {
   /// Something that looked like a frame was refused, or bytes belong to no frame (line_noise).
   /// HDLC's flags between frames are neither.
   bool refused = false;
+  /// The frame's own checksum proves it. False for a frame that only its structure vouches for (P1
+  /// without CRC, an encrypted P1 telegram before its tag was checked): automatic detection
+  /// believes such a layer once the content was decoded.
+  bool proven = true;
 };
 
 /// A link layer is a pure function over the received bytes: no state, no allocation.

@@ -4,8 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "meter/telegram_json.hpp"
@@ -108,13 +110,64 @@ TEST_F(Harmonize, FollowsTheUsersTable) {
   EXPECT_EQ(find(named_, "pump")->value, (Decimal{1500, -3}));
 }
 
-TEST(Quantities, EveryCodeAndEveryPropertyOnce) {
-  std::set<std::uint64_t> codes;
-  std::set<std::string_view> properties;
+// 1 GJ = 277.777… kWh.
+TEST_F(Harmonize, JouleBecomeKilowattHoursHalfEvenAndDerived) {
+  number("200-0:41.0.0", {12043, -3}, Unit::gigajoule);
+  run();
+  ASSERT_TRUE(find(named_, "energy"));
+  EXPECT_EQ(find(named_, "energy")->value, (Decimal{3345278, -3}));
+  EXPECT_EQ(find(named_, "energy")->unit, Unit::kilowatt_hour);
+  EXPECT_TRUE(find(named_, "energy")->derived);
+  set_.clear();
+  number("200-0:41.0.0", {18, 2}, Unit::joule);  // 0.0005 kWh: to the even digit
+  run();
+  EXPECT_EQ(find(named_, "energy")->value, (Decimal{0, -3}));
+  set_.clear();
+  number("200-0:41.0.0", {-54, 2}, Unit::joule);  // -0.0015 kWh
+  run();
+  EXPECT_EQ(find(named_, "energy")->value, (Decimal{-2, -3}));
+}
+
+TEST_F(Harmonize, ACodeOfSeveralQuantitiesIsNamedByItsUnit) {
+  const std::string_view time = "201120113000W";
+  auto add = [&](Reading reading) {
+    ASSERT_TRUE(set_.readings.push_back(reading.of_sub_meter(1)));
+  };
+  ASSERT_TRUE(set_.sub_meters.push_back({MeterId("G4"), Medium::gas, 1}));
+  add(Reading::date_time("0-1:24.2.1"_obis, bytes_of(time)));
+  add(Reading::number("0-1:24.2.1"_obis, {2345678, -3}, Unit::cubic_metre));
+  run();
+  EXPECT_TRUE(named_.empty()) << "the values of a meter behind this one";
+  ReadingSet gas;
+  sub_meter_telegram(set_, 0, gas);
+  EXPECT_EQ(gas.meter_id.view(), "G4");
+  harmonize(gas, map_, named_);
+  ASSERT_EQ(named_.size(), 2u);
+  ASSERT_TRUE(find(named_, "capture_time"));
+  EXPECT_EQ(find(named_, "capture_time")->time.hour, 11);
+  EXPECT_EQ(find(named_, "volume")->value, (Decimal{2345678, -3}));
+}
+
+TEST_F(Harmonize, AnElectricitySubMeterImports) {
+  set_.meter_id = MeterId("PARENT");
+  ASSERT_TRUE(set_.sub_meters.push_back({{}, Medium::electricity, 4}));
+  const Reading sent = Reading::number("0-4:24.2.1"_obis, {1500, -3}, Unit::kilowatt_hour);
+  ASSERT_TRUE(set_.readings.push_back(sent.of_sub_meter(1)));
+  ReadingSet slave;
+  sub_meter_telegram(set_, 0, slave);
+  EXPECT_EQ(slave.meter_id.view(), "PARENT-4");
+  harmonize(slave, map_, named_);
+  ASSERT_EQ(named_.size(), 1u);
+  EXPECT_EQ(named_[0].name, "energy_import");
+}
+
+TEST(Quantities, ARegisterFitsOneRowAndAPropertyOneName) {
+  std::set<std::tuple<std::uint64_t, Quantity::Use, Unit>> codes;
+  std::map<std::string_view, std::string_view> properties;
   for (const Quantity& row : quantities()) {
-    EXPECT_TRUE(codes.insert(row.obis.key()).second) << row.name;
+    EXPECT_TRUE(codes.insert({row.obis.key(), row.use, base_of(row.unit).base}).second) << row.name;
     if (!row.dbus_property.empty()) {
-      EXPECT_TRUE(properties.insert(row.dbus_property).second) << row.name;
+      EXPECT_EQ(properties.emplace(row.dbus_property, row.name).first->second, row.name);
     }
     EXPECT_EQ(slug(row.name).find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-"),
               std::string::npos);

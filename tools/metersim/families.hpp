@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the encoders of the meter families share. A new kind of family is a file with a function
+// here, and its name in families() of family_table.cpp.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tools/metersim/meter.hpp"
+
+namespace metersim {
+
+/// The canonical name.
+std::string_view name(Quantity quantity);
+/// The power of ten in which `Values` holds a quantity.
+int resolution(Quantity quantity);
+/// value × 10^exponent in plain notation, exponent ≤ 0.
+std::string decimal_text(std::int64_t value, int exponent);
+/// With the published test keys.
+Security security(std::uint8_t control, const Title& title, unsigned ber_octets = 0);
+
+std::vector<Family> cosem_families();
+
+}  // namespace metersim
