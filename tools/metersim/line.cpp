@@ -55,6 +55,16 @@ void discard_input(int fd) {
   }
 }
 
+/// What is waiting, or comes within `Line::pause_ms`.
+Octets read_waiting(int fd) {
+  pollfd readable{fd, POLLIN, 0};
+  if (poll(&readable, 1, Line::pause_ms) <= 0) return {};
+  Octets octets(4096);
+  const ssize_t got = ::read(fd, octets.data(), octets.size());
+  octets.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+  return octets;
+}
+
 /// Writes everything to a non-blocking descriptor. False when nobody took a byte for
 /// `Line::patience_ms`, or on an error.
 bool write_patiently(int fd, OctetView octets) {
@@ -109,6 +119,8 @@ class PtyLine : public Line {
     if (!write_patiently(master_.get(), octets)) discard_input(slave_.get());
     return true;
   }
+
+  Octets receive() override { return read_waiting(master_.get()); }
 
   void drain() override {
     // Written octets reach the reader's queue a moment later: empty counts when it stays so.

@@ -20,10 +20,14 @@ class Line {
   virtual bool ready() { return true; }
   /// False when the line is gone for good (a closed pipe).
   virtual bool send(OctetView octets) = 0;
+  /// What the reader wrote, waiting for it a moment (`pause_ms`); empty when it wrote nothing, and
+  /// on a line that is only sent on.
+  virtual Octets receive() { return {}; }
   /// Waits until what was sent has been read, for at most five seconds.
   virtual void drain() {}
 
   static constexpr int patience_ms = 2000;
+  static constexpr int pause_ms = 50;
 };
 
 /// A pseudo terminal in raw mode; `link`, where not empty, becomes a symbolic link to it.

@@ -156,7 +156,19 @@ void announce(const Line& line, const LineOptions& options) {
   std::fflush(options.values_stream());
 }
 
+void serve(const RunOptions& run, const ResponderKind& kind) {
+  if (run.line.tcp_port || !run.line.file.empty())
+    throw std::runtime_error(
+        fmt::format("{} answers a reader: that needs a pseudo terminal", kind.name));
+  const auto responder = kind.make(meter_options(run));
+  Pause pause;
+  const auto line = run.line.open();
+  announce(*line, run.line);
+  Player(*line, pause, run.line.timing(), nullptr).serve(*responder);
+}
+
 void run_meter(const RunOptions& run) {
+  if (const ResponderKind* kind = find_responder(run.family)) return serve(run, *kind);
   const Family* family = find_family(run.family);
   if (family == nullptr)
     throw std::runtime_error(
@@ -185,6 +197,8 @@ void play_capture(const std::string& path, const LineOptions& options) {
 void list_families() {
   for (const Family& family : families())
     fmt::print("{:<16} {}\n", family.name, family.description);
+  for (const ResponderKind& kind : responders())
+    fmt::print("{:<16} {}\n", kind.name, kind.description);
 }
 
 /// One telegram of each family, as the meter sends it and in clear.

@@ -127,4 +127,13 @@ void Player::play(const Octets& capture) {
   repeat([&] { return capture; });
 }
 
+void Player::serve(Responder& responder) {
+  while (pause_.until(steady_clock::now())) {
+    const Octets heard = line_.receive();
+    if (heard.empty()) continue;
+    const Octets answer = responder.received(heard);
+    if (!answer.empty() && !send_paced(answer)) return;
+  }
+}
+
 }  // namespace metersim

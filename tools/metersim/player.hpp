@@ -12,6 +12,7 @@
 
 #include "tools/metersim/line.hpp"
 #include "tools/metersim/meter.hpp"
+#include "tools/metersim/responder.hpp"
 
 namespace metersim {
 
@@ -59,6 +60,8 @@ class Player {
   void play(Meter& meter, const FaultPlan& faults, std::uint64_t seed);
   /// Sends these bytes again and again.
   void play(const Octets& capture);
+  /// Lets `responder` answer whoever writes, until a signal comes.
+  void serve(Responder& responder);
 
  private:
   template <class Next>
