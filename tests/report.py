@@ -41,6 +41,13 @@ def cases_of(suites, run_name):
                 yield label, "ok", ""
 
 
+def print_tables(run):
+    """What a test wants everybody to see: lines of its output that begin with "table: "."""
+    for line in (run.get("stdout") or "").split("\n"):
+        if line.startswith("table: "):
+            print(line.removeprefix("table: "))
+
+
 def results_of(log_directory):
     """Every case of a test run: those that tests report, and one for each other test."""
     suites = suites_by_name(os.path.join(log_directory, "testlog.junit.xml"))
@@ -51,6 +58,7 @@ def results_of(log_directory):
     with open(log, encoding="utf-8") as lines:
         runs = [json.loads(line) for line in lines]
     for run in runs:
+        print_tables(run)
         test = run["name"].rpartition(" / ")[2]
         cases = list(cases_of(suites, run["name"]))
         yield from cases

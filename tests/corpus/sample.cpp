@@ -54,11 +54,20 @@ bool is_true(simdjson::dom::element object, std::string_view key) {
   return object[key].get(value) == simdjson::SUCCESS && value;
 }
 
+std::uint64_t number_or_zero(simdjson::dom::element object, std::string_view key) {
+  std::uint64_t value = 0;
+  return object[key].get(value) == simdjson::SUCCESS ? value : 0;
+}
+
 ExpectedReading reading_of(simdjson::dom::element json) {
   ExpectedReading reading;
   reading.obis = text_or_empty(json, "obis");
   reading.name = text_or_empty(json, "name");
   reading.text = text_or_empty(json, "text");
+  reading.time = text_or_empty(json, "time");
+  if (std::uint64_t number = 0; json["record"].get(number) == simdjson::SUCCESS)
+    reading.record = {number, number_or_zero(json, "storage"), number_or_zero(json, "tariff"),
+                      number_or_zero(json, "device"), text_or_empty(json, "function")};
   reading.unit = text_or_empty(json, "unit");
   if (auto value = text_or_empty(json, "value"); !value.empty()) reading.value = value;
   if (auto value = text_or_empty(json, "tolerance"); !value.empty()) reading.tolerance = value;
@@ -104,8 +113,19 @@ Sample load_octets(const fs::path& file) {
   return sample;
 }
 
+std::vector<std::byte> with_line_ends(const std::vector<std::byte>& octets) {
+  std::vector<std::byte> restored;
+  for (std::size_t i = 0; i < octets.size(); ++i) {
+    if (octets[i] == std::byte{'\n'} && (i == 0 || octets[i - 1] != std::byte{'\r'}))
+      restored.push_back(std::byte{'\r'});
+    restored.push_back(octets[i]);
+  }
+  return restored;
+}
+
 Sample load_sample(const fs::path& folder) {
   Sample sample;
+  sample.family = folder.parent_path().filename().string();
   sample.name = (folder.parent_path().filename() / folder.filename()).string();
   if (fs::exists(folder / "frame.bin")) {
     sample.octets = load_octets(folder / "frame.bin").octets;
@@ -113,13 +133,17 @@ Sample load_sample(const fs::path& folder) {
     sample.octets = octets_of_hex(read_file(folder / "frame.hex"));
   } else if (fs::exists(folder / "stream.txt")) {
     sample.octets = octets_of_hex(read_file(folder / "stream.txt"));
+  } else {
+    for (const char* file : {"telegram.txt", "payload.json"})
+      if (fs::exists(folder / file)) sample.octets = load_octets(folder / file).octets;
   }
   sample.key = read_file(folder / "key.txt");
   sample.authentication_key = read_file(folder / "authkey.txt");
   simdjson::dom::parser parser;
   const simdjson::dom::element meta = parser.load((folder / "meta.json").string());
   sample.encrypted = text_or_empty(meta, "encrypted") == "yes";
-  sample.checksum_ok = text_or_empty(meta, "checksum") == "ok";
+  sample.checksum = text_or_empty(meta, "checksum");
+  if (sample.checksum == "ok-after-CRLF") sample.octets = with_line_ends(sample.octets);
   sample.published = expectation_of(folder / "readings.json");
   sample.reference = expectation_of(folder / "readings_refdec.json");
   return sample;

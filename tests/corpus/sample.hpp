@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -12,10 +13,18 @@ namespace meter::corpus {
 
 /// A register or named value that a telegram must hold.
 struct ExpectedReading {
+  /// A record of wired M-Bus, by its place in the telegram.
+  struct Record {
+    std::size_t number = 0;
+    std::uint64_t storage = 0, tariff = 0, subunit = 0;
+    std::string function;  ///< "instantaneous"
+  };
+  std::optional<Record> record;
   std::string obis;                  ///< "1-0:1.8.0", or empty where the source gives a name
   std::string name;                  ///< the source's name of the quantity
   std::optional<std::string> value;  ///< exact decimal text; nothing for a text
   std::string text;
+  std::string time;                  ///< when the value was captured; empty: not said
   std::string unit;  ///< empty: the source gives a bare number
   std::optional<std::string> tolerance;
 };
@@ -32,15 +41,19 @@ struct Expectation {
   std::vector<ExpectedTelegram> telegrams;
 };
 struct Sample {
+  std::string family;                   ///< "dlms-mbus"
   std::string name;                     ///< "dlms-mbus/fkw9-evn-example"
   std::vector<std::byte> octets;        ///< empty: the sample is for reading, not for a machine
   std::string key, authentication_key;  ///< hex digits, or empty
   bool encrypted = false;
-  bool checksum_ok = false;
+  std::string checksum;                 ///< of the capture: ok, mixed, bad, none, unknown
+  bool checksum_ok() const { return checksum == "ok" || checksum == "ok-after-CRLF"; }
   Expectation published;
   Expectation reference;  ///< of another decoder: weaker evidence
 };
 
+/// Bare line feeds become the CR LF that the meter sent: tools that publish texts drop the CR.
+std::vector<std::byte> with_line_ends(const std::vector<std::byte>& octets);
 /// The corpus, or nothing where it is absent.
 std::optional<std::filesystem::path> find_corpus();
 /// A file of octets as a sample without expectation.
