@@ -136,7 +136,8 @@ bool same_number(const Register& found, const ExpectedReading& expected) {
   const double value = found.value.to_double();
   // A number without a unit may be what was sent, before any scaler.
   if (expected.unit.empty())
-    return is_close(value, expected) || is_close(static_cast<double>(found.value.mantissa), expected);
+    return is_close(value, expected) ||
+           is_close(static_cast<double>(found.value.mantissa), expected);
   if (found.scale_unknown) return false;
   const auto to = unit_of(expected.unit);
   if (!to) return is_close(value, expected);  // a unit of the source's own
