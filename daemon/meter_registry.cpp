@@ -41,6 +41,18 @@ std::string manufacturer_of(const meter::ReadingSet& readings, std::string_view 
   return std::string(std::ranges::all_of(letters, is_letter) ? letters : "");
 }
 
+/// "energy storage 1 tariff 2": one of many records of the same quantity.
+std::string label_of(const meter::ReadingDetail& detail) {
+  using Function = meter::ReadingDetail::Function;
+  std::string label(detail.label);
+  if (detail.function != Function::instantaneous)
+    label.append(" ").append(meter::name(detail.function));
+  if (detail.storage != 0) label += fmt::format(" storage {}", detail.storage);
+  if (detail.tariff != 0) label += fmt::format(" tariff {}", detail.tariff);
+  if (detail.subunit != 0) label += fmt::format(" subunit {}", detail.subunit);
+  return label;
+}
+
 }  // namespace
 
 struct MeterRegistry::Entry {
@@ -48,14 +60,20 @@ struct MeterRegistry::Entry {
   bool id_is_final = false;  // its telegrams say it
   std::string adapter_name;
   std::optional<meter::SystemTitle> title;
+  Entry* parent = nullptr;  // of a meter behind another one, with its channel there
+  std::uint8_t channel = 0;
   RecentGaps gaps;  // between its telegrams
   meter::Authentication protection = meter::Authentication::clear;  // of its telegrams so far
   std::uint64_t heard = 0;       // number of its last telegram among all telegrams
 
   io::TimePoint stale_at() const {
-    if (meter.interval_s <= 0) return meter.last_update + stale_after_unknown;
+    using Seconds = std::chrono::duration<double>;
+    // A meter that is asked cannot speak more often than that.
+    const auto asked_s = Seconds(meter.adapter ? meter.adapter->readout_interval : 0s).count();
+    const double interval_s = std::max(meter.interval_s, asked_s);
+    if (interval_s <= 0) return meter.last_update + stale_after_unknown;
     const auto limit = std::chrono::duration_cast<io::Clock::duration>(
-        std::chrono::duration<double>(meter.interval_s * intervals_until_stale));
+        Seconds(interval_s * intervals_until_stale));
     return meter.last_update + std::max<io::Clock::duration>(limit, stale_after_min);
   }
 };
@@ -85,12 +103,12 @@ MeterRegistry::Entry* MeterRegistry::find_by_id(std::string_view id) noexcept {
   return nullptr;
 }
 
-MeterRegistry::Entry* MeterRegistry::find_by_origin(
-    const Adapter& adapter, const std::optional<meter::SystemTitle>& title) noexcept {
-  // The newest meter heard there: a replaced meter sends under the same adapter.
+MeterRegistry::Entry* MeterRegistry::find_by_origin(const Origin& origin) noexcept {
+  // The newest meter heard there: a replaced meter sends under the same adapter, or channel.
   Entry* newest = nullptr;
   for (auto& entry : entries_)
-    if (entry->adapter_name == adapter.name && entry->title == title &&
+    if (entry->adapter_name == origin.adapter.name && entry->title == origin.title &&
+        entry->parent == origin.parent && entry->channel == origin.channel &&
         (!newest || entry->heard > newest->heard))
       newest = entry.get();
   return newest;
@@ -127,24 +145,29 @@ std::string_view MeterRegistry::configured_id(const Adapter& adapter) const {
   return {};
 }
 
-std::expected<MeterRegistry::Entry*, meter::Errc> MeterRegistry::entry_of(
-    const Adapter& adapter, const meter::ReadingSet& readings) {
-  // What the telegram says; what telegrams of this origin said before; what the configuration
-  // says; the system title; nothing.
-  Entry* heard = find_by_origin(adapter, readings.system_title);
+/// What the telegram says; what telegrams of this origin said before; what the configuration says;
+/// the system title; nothing.
+MeterRegistry::Identity MeterRegistry::identity_of(const Adapter& adapter,
+                                                   const meter::ReadingSet& readings,
+                                                   const Entry* heard) const {
   std::string id(readings.meter_id_is_title ? "" : readings.meter_id.view());
   if (id.empty() && heard && heard->id_is_final) id = heard->meter.id;
-  const bool is_final = !id.empty();
-  if (id.empty()) id = configured_id(adapter);
+  if (!id.empty()) return {std::move(id), true};
+  id = configured_id(adapter);
   if (id.empty()) id = readings.meter_id.view();
   if (id.empty()) id = "unknown-" + adapter.name;
+  return {std::move(id), false};
+}
 
-  const bool is_heard = heard && heard->meter.id == id;
-  Entry* entry = is_heard ? heard : find_by_id(id);
+std::expected<MeterRegistry::Entry*, meter::Errc> MeterRegistry::entry_of(
+    const Origin& origin, const Identity& identity, Entry* heard,
+    const meter::ReadingSet& readings) {
+  const bool is_heard = heard && heard->meter.id == identity.id;
+  Entry* entry = is_heard ? heard : find_by_id(identity.id);
   if (entry && readings.authentication < entry->protection)
     return std::unexpected(meter::Errc::tag_missing);
-  if (!entry && !may_add(adapter)) return std::unexpected(meter::Errc::too_many_elements);
-  if (!is_heard) entry = &add_meter(adapter, readings, id, is_final, heard, entry);
+  if (!entry && !may_add(origin.adapter)) return std::unexpected(meter::Errc::too_many_elements);
+  if (!is_heard) entry = &add_meter(origin, identity, heard, entry, readings);
   entry->protection = readings.authentication;
   return entry;
 }
@@ -155,67 +178,122 @@ bool MeterRegistry::may_add(const Adapter& adapter) const {
          }) < meters_per_adapter_max;
 }
 
-/// A meter that is new on this adapter: never heard of, known from elsewhere (`entry`), or heard
+/// A meter that is new at this origin: never heard of, known from elsewhere (`entry`), or heard
 /// (`heard`) before its id was learnt.
-MeterRegistry::Entry& MeterRegistry::add_meter(const Adapter& adapter,
-                                               const meter::ReadingSet& readings,
-                                               std::string_view id, bool is_final, Entry* heard,
-                                               Entry* entry) {
-  if (heard && !heard->id_is_final) {
-    log::notice("meter {} is now known as {}", heard->meter.id, id);
+MeterRegistry::Entry& MeterRegistry::add_meter(const Origin& origin, const Identity& identity,
+                                               Entry* heard, Entry* entry,
+                                               const meter::ReadingSet& readings) {
+  const bool is_learnt = heard && !heard->id_is_final;
+  if (is_learnt) {
+    log::notice("meter {} is now known as {}", heard->meter.id, identity.id);
     sinks_.meter_removed(heard->meter);
-    if (entry)
-      std::erase_if(entries_, [&](const auto& other) { return other.get() == heard; });
-    else
-      entry = heard;
+    if (!entry) entry = heard;
   }
   const bool is_new = !entry || entry == heard;
   if (!entry) entry = entries_.emplace_back(std::make_unique<Entry>()).get();
-  if (is_new) give_id(*entry, id);
-  entry->id_is_final = is_final;
-  entry->adapter_name = adapter.name;
-  entry->title = readings.system_title;
-  entry->meter.adapter = &adapter;
-  if (!is_new) return *entry;
-  entry->meter.manufacturer = manufacturer_of(readings, is_final ? id : "");
-  entry->meter.encrypted = readings.authentication != meter::Authentication::clear;
-  entry->meter.key_state = entry->meter.encrypted ? KeyState::ok : KeyState::not_needed;
-  entry->meter.link = readings.link;
-  entry->meter.profile = readings.profile;
-  log::write(log::Level::notice, log::Event::meter_found,
-             fmt::format("{}: meter {} found ({})", adapter.device, id, readings.profile),
-             {{"SMARTMETER_ADAPTER", adapter.name}, {"SMARTMETER_METER", id}});
-  sinks_.meter_added(entry->meter);
+  if (is_new) give_id(*entry, identity.id);
+  entry->id_is_final = identity.is_final;
+  entry->adapter_name = origin.adapter.name;
+  entry->title = origin.title;
+  entry->channel = origin.channel;
+  entry->meter.adapter = &origin.adapter;
+  if (is_new) {
+    entry->parent = origin.parent;
+    entry->meter.parent_id = origin.parent ? origin.parent->meter.id : "";
+    entry->meter.medium = meter::name(readings.medium);
+    entry->meter.manufacturer = manufacturer_of(readings, identity.is_final ? identity.id : "");
+    entry->meter.encrypted = readings.authentication != meter::Authentication::clear;
+    entry->meter.key_state = entry->meter.encrypted ? KeyState::ok : KeyState::not_needed;
+    entry->meter.link = readings.link;
+    entry->meter.profile = readings.profile;
+    log::write(log::Level::notice, log::Event::meter_found,
+               fmt::format("{}: meter {} found ({})", origin.adapter.device, identity.id,
+                           readings.profile),
+               {{"SMARTMETER_ADAPTER", origin.adapter.name}, {"SMARTMETER_METER", identity.id}});
+    sinks_.meter_added(entry->meter);
+  } else {
+    move_behind(*entry, origin.parent);
+  }
+  if (is_learnt) {
+    for (auto& other : entries_)
+      if (other->parent == heard) move_behind(*other, entry);
+    if (entry != heard)
+      std::erase_if(entries_, [&](const auto& other) { return other.get() == heard; });
+  }
   return *entry;
+}
+
+/// Facts that no sink can change in place: the meter goes and comes back with others.
+template <class Change>
+void MeterRegistry::show_anew(Entry& entry, Change change) {
+  sinks_.meter_removed(entry.meter);
+  change(entry.meter);
+  sinks_.meter_added(entry.meter);
+}
+
+/// `parent` may be null; its id may have changed.
+void MeterRegistry::move_behind(Entry& entry, Entry* parent) {
+  entry.parent = parent;
+  const std::string parent_id = parent ? parent->meter.id : "";
+  if (entry.meter.parent_id == parent_id) return;
+  show_anew(entry, [&](Meter& meter) { meter.parent_id = parent_id; });
+}
+
+void MeterRegistry::accept_sub_meter(Entry& parent, const Adapter& adapter,
+                                     const meter::SubMeter& sub_meter) {
+  const Origin origin{adapter, std::nullopt, &parent, sub_meter.channel};
+  Entry* heard = find_by_origin(origin);
+  Identity identity{std::string(sub_meter.id.view()), true};
+  // A meter that is read by itself is not shown a second time under the same name.
+  if (const Entry* other = find_by_id(identity.id); other && !other->parent) identity.id.clear();
+  if (identity.id.empty() && heard && heard->id_is_final) identity.id = heard->meter.id;
+  if (identity.id.empty())
+    identity = {fmt::format("{}-{}", parent.meter.id, sub_meter.channel), false};
+  const auto found = entry_of(origin, identity, heard, sub_meter_readings_);
+  if (!found) return;
+  Entry& entry = **found;
+  for (auto& other : entries_) {  // it was replaced
+    if (other->parent != &parent || other->channel != sub_meter.channel || other.get() == &entry ||
+        !other->meter.fresh)
+      continue;
+    if (entry.meter.sequence == 0)
+      log::notice("meter {} was replaced by {}", other->meter.id, entry.meter.id);
+    other->meter.fresh = false;
+    sinks_.meter_changed(other->meter);
+  }
+  update(entry, adapter, sub_meter_readings_);
 }
 
 void MeterRegistry::merge(Entry& entry, const meter::ReadingSet& readings,
                           std::vector<std::string_view>& changed) {
   Meter& meter = entry.meter;
+  std::array<char, meter::DateTime::text_size_max> buffer;
   meter::harmonize(readings, quantities_, named_);
   for (const meter::NamedReading& reading : named_) {
+    const bool is_text = reading.is_text || reading.is_time;
+    const std::string_view text = text_of(reading, buffer);
     auto found = std::ranges::find(meter.values, reading.name, &LatestValue::name);
     if (found == meter.values.end()) {
       found = meter.values.emplace(meter.values.end());
       found->name = reading.name;
     } else if (reading.derived && !found->derived) {
       continue;  // another list of this meter sends the value itself
-    } else if (found->value == reading.value && found->is_text == reading.is_text &&
-               found->text == reading.text) {
+    } else if (found->value == reading.value && found->is_text == is_text &&
+               found->text == text) {
       found->arrived = loop_.now();
       continue;
     }
     found->value = reading.value;
-    found->text = reading.text;
+    found->text = text;
     found->unit = reading.unit;
-    found->is_text = reading.is_text;
+    found->is_text = is_text;
     found->derived = reading.derived;
     found->arrived = loop_.now();
     changed.push_back(reading.name);
   }
   meter.registers.clear();
-  std::array<char, meter::DateTime::text_size_max> buffer;
-  for (const meter::Reading& reading : readings.readings) {
+  for (std::size_t i = 0; i < readings.readings.size(); ++i) {
+    const meter::Reading& reading = readings.readings[i];
     const bool is_text = reading.kind() != meter::Reading::Kind::number;
     std::string text;
     if (is_text) {
@@ -228,8 +306,10 @@ void MeterRegistry::merge(Entry& entry, const meter::ReadingSet& readings,
         (void)meter::write_hex(reading.octets(), text, meter::hex_lower);
       }
     }
+    const bool has_label = !reading.obis().is_standard() && !readings.details.empty();
     meter.registers.push_back({reading.obis(), is_text ? meter::Decimal{} : reading.value(),
-                               reading.unit(), is_text, std::move(text)});
+                               reading.unit(), is_text, std::move(text),
+                               has_label ? label_of(readings.details[i]) : std::string()});
   }
 }
 
@@ -247,11 +327,27 @@ bool MeterRegistry::measure_interval(Entry& entry) {
 
 std::optional<meter::Errc> MeterRegistry::accept(const Adapter& adapter,
                                                  const meter::ReadingSet& readings) {
-  const auto found = entry_of(adapter, readings);
+  const Origin origin{adapter, readings.system_title};
+  // Many meters share a wired M-Bus: who does not name itself there is not the one before.
+  const bool is_shared = readings.link == meter::Link::mbus_master;
+  Entry* heard = is_shared ? nullptr : find_by_origin(origin);
+  const auto found = entry_of(origin, identity_of(adapter, readings, heard), heard, readings);
   if (!found) return found.error();
-  Entry& entry = **found;
+  update(**found, adapter, readings);
+  for (std::size_t i = 0; i < readings.sub_meters.size(); ++i) {
+    meter::sub_meter_telegram(readings, i, sub_meter_readings_);
+    accept_sub_meter(**found, adapter, readings.sub_meters[i]);
+  }
+  return std::nullopt;
+}
+
+void MeterRegistry::update(Entry& entry, const Adapter& adapter,
+                           const meter::ReadingSet& readings) {
   Meter& meter = entry.meter;
   entry.heard = ++telegrams_;
+  const std::string_view medium = name(readings.medium);
+  if (meter.medium != medium && medium != name(meter::Medium::unknown))
+    show_anew(entry, [&](Meter& shown) { shown.medium = medium; });
   std::vector<std::string_view> changed;
   merge(entry, readings, changed);
   bool facts_changed = measure_interval(entry);
@@ -279,7 +375,6 @@ std::optional<meter::Errc> MeterRegistry::accept(const Adapter& adapter,
   sinks_.telegram({meter, readings, named_, quantities_, std::move(changed)});
   if (facts_changed) sinks_.meter_changed(meter);
   if (facts_changed || !freshness_timer_.pending()) arm_freshness();
-  return std::nullopt;
 }
 
 void MeterRegistry::key_failed(const Adapter& adapter, KeyState state) {

@@ -26,6 +26,11 @@ std::string_view name(AdapterState state) noexcept {
 std::string_view name(Problem problem) noexcept { return problems[std::to_underlying(problem)]; }
 std::string_view name(KeyState state) noexcept { return key_states[std::to_underlying(state)]; }
 
+std::string_view text_of(const meter::NamedReading& reading, std::span<char> buffer) noexcept {
+  if (reading.is_time) return reading.time.to_text(buffer);
+  return reading.is_text ? reading.text : std::string_view();
+}
+
 const LatestValue* Meter::find(std::string_view name) const noexcept {
   const auto found = std::ranges::find(values, name, &LatestValue::name);
   return found == values.end() ? nullptr : &*found;

@@ -2,9 +2,11 @@
 // Adapter and Meter: the daemon's state, which the sinks show. Sink: one output.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,6 +49,8 @@ struct Adapter {
   /// replay, overflow, unknown.
   std::map<std::string, std::uint64_t, std::less<>> errors;
   std::int64_t last_activity_us = 0;  ///< CLOCK_REALTIME, 0 = never
+  /// Between two readouts of meters that are asked; 0 where they speak by themselves.
+  std::chrono::seconds readout_interval{0};
 };
 
 enum class KeyState : std::uint8_t { not_needed, missing, wrong, authentication_key_wrong, ok };
@@ -58,21 +62,25 @@ struct LatestValue {
   meter::Decimal value;
   std::string text;
   meter::Unit unit = meter::Unit::none;
-  bool is_text = false;
+  bool is_text = false;   ///< also a date-time: ISO 8601 as in the telegram JSON
   bool derived = false;
   io::TimePoint arrived{};
 };
 
+/// A text, or a date-time as ISO 8601 in `buffer`; empty for a number.
+std::string_view text_of(const meter::NamedReading& reading, std::span<char> buffer) noexcept;
+
 /// One meter with its latest values, merged over its lists.
 struct Meter {
-  std::string id;                 ///< as the telegram says, or "unknown-<adapter>"
+  std::string id;                 ///< as the telegram says, or "unknown-<adapter>"; of a meter
+                                  ///< behind another one without an id "<parent>-<channel>"
   std::string slug;               ///< topic segment
   std::string display_name;
-  std::string medium = "electricity";
+  std::string medium = "electricity";  ///< meter::name(Medium)
   std::string manufacturer;       ///< three letters, or ""
   std::string model;
   const Adapter* adapter = nullptr;  ///< null: it came from elsewhere
-  std::string parent_id;          ///< "" if none
+  std::string parent_id;          ///< of the meter that carries this one; "" if none
   bool encrypted = false;
   KeyState key_state = KeyState::not_needed;
   double interval_s = 0;          ///< measured, 0 while unknown
@@ -93,6 +101,8 @@ struct Meter {
     meter::Unit unit;
     bool is_text;
     std::string text;
+    /// What the source calls it, where it has no OBIS code: "energy storage 1".
+    std::string label;
   };
   std::vector<Register> registers;
 

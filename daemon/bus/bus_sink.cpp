@@ -3,6 +3,7 @@
 #include "daemon/bus/bus_sink.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <map>
 #include <utility>
@@ -204,9 +205,10 @@ void BusSink::emit_reading(const std::string& path, const Telegram& telegram) {
   Writer writer(created);
   writer.put(static_cast<std::uint64_t>(telegram.meter.last_update_us));
   writer.put(telegram.meter.sequence).open('a', "{sv}");
+  std::array<char, meter::DateTime::text_size_max> buffer;
   for (const meter::NamedReading& reading : telegram.named) {
-    if (reading.is_text) {
-      writer.entry(reading.name, "s", reading.text);
+    if (reading.is_text || reading.is_time) {
+      writer.entry(reading.name, "s", text_of(reading, buffer));
     } else {
       writer.entry(reading.name, "d", reading.value.to_double());
     }

@@ -186,12 +186,17 @@ std::string_view authenticated(const Meter& meter) {
   return "";
 }
 
+/// Its code, or what the source calls it.
+std::string_view register_key(const Meter::Register& entry, std::span<char> buffer) {
+  return entry.label.empty() ? entry.obis.to_text(buffer) : std::string_view(entry.label);
+}
+
 void write_registers(Writer& writer, const Meter& meter) {
   char obis[meter::Obis::text_size_max];
   writer.open('a', "{s(xns)}");
   for (const Meter::Register& entry : meter.registers) {
     if (entry.is_text) continue;
-    writer.open('e', "s(xns)").put(entry.obis.to_text(obis)).open('r', "xns");
+    writer.open('e', "s(xns)").put(register_key(entry, obis)).open('r', "xns");
     writer.put(entry.value.mantissa).put(std::int16_t{entry.value.exponent});
     writer.put(meter::symbol(entry.unit)).close().close();
   }
@@ -204,7 +209,7 @@ void write_texts(Writer& writer, const Meter& meter) {
   for (const Meter::Register& entry : meter.registers)
     if (entry.is_text)
       writer.open('e', "ss")
-          .put(entry.obis.to_text(obis))
+          .put(register_key(entry, obis))
           .put(std::string_view(entry.text))
           .close();
   writer.close();
@@ -255,8 +260,7 @@ struct Shown {
   std::string property;
 };
 
-/// What the quantity table does not say: the arrays, and the readings of sub-meters, which have
-/// a channel in place of a code of their own.
+/// What the quantity table does not say: the arrays.
 constexpr std::pair<const char*, const char*> more_shown[] = {
     {"energy_import_t1", "EnergyImportTariffs"},
     {"energy_import_t2", "EnergyImportTariffs"},
@@ -272,9 +276,6 @@ constexpr std::pair<const char*, const char*> more_shown[] = {
     {"current_l1", "Current"},
     {"current_l2", "Current"},
     {"current_l3", "Current"},
-    {"volume", "Volume"},
-    {"energy", "Energy"},
-    {"capture_time", "CaptureTime"},
 };
 
 const std::vector<Shown>& shown_readings() {
@@ -283,7 +284,7 @@ const std::vector<Shown>& shown_readings() {
     for (const auto& [reading, property] : more_shown) all.push_back({reading, property});
     for (const meter::Quantity& quantity : meter::quantities()) {
       if (quantity.dbus_property.empty()) continue;
-      if (std::ranges::find(all, quantity.name, &Shown::reading) != all.end()) continue;
+      if (std::ranges::find(all, quantity.name, &Shown::reading) != all.end()) continue;  // 2 codes
       all.push_back({std::string(quantity.name), std::string(quantity.dbus_property)});
     }
     return all;

@@ -145,8 +145,12 @@ void BrokerSink::merge(const Meter& meter) {
   merged_.clear();
   ages_.clear();
   for (const LatestValue& value : meter.values) {
-    if (!merged_.push_back(
-            {value.name, value.value, value.text, value.unit, value.is_text, value.derived}))
+    if (!merged_.push_back({.name = value.name,
+                            .value = value.value,
+                            .text = value.text,
+                            .unit = value.unit,
+                            .is_text = value.is_text,
+                            .derived = value.derived}))
       return;
     if (value.arrived >= meter.last_update) continue;
     const auto age = std::chrono::floor<std::chrono::seconds>(meter.last_update - value.arrived);
@@ -174,9 +178,10 @@ void BrokerSink::publish_values(const Telegram& telegram) {
   for (const meter::NamedReading& reading : telegram.named) {
     topic_.resize(stem);
     topic_.append(reading.name);
-    char digits[meter::Decimal::text_size_max];
+    char digits[meter::Decimal::text_size_max], time[meter::DateTime::text_size_max];
+    const bool is_number = !reading.is_text && !reading.is_time;
     client_.publish_retained(topic_,
-                             reading.is_text ? reading.text : reading.value.to_text(digits));
+                             is_number ? reading.value.to_text(digits) : text_of(reading, time));
   }
 }
 

@@ -178,7 +178,7 @@ constexpr auto table = std::to_array<Quantity>({
     {"capture_time", "0-0:24.2.1"_obis, Unit::none, "CaptureTime", "timestamp", "", Use::time},
     {"volume_uncorrected", "0-0:24.2.3"_obis, Unit::cubic_metre, "", "", "total_increasing"},
     {"capture_time", "0-0:24.2.3"_obis, Unit::none, "CaptureTime", "timestamp", "", Use::time},
-    {"valve_state", "0-0:24.4.0"_obis, Unit::none, "ValveState", "", ""},
+    {"valve_state", "0-0:24.4.0"_obis, Unit::none, "", "", ""},
     {"device_type", "0-0:24.1.0"_obis, Unit::none, "", "", "", Use::identity},
     // Quantities without a code: records of EN 13757-3. Group A is ours.
     {"volume", "200-0:40.0.0"_obis, Unit::cubic_metre, "Volume", "", "total_increasing"},

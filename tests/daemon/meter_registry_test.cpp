@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -20,14 +21,25 @@ using meter::Unit;
 /// Writes down what it is told.
 class Recorder : public Sink {
  public:
-  void meter_added(const Meter& meter) override { events.push_back("added " + meter.id); }
-  void meter_removed(const Meter& meter) override { events.push_back("removed " + meter.id); }
+  void meter_added(const Meter& meter) override {
+    events.push_back("added " + meter.id);
+    meters[meter.id] = &meter;
+  }
+  void meter_removed(const Meter& meter) override {
+    events.push_back("removed " + meter.id);
+    meters.erase(meter.id);
+  }
+  void meter_changed(const Meter& meter) override {
+    if (!meter.fresh) offline.push_back(meter.id);
+  }
   void telegram(const Telegram& telegram) override {
     events.push_back("telegram " + telegram.meter.id);
     changed.assign(telegram.changed.begin(), telegram.changed.end());
     last = &telegram.meter;
   }
   std::vector<std::string> events;
+  std::vector<std::string> offline;
+  std::map<std::string, const Meter*> meters;  // that are there
   std::vector<std::string> changed;
   const Meter* last = nullptr;
 };
@@ -53,6 +65,38 @@ class MeterRegistryTest : public testing::Test {
     if (authentication_) set.authentication = *authentication_;
     return registry_.accept(adapter_, set);
   }
+  struct Behind {
+    std::string_view id;
+    meter::Medium medium;
+    std::uint8_t channel;
+    Reading reading;
+  };
+  /// A telegram of a meter with others behind it; each sent its type and one value.
+  std::optional<meter::Errc> send_with(std::string_view id, std::vector<Behind> behind) {
+    meter::ReadingSet set;
+    EXPECT_TRUE(set.meter_id.assign(id));
+    EXPECT_TRUE(set.readings.push_back(number("1-0:1.7.0", 5, Unit::watt)));
+    for (const Behind& one : behind) {
+      meter::SubMeter sub_meter;
+      EXPECT_TRUE(sub_meter.id.assign(one.id));
+      sub_meter.medium = one.medium;
+      sub_meter.channel = one.channel;
+      EXPECT_TRUE(set.sub_meters.push_back(sub_meter));
+      const auto number = static_cast<std::uint8_t>(set.sub_meters.size());
+      EXPECT_TRUE(set.readings.push_back(one.reading.of_sub_meter(number)));
+    }
+    if (authentication_) set.authentication = *authentication_;
+    return registry_.accept(adapter_, set);
+  }
+  static Behind gas(std::string_view id, std::int64_t litres) {
+    return {id, meter::Medium::gas, 1,
+            Reading::number(*Obis::parse("0-1:24.2.1"), Decimal{litres, -3}, Unit::cubic_metre)};
+  }
+  static Behind heat(std::string_view id, std::int64_t megajoule) {
+    return {id, meter::Medium::heat, 2,
+            Reading::number(*Obis::parse("0-2:24.2.1"), Decimal{megajoule, -3}, Unit::gigajoule)};
+  }
+
   static Reading number(const char* obis, std::int64_t mantissa, Unit unit) {
     return Reading::number(*Obis::parse(obis), Decimal{mantissa, 0}, unit);
   }
@@ -153,6 +197,105 @@ TEST_F(MeterRegistryTest, MadeUpMetersAreLimited) {
   EXPECT_EQ(registry_.size(), 256u);
   EXPECT_EQ(send("another", {}), meter::Errc::too_many_elements);
   EXPECT_FALSE(send("id0", {number("1-0:1.7.0", 6, Unit::watt)}));
+}
+
+TEST_F(MeterRegistryTest, MetersBehindAnotherAreMetersOfTheirOwn) {
+  EXPECT_FALSE(send_with("LGZ1", {gas("G0025", 14420), heat("H7", 3600)}));
+  EXPECT_EQ(recorder_.events, (Events{"added LGZ1", "telegram LGZ1", "added G0025",
+                                      "telegram G0025", "added H7", "telegram H7"}));
+  const Meter& gas_meter = *recorder_.meters.at("G0025");
+  EXPECT_EQ(gas_meter.parent_id, "LGZ1");
+  EXPECT_EQ(gas_meter.medium, "gas");
+  EXPECT_EQ(gas_meter.slug, "g0025");
+  EXPECT_EQ(gas_meter.find("volume")->value, (Decimal{14420, -3}));
+  EXPECT_EQ(gas_meter.adapter, &adapter_);
+  const Meter& heat_meter = *recorder_.meters.at("H7");
+  EXPECT_EQ(heat_meter.medium, "heat");
+  EXPECT_EQ(heat_meter.find("energy")->value, (Decimal{1'000'000, -3}));  // 3.6 GJ
+  const Meter& main = *recorder_.meters.at("LGZ1");
+  EXPECT_EQ(main.parent_id, "");
+  EXPECT_FALSE(main.find("volume"));
+  EXPECT_EQ(main.registers.size(), 3u);  // the whole telegram, as sent
+}
+
+TEST_F(MeterRegistryTest, AMeterBehindIsNamedByItsChannelUntilItsIdIsKnown) {
+  send_with("", {gas("", 1)});
+  EXPECT_TRUE(recorder_.meters.contains("unknown-pts-1-1"));
+  EXPECT_EQ(recorder_.meters.at("unknown-pts-1-1")->parent_id, "unknown-pts-1");
+  send_with("LGZ1", {gas("", 2)});
+  EXPECT_EQ(recorder_.meters.at("LGZ1-1")->parent_id, "LGZ1");
+  send_with("LGZ1", {gas("G0025", 3)});
+  send_with("LGZ1", {gas("", 4)});
+  EXPECT_EQ(recorder_.events.back(), "telegram G0025");
+  EXPECT_EQ(recorder_.last->sequence, 4u);
+  EXPECT_EQ(recorder_.meters.size(), 2u);
+  EXPECT_EQ(registry_.size(), 2u);
+}
+
+TEST_F(MeterRegistryTest, AReplacedMeterBehindGoesOfflineAtOnce) {
+  send_with("LGZ1", {gas("G1", 1), heat("H7", 1)});
+  send_with("LGZ1", {gas("G2", 2), heat("H7", 1)});
+  EXPECT_EQ(recorder_.offline, Events{"G1"});
+  EXPECT_FALSE(recorder_.meters.at("G1")->fresh);
+  EXPECT_EQ(recorder_.meters.at("G1")->find("volume")->value, (Decimal{1, -3}));
+  EXPECT_TRUE(recorder_.meters.at("G2")->fresh);
+  EXPECT_TRUE(recorder_.meters.at("H7")->fresh);
+  send_with("LGZ1", {gas("G1", 1)});  // put back
+  EXPECT_TRUE(recorder_.meters.at("G1")->fresh);
+  EXPECT_FALSE(recorder_.meters.at("G2")->fresh);
+}
+
+TEST_F(MeterRegistryTest, AMeterBehindStaysWhenTheOneInFrontIsReplaced) {
+  send_with("LGZ1", {gas("G1", 1)});
+  send_with("LGZ2", {gas("G1", 2)});
+  EXPECT_EQ(recorder_.meters.at("G1")->parent_id, "LGZ2");
+  EXPECT_EQ(recorder_.meters.at("G1")->sequence, 2u);
+  EXPECT_EQ(registry_.size(), 3u);
+}
+
+TEST_F(MeterRegistryTest, AMeterReadByItselfKeepsItsName) {
+  send("G1", {number("1-0:1.7.0", 5, Unit::watt)});
+  send_with("LGZ1", {gas("G1", 1)});
+  EXPECT_EQ(recorder_.meters.at("G1")->parent_id, "");
+  EXPECT_EQ(recorder_.meters.at("LGZ1-1")->parent_id, "LGZ1");
+  // The other way round: shown behind another one first, then heard itself.
+  send_with("LGZ1", {heat("H7", 1)});
+  send("H7", {number("1-0:1.7.0", 5, Unit::watt)});
+  EXPECT_EQ(recorder_.meters.at("H7")->parent_id, "");
+}
+
+TEST_F(MeterRegistryTest, MetersBehindAreProtectedAndLimitedToo) {
+  authentication_ = meter::Authentication::verified;
+  EXPECT_FALSE(send_with("LGZ1", {gas("G1", 1)}));
+  authentication_ = meter::Authentication::clear;
+  EXPECT_FALSE(send_with("LGZ2", {gas("G1", 9)}));  // not the meter that G1 was seen behind
+  EXPECT_EQ(recorder_.meters.at("G1")->find("volume")->value, (Decimal{1, -3}));
+  for (int i = 0; i < 1000; ++i) send_with("LGZ2", {heat("id" + std::to_string(i), 1)});
+  EXPECT_EQ(registry_.size(), 256u);
+}
+
+TEST_F(MeterRegistryTest, OnAWiredBusNobodyInheritsAName) {
+  for (const char* id : {"12345678", "", "87654321"}) {
+    meter::ReadingSet set;
+    EXPECT_TRUE(set.meter_id.assign(id));
+    set.link = meter::Link::mbus_master;
+    set.medium = meter::Medium::water;
+    EXPECT_FALSE(registry_.accept(adapter_, set));
+    EXPECT_EQ(recorder_.last->medium, "water");
+  }
+  EXPECT_EQ(recorder_.events,
+            (Events{"added 12345678", "telegram 12345678", "added unknown-pts-1",
+                    "telegram unknown-pts-1", "added 87654321", "telegram 87654321"}));
+}
+
+TEST_F(MeterRegistryTest, TimesAreTexts) {
+  const std::string_view stamp = "101209112500W";
+  send_with("LGZ1", {{"G1", meter::Medium::gas, 1,
+                      Reading::date_time(*Obis::parse("0-1:24.2.1"), meter::bytes_of(stamp))}});
+  const LatestValue* time = recorder_.meters.at("G1")->find("capture_time");
+  ASSERT_TRUE(time);
+  EXPECT_TRUE(time->is_text);
+  EXPECT_EQ(time->text, "2010-12-09T11:25:00");
 }
 
 TEST_F(MeterRegistryTest, MetersOutliveTheirAdapter) {
