@@ -55,6 +55,8 @@ class Session {
   virtual Action on_frame(Bytes frame, Verdict verdict) noexcept = 0;
   /// The time that the last action named has passed.
   virtual Action on_timeout() noexcept = 0;
+  /// Between two readouts: no bytes for so long are no fault. 0: the meter speaks by itself.
+  virtual std::chrono::seconds interval() const noexcept { return {}; }
 };
 
 /// The session of a link layer (`iec62056_21`, `mbus_master`, `amis`), or null where a link only
