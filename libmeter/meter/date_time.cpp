@@ -72,6 +72,23 @@ std::optional<DateTime> DateTime::from_p1(std::string_view text) noexcept {
   return t;
 }
 
+DateTime DateTime::from_epoch(std::int64_t seconds, std::int16_t deviation) noexcept {
+  using namespace std::chrono;
+  const sys_seconds local{std::chrono::seconds(seconds) - minutes(deviation)};
+  const sys_days midnight = floor<days>(local);
+  const year_month_day date(midnight);
+  const hh_mm_ss time(local - midnight);
+  DateTime t;
+  t.year = static_cast<std::uint16_t>(static_cast<int>(date.year()));
+  t.month = static_cast<std::uint8_t>(static_cast<unsigned>(date.month()));
+  t.day = static_cast<std::uint8_t>(static_cast<unsigned>(date.day()));
+  t.hour = static_cast<std::uint8_t>(time.hours().count());
+  t.minute = static_cast<std::uint8_t>(time.minutes().count());
+  t.second = static_cast<std::uint8_t>(time.seconds().count());
+  t.deviation = deviation;
+  return t;
+}
+
 std::string_view DateTime::to_text(std::span<char> buffer) const noexcept {
   assert(buffer.size() >= text_size_max);
   char* out = put(buffer.data(), year, 4);

@@ -32,6 +32,9 @@ struct DateTime {
   /// "210204163628W": DSMR P1 TST, W winter, S summer. The deviation stays unspecified.
   static std::optional<DateTime> from_p1(std::string_view text) noexcept;
 
+  /// Seconds since the epoch, shown at `deviation`. The year must be within 1970 to 2199.
+  static DateTime from_epoch(std::int64_t seconds, std::int16_t deviation = 0) noexcept;
+
   static constexpr std::size_t text_size_max = 32;
   /// "2021-09-27T09:47:15+02:00"; without an offset when the deviation is unspecified.
   std::string_view to_text(std::span<char> buffer) const noexcept;

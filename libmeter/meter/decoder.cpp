@@ -8,6 +8,7 @@
 #include "meter/dlms/data_notification.hpp"
 #include "meter/dlms/reassembler.hpp"
 #include "meter/explain_line.hpp"
+#include "meter/sml/file.hpp"
 
 namespace meter {
 namespace {
@@ -57,8 +58,13 @@ bool begins_notification(Link, Bytes apdu) noexcept {
   return !apdu.empty() && u8(apdu[0]) == dlms::tag_data_notification;
 }
 
+bool begins_sml(Link link, Bytes message) noexcept {
+  return link == Link::sml && sml::begins_file(message);
+}
+
 constexpr ApplicationDecoder application_decoders[] = {
     {begins_notification, plausible_notification, dlms::decode_data_notification},
+    {begins_sml, sml::begins_file, sml::decode_file},
 };
 
 const ApplicationDecoder* find_application_decoder(Link link, Bytes apdu) noexcept {

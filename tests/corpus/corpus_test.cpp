@@ -51,7 +51,10 @@ struct Reason {
   std::string_view sample;
   std::string_view text;
 };
-constexpr std::array<Reason, 0> reasons = {};
+constexpr auto reasons = std::to_array<Reason>({
+    {"sml/ollisml-test_emh", "edited by hand: the list's own CRC is the old one"},
+    {"sml/ollisml-test_negative", "edited by hand: the list's own CRC is the old one"},
+});
 const Reason* find_reason(const Sample& sample) {
   for (const Reason& row : reasons)
     if (sample.name == row.sample) return &row;

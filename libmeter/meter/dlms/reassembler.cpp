@@ -3,6 +3,7 @@
 #include "meter/dlms/reassembler.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "meter/base/inline_vector.hpp"
@@ -97,6 +98,7 @@ struct Reassembler::State {
 
   Result<std::optional<Message>> take_mbus(Bytes payload) noexcept;
   Result<std::optional<Message>> take_hdlc(Bytes payload) noexcept;
+  Result<std::optional<Bytes>> take_sml(Bytes payload) noexcept;
   Result<std::optional<Message>> join(const Piece& piece) noexcept;
   Result<std::optional<Bytes>> take_block(const Message& message) noexcept;
   Result<std::optional<Bytes>> begin_transfer(const Message& message, Bytes block) noexcept;
@@ -178,6 +180,39 @@ Result<std::optional<Message>> Reassembler::State::take_hdlc(Bytes payload) noex
                .in_order = true});
 }
 
+/// Where the next octet 1B stands, or the end.
+std::size_t find_escape(Bytes octets, std::size_t from) noexcept {
+  const void* found = std::memchr(octets.data() + from, 0x1b, octets.size() - from);
+  if (found == nullptr) return octets.size();
+  return static_cast<std::size_t>(static_cast<const std::byte*>(found) - octets.data());
+}
+
+/// Four 1B of the content are eight on the line (SML 1.03, 8.1). Almost no telegram has any.
+Result<std::optional<Bytes>> Reassembler::State::take_sml(Bytes payload) noexcept {
+  constexpr std::size_t escape_size = 4;
+  if (payload.empty()) return fault(Errc::truncated);
+  std::size_t copied = 0;
+  std::size_t run_size = 0;
+  for (std::size_t at = find_escape(payload, 0); at < payload.size();) {
+    run_size = u8(payload[at]) == 0x1b ? run_size + 1 : 0;
+    ++at;
+    if (run_size == 2 * escape_size) {
+      if (copied == 0) link_message.begin({});
+      const std::size_t kept_end = at - escape_size;
+      if (!link_message.append(payload.subspan(copied, kept_end - copied)))
+        return fault(Errc::oversize, at);
+      copied = at;
+    }
+    if (run_size == 0 || run_size == 2 * escape_size) {
+      run_size = 0;
+      at = find_escape(payload, at);
+    }
+  }
+  if (copied == 0) return payload;
+  if (!link_message.append(payload.subspan(copied))) return fault(Errc::oversize, payload.size());
+  return link_message.finish();
+}
+
 /// Block 1 always begins a transfer anew: meters break transfers off and restart them.
 Result<std::optional<Bytes>> Reassembler::State::begin_transfer(const Message& message,
                                                                 Bytes block) noexcept {
@@ -245,6 +280,8 @@ Result<std::optional<Bytes>> Reassembler::take(Link link, Bytes payload) noexcep
     case Link::raw:
       message = Message{Origin{}, without_llc(payload), 0};
       break;
+    case Link::sml:
+      return state.take_sml(payload);
     default:
       return fault(Errc::unsupported_apdu);
   }

@@ -30,7 +30,8 @@ class Reassembler {
   ///   mbus: C field to the last octet of user data;
   ///   hdlc: frame format field to the last octet of information (addresses, control and HCS are
   ///         in it, FCS and flags are not);
-  ///   raw:  the APDU, perhaps with LLC header.
+  ///   raw:  the APDU, perhaps with LLC header;
+  ///   sml:  the messages of one file, octets 1B doubled as on the line.
   /// Returns the APDU when it is whole: a view into `payload` or into this object, valid until
   /// the next call. Nothing: more frames are needed. After a fault it waits for a first fragment;
   /// when the faulty frame is itself a first fragment, it is kept (a restarted push).

@@ -9,13 +9,15 @@
 #include "meter/link/mbus.hpp"
 #include "meter/link/raw.hpp"
 #include "meter/link/search.hpp"
+#include "meter/link/sml.hpp"
 
 namespace meter::link {
 namespace {
 
-/// The stronger proof first: two CRCs, a sum with delimiters, nothing.
+/// The stronger proof first: two CRCs, one, a sum with delimiters, nothing.
 constexpr std::array layers = {
     LinkLayer{Link::hdlc, hdlc_frame_size_max, true, scan_hdlc},
+    LinkLayer{Link::sml, sml_frame_size_max, true, scan_sml},
     LinkLayer{Link::mbus, mbus_frame_size_max, true, scan_mbus},
     LinkLayer{Link::raw, raw_frame_size_max, false, scan_raw},
 };

@@ -91,6 +91,34 @@ inline Octets hdlc_frame(Bytes addresses_and_control, Bytes information, bool se
   return frame;
 }
 
+/// Content with every four 1B in a row doubled, as SML sends it.
+inline Octets sml_escaped(Bytes content) {
+  Octets escaped;
+  unsigned run = 0;
+  for (const std::byte octet : content) {
+    escaped.push_back(octet);
+    run = octet == std::byte{0x1b} ? run + 1 : 0;
+    if (run < 4) continue;
+    escaped.insert(escaped.end(), 4, octet);
+    run = 0;
+  }
+  return escaped;
+}
+
+/// SML transport version 1: start, content, fill to whole groups, end, CRC.
+inline Octets sml_frame(Bytes content) {
+  Octets frame = from_hex("1B 1B 1B 1B 01 01 01 01");
+  append(frame, sml_escaped(content));
+  const std::size_t fill = (4 - frame.size() % 4) % 4;
+  frame.insert(frame.end(), fill, std::byte{0});
+  append(frame, from_hex("1B 1B 1B 1B 1A"));
+  frame.push_back(static_cast<std::byte>(fill));
+  const unsigned crc = slow_crc_x25(frame);
+  frame.push_back(static_cast<std::byte>(crc & 0xff));
+  frame.push_back(static_cast<std::byte>(crc >> 8));
+  return frame;
+}
+
 /// The receive buffer of a device: takes pieces, hands frames' payloads on.
 class Pump {
  public:

@@ -83,6 +83,20 @@ Sent make_hdlc(Dice& dice) {
   return {frame, Octets(frame.begin() + 1, frame.end() - 3)};
 }
 
+Sent make_sml(Dice& dice) {
+  Octets content = dice.octets(dice.roll(1, dice.roll(2, 1500)));
+  // Runs of the escape octet, before what follows an escape sequence too.
+  for (std::size_t at = dice.roll(0, 60); at < content.size(); at += dice.roll(1, 300)) {
+    constexpr std::byte behind[] = {std::byte{0x1a}, std::byte{0x01}, std::byte{0x1b}};
+    for (std::size_t run = dice.roll(1, 9); run > 0 && at < content.size(); --run)
+      content[at++] = std::byte{0x1b};
+    const std::byte next = behind[dice.roll(0, 2)];
+    for (std::size_t run = dice.roll(1, 4); run > 0 && at < content.size(); --run)
+      content[at++] = next;
+  }
+  return {test::sml_frame(content), test::sml_escaped(content)};
+}
+
 /// How this test makes a layer's frames, and what its check promises to find.
 struct Maker {
   Link link;
@@ -97,6 +111,7 @@ constexpr Maker makers[] = {
     {Link::mbus, make_mbus, 0, 1, 8, std::byte{0x68}},
     // CRC-16/X-25 up to 32767 bits: three flipped bits, or a burst of 16.
     {Link::hdlc, make_hdlc, 1, 3, 16, std::byte{0x7e}},
+    {Link::sml, make_sml, 0, 3, 16, std::byte{0x1b}},
 };
 
 const Maker& maker_of(Link link) {
