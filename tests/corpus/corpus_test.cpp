@@ -10,40 +10,17 @@
 #include <cstdio>
 #include <iostream>
 #include <map>
-#include <memory>
 #include <random>
-#include <set>
 #include <string>
 #include <vector>
 
-#include "meter/decoder.hpp"
-#include "tests/corpus/match.hpp"
-#include "tests/corpus/sample.hpp"
+#include "tests/corpus/judge.hpp"
 
 namespace meter::corpus {
 namespace {
 
-constexpr std::string_view families[] = {"dlms-mbus",  "dlms-hdlc",     "dlms-raw",
-                                         "dsmr-p1",    "sml",           "iec62056-21",
-                                         "mbus-wired", "zigbee-glow",   "gplug-tasmota"};
 /// No serial line or broker of ours carries them.
 constexpr std::string_view out_of_scope[] = {"wmbus-oms", "other"};
-
-/// What became of a sample.
-enum class Outcome : std::uint8_t {
-  right,        ///< as its source published
-  reference,    ///< nothing published; as another decoder says
-  decoded,      ///< nothing published, nothing to compare with
-  rejected,     ///< as it must be
-  damaged,      ///< its checksum is wrong, or a part is missing: rightly refused
-  locked,       ///< encrypted, and its key is not known: no telegram, and the reason is said
-  unreadable,   ///< for people: comments between the octets, parts made unreadable
-  not_decoded,  ///< see `reasons`
-  wrong,
-};
-constexpr std::array<std::string_view, 9> outcome_names = {
-    "right", "as reference", "decoded", "rejected", "damaged", "no key", "not for machines",
-    "not decoded", "wrong"};
 
 /// Why a sample does not give what its source says, or nothing at all. A row that is not needed
 /// fails.
@@ -61,106 +38,12 @@ const Reason* find_reason(const Sample& sample) {
   return nullptr;
 }
 
-/// The reference decoder took the descriptors of push-object lists for values.
-bool reference_is_wrong(const Sample& sample) {
-  return sample.name.find("e450") != std::string::npos ||
-         sample.name.find("scs-iskra_am550") != std::string::npos;
-}
-
-struct Decoded {
-  std::vector<Telegram> telegrams;
-  std::vector<std::uint64_t> refusals;
-  std::uint64_t refused(Errc code) const { return refusals[static_cast<std::size_t>(code)]; }
-};
-
-std::shared_ptr<const dlms::KeyRing> keys_of(const Sample& sample) {
-  if (sample.key.empty()) return nullptr;
-  auto key = dlms::EncryptionKey::parse(sample.key);
-  if (!key.key) throw std::runtime_error(sample.name + ": " + key.error);
-  std::vector<dlms::KeyEntry> entries;
-  entries.push_back({"*", std::move(*key.key), {}, {}});
-  if (!sample.authentication_key.empty())
-    entries[0].authentication.push_back(
-        std::move(*dlms::AuthenticationKey::parse(sample.authentication_key).key));
-  return std::make_shared<dlms::KeyRing>(std::move(entries));
-}
-
-/// `next_piece` says how many octets come next.
-template <class NextPiece>
-Decoded decode(const Sample& sample, NextPiece next_piece) {
-  DecoderOptions options;
-  options.check_replay = false;
-  Decoder decoder(options, keys_of(sample));
-  Decoded decoded;
-  std::vector<std::byte> pending;
-  auto run = [&] {
-    for (;;) {
-      const Decoder::Step step = decoder.next(pending);
-      if (step.outcome == Decoder::Outcome::telegram)
-        decoded.telegrams.push_back(keep(decoder.readings()));
-      pending.erase(pending.begin(), pending.begin() + static_cast<std::ptrdiff_t>(step.consumed));
-      if (step.outcome == Decoder::Outcome::need_more) return;
-    }
-  };
-  for (std::size_t at = 0, piece = 0; at < sample.octets.size(); at += piece) {
-    piece = std::min<std::size_t>(next_piece(), sample.octets.size() - at);
-    const auto begin = sample.octets.begin() + static_cast<std::ptrdiff_t>(at);
-    pending.insert(pending.end(), begin, begin + static_cast<std::ptrdiff_t>(piece));
-    run();
-  }
-  decoder.end_of_input();
-  run();
-  decoded.refusals.assign(decoder.refusals().begin(), decoder.refusals().end());
-  return decoded;
-}
-Decoded decode_whole(const Sample& sample) {
-  return decode(sample, [&] { return sample.octets.size(); });
-}
-
 void expect_same_in_pieces(const Sample& sample, const Decoded& whole) {
   EXPECT_EQ(whole.telegrams, decode(sample, [] { return 1; }).telegrams) << "byte by byte differs";
   std::mt19937 random(sample.octets.size() & 0xffff);
   for (int round = 0; round < 3; ++round)
     EXPECT_EQ(whole.telegrams, decode(sample, [&] { return 1 + random() % 40; }).telegrams)
         << "in random pieces differs";
-}
-
-bool expected(const Sample& sample) {
-  return sample.published.present || sample.reference.present;
-}
-
-/// What is wrong goes to `why`.
-Outcome judge(const Sample& sample, const Decoded& decoded, std::string& why) {
-  const bool silent = decoded.telegrams.empty();
-  const auto unless_wrong = [&](Outcome outcome) {
-    return why.empty() ? outcome : Outcome::wrong;
-  };
-  if (sample.octets.empty()) return Outcome::unreadable;
-  if (sample.published.reject) {
-    if (!silent) why = "a telegram came out of what must be rejected";
-    return unless_wrong(Outcome::rejected);
-  }
-  if (sample.encrypted && sample.key.empty()) {
-    if (!silent) why = "a telegram came out without its key";
-    const bool in_parts = decoded.refused(Errc::lost_fragment) != 0;  // not even its beginning
-    if (sample.checksum == "ok" && decoded.refused(Errc::key_missing) == 0 && !in_parts)
-      why = "the missing key is not named";
-    return unless_wrong(Outcome::locked);
-  }
-  // Without a checksum nothing says that it is whole, but someone who read it.
-  const bool sound = sample.checksum_ok() || (sample.checksum == "none" && expected(sample));
-  if (silent && (!sound || sample.published.incomplete)) return Outcome::damaged;
-  if (silent) {
-    why = "no telegram";
-    return Outcome::wrong;
-  }
-  if (sample.published.present) why = mismatch(decoded.telegrams, sample.published);
-  if (why.empty() && sample.reference.present && !reference_is_wrong(sample))
-    if (why = mismatch(decoded.telegrams, sample.reference); !why.empty())
-      why = "reference decoder:" + why;
-  if (!why.empty()) return Outcome::wrong;
-  if (sample.published.present) return Outcome::right;
-  return sample.reference.present ? Outcome::reference : Outcome::decoded;
 }
 
 /// The P1 telegram as its meter must have sent it: its texts were edited or lost their line ends
@@ -197,7 +80,7 @@ class Table : public testing::Environment {
     std::cout << "table: captures of the corpus by family\ntable: family         samples";
     for (std::string_view name : outcome_names) std::cout << "  " << name;
     std::cout << '\n';
-    for (std::string_view family : families) print(family, counts_[std::string(family)]);
+    for (std::string_view family : corpus_families) print(family, counts_[std::string(family)]);
     for (std::string_view family : out_of_scope)
       std::cout << "table: " << family << ": out of scope\n";
     for (const std::string& note : notes_) std::cout << "table: not decoded: " << note << '\n';
@@ -258,7 +141,7 @@ std::vector<std::filesystem::path> folders() {
   std::vector<std::filesystem::path> found;
   const auto corpus = find_corpus();
   if (!corpus) return found;
-  for (const std::string_view family : families)
+  for (const std::string_view family : corpus_families)
     for (const auto& entry : std::filesystem::directory_iterator(*corpus / family))
       if (entry.is_directory()) found.push_back(entry.path());
   std::ranges::sort(found);
@@ -316,7 +199,7 @@ TEST(BenchInputs, DecodeWithTheirKeys) {
 }
 
 TEST(CorpusIsPresent, OrTheseTestsAreSkipped) {
-  if (!find_corpus()) GTEST_SKIP() << "no corpus: neither SMARTMETER_CORPUS nor " CORPUS_DEFAULT;
+  if (!find_corpus()) GTEST_SKIP() << "no corpus: neither SMARTMETER_CORPUS nor ../shared/corpus";
 }
 
 }  // namespace

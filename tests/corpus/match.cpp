@@ -241,6 +241,7 @@ std::string mismatch(const Telegram& telegram, const ExpectedTelegram& expected)
 Telegram keep(const ReadingSet& readings) {
   Telegram telegram;
   telegram.link = readings.link;
+  telegram.profile = readings.profile;
   telegram.meter = readings.meter_id.view();
   char buffer[DateTime::text_size_max];
   if (readings.time) {

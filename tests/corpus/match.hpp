@@ -31,6 +31,7 @@ struct Register {
 /// A ReadingSet without views.
 struct Telegram {
   Link link = Link::raw;
+  std::string profile;
   std::string meter, time, utc;
   std::vector<std::string> sub_meters;
   std::vector<Register> registers;

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace meter::corpus {
@@ -24,7 +25,7 @@ struct ExpectedReading {
   std::string name;                  ///< the source's name of the quantity
   std::optional<std::string> value;  ///< exact decimal text; nothing for a text
   std::string text;
-  std::string time;                  ///< when the value was captured; empty: not said
+  std::string time;  ///< when the value was captured; empty: not said
   std::string unit;  ///< empty: the source gives a bare number
   std::optional<std::string> tolerance;
 };
@@ -46,7 +47,7 @@ struct Sample {
   std::vector<std::byte> octets;        ///< empty: the sample is for reading, not for a machine
   std::string key, authentication_key;  ///< hex digits, or empty
   bool encrypted = false;
-  std::string checksum;                 ///< of the capture: ok, mixed, bad, none, unknown
+  std::string checksum;  ///< of the capture: ok, mixed, bad, none, unknown
   bool checksum_ok() const { return checksum == "ok" || checksum == "ok-after-CRLF"; }
   Expectation published;
   Expectation reference;  ///< of another decoder: weaker evidence
@@ -54,6 +55,11 @@ struct Sample {
 
 /// Bare line feeds become the CR LF that the meter sent: tools that publish texts drop the CR.
 std::vector<std::byte> with_line_ends(const std::vector<std::byte>& octets);
+/// The families that the decoders are for.
+inline constexpr std::string_view corpus_families[] = {
+    "dlms-mbus",   "dlms-hdlc",  "dlms-raw",    "dsmr-p1",      "sml",
+    "iec62056-21", "mbus-wired", "zigbee-glow", "gplug-tasmota"};
+
 /// The corpus, or nothing where it is absent.
 std::optional<std::filesystem::path> find_corpus();
 /// A file of octets as a sample without expectation.
