@@ -26,6 +26,8 @@ constexpr std::uint16_t mqtts_port = 8883;   // IANA: secure-mqtt
 constexpr std::int64_t keepalive_min_s = 5;  // the library refuses less
 constexpr std::size_t file_size_max = 1024 * 1024;  // a thousand adapters and their meters
 constexpr std::int64_t keepalive_max_s = std::numeric_limits<std::uint16_t>::max();
+constexpr std::int64_t interval_min_s = 1;
+constexpr std::int64_t interval_max_s = 31 * 86'400;  // a battery-powered meter once a month
 constexpr std::int64_t outbox_min = 64 * 1024;
 constexpr std::int64_t outbox_max = 1024 * 1024 * 1024;
 constexpr unsigned baud_max = 4'000'000;
@@ -102,6 +104,13 @@ class Value {
       words.push_back(fmt::format("\"{}\"", word));
     }
     fail("expected " + either(words));
+  }
+  std::vector<std::string> texts() const {
+    const auto* array = node_.as_array();
+    if (!array) fail("expected a list of texts in quotes");
+    std::vector<std::string> texts;
+    for (const auto& node : *array) texts.push_back(Value(node, file_, key_).text());
+    return texts;
   }
   std::vector<std::string> words(std::initializer_list<std::string_view> allowed) const {
     const auto* array = node_.as_array();
@@ -180,13 +189,38 @@ std::string take_mqtt_url(std::string_view url, BrokerConfig& broker) {
   return {};
 }
 
+/// A role that speaks, and a link on which there is something to say.
+struct SpeakingRole {
+  Role role;
+  std::string_view word;
+  meter::Link link;
+};
+constexpr SpeakingRole speaking_roles[] = {{Role::reader, "reader", meter::Link::iec62056_21},
+                                           {Role::reader, "reader", meter::Link::amis},
+                                           {Role::master, "master", meter::Link::mbus_master}};
+
+/// Empty, or why the role does not fit the link.
+std::string role_problem(const AdapterConfig& adapter) {
+  if (adapter.role == Role::listen) return {};
+  std::vector<std::string> links;
+  std::string_view word;
+  for (const SpeakingRole& speaking : speaking_roles) {
+    if (speaking.role != adapter.role) continue;
+    if (speaking.link == adapter.link) return {};
+    links.push_back(fmt::format("link = \"{}\"", meter::name(speaking.link)));
+    word = speaking.word;
+  }
+  return fmt::format("the role \"{}\" needs to know the link, expected {}", word, either(links));
+}
+
 std::string take_link(std::string_view text, AdapterConfig& adapter) {
   if (text == "auto") {
     adapter.link.reset();
     return {};
   }
   const auto link = meter::link_from_name(text);
-  if (link && meter::link::find_link_layer(*link)) {
+  if (link && (meter::link::find_link_layer(*link) ||
+               std::ranges::count(speaking_roles, *link, &SpeakingRole::link) > 0)) {
     adapter.link = link;
     return {};
   }
@@ -206,6 +240,20 @@ std::string take_tcp(std::string_view text, AdapterConfig& adapter) {
   if (!address) return "expected HOST:PORT";
   adapter.tcp = text;
   return {};
+}
+
+/// 16 digits with wildcards on an M-Bus (EN 13757-3), up to 32 characters in IEC 62056-21 (6.3.1).
+constexpr std::size_t address_size_max = 32;
+
+void take_addresses(AdapterConfig& adapter, const Value& value) {
+  adapter.addresses = value.texts();
+  for (const std::string& address : adapter.addresses)
+    if (address.size() > address_size_max ||
+        !std::ranges::all_of(address, [](char c) {
+          return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+        }))
+      value.fail(fmt::format("expected addresses of at most {} letters and digits, such as \"1\"",
+                             address_size_max));
 }
 
 constexpr Choice<Role> roles[] = {
@@ -237,6 +285,11 @@ constexpr KeyRule<AdapterConfig> adapter_keys[] = {
     {"link", [](AdapterConfig& a, const Value& v) { must(v, take_link(v.text(), a)); }},
     {"line", [](AdapterConfig& a, const Value& v) { must(v, take_line(v.text(), a)); }},
     {"role", [](AdapterConfig& a, const Value& v) { a.role = v.choice(roles); }},
+    {"interval",
+     [](AdapterConfig& a, const Value& v) {
+       a.interval = std::chrono::seconds(v.integer(interval_min_s, interval_max_s));
+     }},
+    {"addresses", take_addresses},
     {"dtr", [](AdapterConfig& a, const Value& v) { a.dtr = v.choice(modem_lines); }},
     {"rts", [](AdapterConfig& a, const Value& v) { a.rts = v.choice(modem_lines); }},
 };
@@ -353,6 +406,9 @@ class Loader {
   void quantities(const Value& table);
   template <class T, std::size_t N>
   void named_tables(const Value& table, const KeyRule<T> (&rules)[N], std::vector<T>& items);
+  [[noreturn]] void fail_key(const std::string& key, std::string_view problem) const {
+    throw ConfigError(fmt::format("{}: {}: {}", place_.at(key), key, problem));
+  }
   [[noreturn]] void fail(const std::string& table, std::string_view problem) const {
     throw ConfigError(fmt::format("{}: [{}]: {}", place_.at(table), table, problem));
   }
@@ -361,7 +417,7 @@ class Loader {
   void check_brokers() const;
 
   Config config_;
-  std::map<std::string, std::string> place_;  ///< where a table stands (last)
+  std::map<std::string, std::string> place_;  ///< where a table, or a key in it, stands (last)
 };
 
 template <class T, std::size_t N>
@@ -375,6 +431,10 @@ void Loader::named_tables(const Value& table, const KeyRule<T> (&rules)[N], std:
     if (name.empty() || meter::slug(name) != name)
       value.fail("expected a name of lower-case letters, digits and '-'");
     place_[value.key()] = value.place();
+    for (const auto& [inner, inner_node] : *value.table()) {
+      const Value inner_value = value.child(inner.str(), inner_node);
+      place_[inner_value.key()] = inner_value.place();
+    }
     auto item = std::ranges::find(items, name, &T::name);
     if (item == items.end()) {
       item = items.insert(items.end(), T{});
@@ -455,6 +515,13 @@ void Loader::check_adapters() const {
       if (&other < &adapter && other.device == adapter.device && other.tcp == adapter.tcp)
         fail("adapter." + adapter.name,
              fmt::format("the port of adapter.{} again, expected another one", other.name));
+    const std::string key = "adapter." + adapter.name + ".";
+    if (const std::string problem = role_problem(adapter); !problem.empty())
+      fail_key(key + "role", problem);
+    for (const char* option : {"interval", "addresses"})
+      if (adapter.role == Role::listen && place_.contains(key + option))
+        fail_key(key + option,
+                 "nobody is asked by one who listens, expected role = \"reader\" or \"master\"");
   }
 }
 
@@ -583,6 +650,7 @@ AdapterConfig parse_device_option(std::string_view text) {
     if (!problem.empty()) fail(problem);
     at = end;
   }
+  if (const std::string problem = role_problem(adapter); !problem.empty()) fail(problem);
   return adapter;
 }
 

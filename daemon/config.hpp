@@ -44,6 +44,8 @@ struct AdapterConfig {
   std::optional<meter::Link> link;
   std::optional<LineSettings> line;
   Role role = Role::listen;
+  std::chrono::seconds interval{0};    ///< between two readouts; 0: the link's default
+  std::vector<std::string> addresses;  ///< whom to ask; empty: the link's default
   ModemLine dtr = ModemLine::keep;
   ModemLine rts = ModemLine::keep;
   friend bool operator==(const AdapterConfig&, const AdapterConfig&) = default;

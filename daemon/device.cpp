@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "daemon/log.hpp"
+#include "meter/link/link_layer.hpp"
 
 namespace smartmeterd {
 namespace {
@@ -16,12 +17,16 @@ using meter::Errc;
 constexpr auto backoff_min = 1s;
 constexpr auto backoff_max = 30s;
 /// A fragment that has not been followed for this long is never completed (EN 13757-3 sends
-/// fragments back to back; 2 s is what operators' documents allow between them).
+/// fragments back to back; 2 s is what operators' documents allow between them, and more than the
+/// 330 bit times and 50 ms after which a slave must have answered at 300 baud, EN 13757-2).
 constexpr auto silence_limit = 2s;
+/// IEC 62056-21 6.4.3.1 allows 1.5 s between two characters of a message; twice that.
+constexpr auto silence_limit_iec62056_21 = 3s;
 /// Longer than the slowest push of a meter that speaks by itself (15 s), twice.
 constexpr auto no_bytes_limit = 35s;
-/// More than two of the longest frames without one of them being whole.
-constexpr std::uint64_t no_frame_bytes = 4096;
+/// While the link is not known: more than two of the longest telegrams that meters send by
+/// themselves (3,000 octets of P1 in Belgium) without one of them being whole.
+constexpr std::uint64_t no_frame_bytes = 8192;
 /// A constant break shows as nothing but zeros.
 constexpr std::uint64_t break_bytes = 64;
 /// One damaged telegram among good ones is a counter, not a problem.
@@ -84,7 +89,10 @@ std::optional<KeyState> key_state_of(Problem problem) noexcept {
 }
 
 /// What a person can do about it.
-std::string_view advice(Problem problem) noexcept {
+std::string_view advice(Problem problem, bool is_asked) noexcept {
+  if (problem == Problem::no_bytes && is_asked)
+    return "the meter does not answer: check where the optical head sits, or the wiring, the "
+           "address and the speed";
   switch (problem) {
     case Problem::none: return "";
     case Problem::port_busy: return "another program holds the port: stop it";
@@ -111,6 +119,12 @@ std::string_view advice(Problem problem) noexcept {
     case Problem::list_unknown: return "whole telegrams arrive, but what they say is not known";
   }
   return "";
+}
+
+/// Bytes without a frame that are too many.
+std::uint64_t no_frame_limit(std::optional<meter::Link> link) noexcept {
+  const auto* layer = link ? meter::link::find_link_layer(*link) : nullptr;
+  return layer ? 2 * layer->frame_size_max : no_frame_bytes;
 }
 
 std::string adapter_name(const AdapterConfig& config,
@@ -141,14 +155,19 @@ Device::Device(const DeviceEnvironment& environment, AdapterConfig config,
       silence_timer_([this](int result) {
         if (result == 0) silence_expired();
       }),
-      backoff_(backoff_min) {
+      backoff_(backoff_min),
+      session_timer_([this](int result) {
+        if (result == 0) act(session_->on_timeout());
+      }) {
   adapter_.name = adapter_name(config_, serial);
   adapter_.table = config_.name;
   adapter_.device = config_.tcp.empty() ? config_.device : "tcp://" + config_.tcp;
   if (serial) know(*serial);
   AdapterConfig complete = config_;
-  if (!complete.line) complete.line = io::line_default(adapter_.kind);
+  if (!complete.line)
+    complete.line = io::line_default(adapter_.kind, complete.link, complete.role);
   if (complete.tcp.empty()) adapter_.line = complete.line->to_text();
+  start_session(*complete.line);
   for (const auto& baseline : environment_.storage.replay_baselines(adapter_.name))
     decoder_.restore_replay_baseline(baseline);
   environment_.sinks.adapter_added(adapter_);
@@ -161,6 +180,16 @@ Device::~Device() {
   save_baselines();
   environment_.meters.adapter_removed(adapter_);
   environment_.sinks.adapter_removed(adapter_);
+}
+
+/// A configuration in which role and link do not fit was refused before.
+void Device::start_session(const LineSettings& line) {
+  if (config_.role == Role::listen || !config_.link) return;
+  session_ = environment_.make_session(
+      *config_.link, {.interval = config_.interval,
+                      .addresses = config_.addresses,
+                      .line = {line.baud, line.data_bits, line.parity}});
+  if (session_) adapter_.readout_interval = session_->interval();
 }
 
 bool Device::is_on(const io::SerialDevice& serial) const {
@@ -214,15 +243,63 @@ void Device::port_opened() {
   last_failure_.clear();
   counted_ = {};
   ring_total_ = 0;
+  last_byte_ = last_request_ = {};
   evidence_ = {.since = environment_.loop.now()};
   set_state(AdapterState::probing, Problem::none);
   watch_silence();
+  if (session_) act(session_->on_start());
+}
+
+void Device::act(const meter::Session::Action& action) {
+  if (!port_->is_open()) return;  // on_start comes with the next opening
+  if (action.line) set_line(*action.line);
+  if (!action.write.empty()) {
+    last_request_ = environment_.loop.now();
+    // Behind bytes that are still to be decoded an echo would not be recognized.
+    if (!ring_ || ring_->readable().empty())
+      echo_.insert(echo_.end(), action.write.begin(), action.write.end());
+    port_->write(action.write);
+  }
+  if (action.wake_after)
+    environment_.loop.timer(session_timer_, environment_.loop.now() + *action.wake_after);
+}
+
+void Device::set_line(const meter::LineFormat& format) {
+  if (ring_) ring_->consume(ring_->readable().size());  // at the old speed
+  echo_.clear();
+  if (decoder_.pending()) drop_half_received();
+  const LineSettings line{format.baud, format.data_bits, format.parity, 1};
+  const std::string problem = port_->set_line(line);
+  if (problem.empty()) {
+    adapter_.line = line.to_text();
+    environment_.sinks.adapter_changed(adapter_);
+  } else if (!std::exchange(line_refused_, true)) {
+    log::warning("{}: {}", adapter_.device, problem);
+  }
+}
+
+/// An optical head, or a coupler of an M-Bus, gives back what was written before the answer comes:
+/// takes that away. True where nothing else has come.
+bool Device::only_echo(io::MirroredRing& ring) {
+  const meter::Bytes received = ring.readable();
+  const std::size_t common = std::min(received.size(), echo_.size());
+  if (!std::ranges::equal(received.first(common), std::span(echo_).first(common))) {
+    echo_.clear();
+    return false;
+  }
+  if (common == echo_.size()) {
+    ring.consume(common);
+    echo_.clear();
+  }
+  return common == received.size();
 }
 
 void Device::closed() {
   ring_ = nullptr;
-  environment_.loop.cancel(silence_timer_);
+  echo_.clear();
   if (decoder_.pending()) drop_half_received();
+  environment_.loop.cancel(silence_timer_);
+  environment_.loop.cancel(session_timer_);
   save_baselines();
 }
 
@@ -247,40 +324,52 @@ void Device::port_failed(io::PortError error, const std::string& detail) {
 }
 
 void Device::port_received(io::MirroredRing& ring, std::size_t lost) {
-  const meter::Bytes bytes = ring.readable();
-  const std::uint64_t fresh = ring.total() - ring_total_;
+  std::uint64_t fresh = ring.total() - ring_total_;
   ring_total_ = ring.total();
+  ring_ = &ring;
   adapter_.bytes_received += fresh;
+  if (!echo_.empty() && only_echo(ring)) return;  // that is not the meter's voice
+  const meter::Bytes bytes = ring.readable();
+  fresh = std::min<std::uint64_t>(fresh, bytes.size());
   adapter_.last_activity_us = environment_.loop.realtime_us();
   last_byte_ = environment_.loop.now();
   if (adapter_.state == AdapterState::silent) set_state(AdapterState::probing, Problem::none);
   evidence_.bytes += fresh;
   if (decoder_.telegrams() == 0 || evidence_.refusals > 0)
     evidence_.zeros += static_cast<std::uint64_t>(
-        std::ranges::count(bytes.last(std::min<std::size_t>(fresh, bytes.size())), std::byte{0}));
+        std::ranges::count(bytes.last(static_cast<std::size_t>(fresh)), std::byte{0}));
   if (lost > 0) count("overflow");
-  ring_ = &ring;
   decode();
 }
 
 void Device::decode() {
   using Outcome = meter::Decoder::Outcome;
+  using Verdict = meter::Session::Verdict;
   for (;;) {
     const meter::Decoder::Step step =
         decoder_.next(ring_ ? ring_->readable() : meter::Bytes());
-    if (step.outcome == Outcome::telegram) accepted();  // before its bytes are dropped
+    auto verdict = step.outcome == Outcome::rejected ? Verdict::rejected : Verdict::progress;
+    if (step.outcome == Outcome::telegram)  // before its bytes are dropped
+      verdict = accepted() ? Verdict::telegram : Verdict::rejected;
+    if (step.outcome == Outcome::duplicate) verdict = Verdict::telegram;
+    meter::Session::Action action;
+    if (session_ && !step.frame.empty()) action = session_->on_frame(step.frame, verdict);
     if (ring_) ring_->consume(step.consumed);
     if (step.outcome == Outcome::rejected) refused(step.fault);
+    act(action);
     if (step.outcome == Outcome::need_more) break;
   }
   diagnose();
   watch_silence();
 }
 
-void Device::accepted() {
+/// True unless the registry refuses the telegram.
+bool Device::accepted() {
   const meter::ReadingSet& readings = decoder_.readings();
-  if (const auto refusal = environment_.meters.accept(adapter_, readings))
-    return refused({*refusal, 0});
+  if (const auto refusal = environment_.meters.accept(adapter_, readings)) {
+    refused({*refusal, 0});
+    return false;
+  }
   ++adapter_.telegrams_received;
   if (last_telegram_ != io::TimePoint{})
     gaps_.add(environment_.loop.now() - last_telegram_);
@@ -290,6 +379,7 @@ void Device::accepted() {
   set_state(AdapterState::synced, Problem::none);
   update_line_counters();
   if (readings.system_title && last_telegram_ - last_saved_ > save_interval) save_baselines();
+  return true;
 }
 
 void Device::refused(const meter::Fault& fault) {
@@ -340,7 +430,7 @@ void Device::diagnose() {
   }
   if (evidence_.bytes >= break_bytes && evidence_.zeros == evidence_.bytes)
     set_state(AdapterState::probing, Problem::line_break);
-  else if (evidence_.bytes >= no_frame_bytes && !evidence_.last_fault)
+  else if (evidence_.bytes >= no_frame_limit(config_.link) && !evidence_.last_fault)
     set_state(AdapterState::probing, Problem::no_frame);
 }
 
@@ -348,9 +438,17 @@ bool Device::half_received() const noexcept {
   return decoder_.pending() || (ring_ && !ring_->readable().empty());
 }
 
+/// What is half received may also be followed by the answer to another request.
+io::TimePoint Device::half_received_until() const noexcept {
+  const bool is_slow = decoder_.link() == meter::Link::iec62056_21;
+  return std::max(last_byte_, last_request_) +
+         (is_slow ? silence_limit_iec62056_21 : silence_limit);
+}
+
 io::TimePoint Device::silent_at() const noexcept {
   const auto limit = std::max<io::Clock::duration>(no_bytes_limit, gaps_.median() * 3);
-  return std::max(evidence_.since, last_byte_) + limit;
+  if (last_byte_ == io::TimePoint{}) return evidence_.since + limit;
+  return std::max(evidence_.since, last_byte_) + limit + adapter_.readout_interval;
 }
 
 void Device::watch_silence() {
@@ -358,7 +456,7 @@ void Device::watch_silence() {
   const bool half = half_received();
   const bool expects =
       half || adapter_.state == AdapterState::probing || adapter_.state == AdapterState::synced;
-  const io::TimePoint deadline = half ? last_byte_ + silence_limit : silent_at();
+  const io::TimePoint deadline = half ? half_received_until() : silent_at();
   if (!expects || (silence_timer_.pending() && silence_deadline_ <= deadline)) return;
   silence_deadline_ = deadline;
   environment_.loop.timer(silence_timer_, deadline);
@@ -366,7 +464,7 @@ void Device::watch_silence() {
 
 void Device::silence_expired() {
   const auto now = environment_.loop.now();
-  if (half_received() && now - last_byte_ >= silence_limit) drop_half_received();
+  if (half_received() && now >= half_received_until()) drop_half_received();
   if (now >= silent_at()) {
     set_state(AdapterState::silent, Problem::no_bytes);
     return;  // the next byte, or the port's end, goes on from here
@@ -377,6 +475,7 @@ void Device::silence_expired() {
 void Device::drop_half_received() {
   // Fragments must not be joined to those of a later push; whole frames behind a damaged one
   // still come out.
+  echo_.clear();
   decoder_.silence();
   decode();
 }
@@ -408,7 +507,7 @@ void Device::tell(Problem problem) {
   else if (problem == Problem::list_unknown && evidence_.last_fault)
     more = fmt::format(": {}", meter::describe(*evidence_.last_fault));
   log::write(log::Level::warning, event,
-             fmt::format("{}: {}{}", adapter_.device, advice(problem), more),
+             fmt::format("{}: {}{}", adapter_.device, advice(problem, session_ != nullptr), more),
              {{"SMARTMETER_ADAPTER", adapter_.name}, {"SMARTMETER_REASON", name(problem)}});
 }
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "daemon/config.hpp"
 #include "daemon/history/storage.hpp"
@@ -18,6 +19,7 @@
 #include "daemon/model.hpp"
 #include "daemon/recent_gaps.hpp"
 #include "meter/decoder.hpp"
+#include "meter/session.hpp"
 
 namespace smartmeterd {
 
@@ -28,6 +30,7 @@ struct DeviceEnvironment {
   MeterRegistry& meters;
   history::Storage& storage;
   bool accept_counter_reset = false;
+  decltype(&meter::make_session) make_session = meter::make_session;  ///< another one in tests
 };
 
 /// Opens its port, again and again with back-off, decodes what arrives, and says what is wrong.
@@ -60,12 +63,17 @@ class Device : private io::PortListener {
 
   void open();
   void retry_later();
+  void start_session(const LineSettings& line);
+  void act(const meter::Session::Action& action);
+  void set_line(const meter::LineFormat& format);
+  bool only_echo(io::MirroredRing& ring);
   void decode();
   void closed();
-  void accepted();
+  bool accepted();
   void refused(const meter::Fault& fault);
   void count(std::string_view reason, std::uint64_t amount = 1);
   bool half_received() const noexcept;
+  io::TimePoint half_received_until() const noexcept;
   io::TimePoint silent_at() const noexcept;
   void watch_silence();
   void silence_expired();
@@ -88,6 +96,13 @@ class Device : private io::PortListener {
   io::Operation silence_timer_;
   std::chrono::seconds backoff_;
   std::string last_failure_;
+
+  /// Only where the role allows writing; nothing is ever written without it.
+  std::unique_ptr<meter::Session> session_;
+  io::Operation session_timer_;
+  std::vector<std::byte> echo_;     // written, and not yet followed by anything else
+  io::TimePoint last_request_{};
+  bool line_refused_ = false;       // told once
   io::LineCounters counted_{};
 
   // Evidence for the diagnosis since the last accepted telegram.

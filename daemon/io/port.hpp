@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "daemon/config.hpp"
 #include "daemon/io/loop.hpp"
@@ -50,13 +52,15 @@ class Port {
   virtual bool is_open() const noexcept = 0;
   /// Queues bytes for writing (roles reader and master only).
   virtual void write(std::span<const std::byte> bytes) = 0;
+  /// Other line settings from now on, until the port is opened again; what is queued for writing
+  /// goes out with the new ones. Empty, or why it cannot be done.
+  virtual std::string set_line(const LineSettings& line) = 0;
   virtual LineCounters counters() const noexcept = 0;
   /// "/dev/ttyUSB0 2400-8E1", "tcp://host:port"
   virtual std::string description() const = 0;
 };
 
 /// tty: O_NONBLOCK, flock, TIOCEXCL, termios2 raw with VMIN=1, HUPCL off, low latency.
-/// Line settings by default 2400-8E1 for M-Bus, see line_default().
 std::unique_ptr<Port> make_serial_port(Loop& loop, const AdapterConfig& config,
                                        PortListener& listener);
 /// TCP client as ser2net offers it: keep-alive on; connecting never blocks the loop.
@@ -65,7 +69,9 @@ std::unique_ptr<Port> make_tcp_port(Loop& loop, const AdapterConfig& config,
 /// By what the configuration names.
 std::unique_ptr<Port> make_port(Loop& loop, const AdapterConfig& config, PortListener& listener);
 
-/// Usual settings of an adapter kind ("mbus" 2400-8E1, "ir" 9600-8N1, "p1" 115200-8N1).
-LineSettings line_default(std::string_view kind) noexcept;
+/// Usual settings of a link, in a role; where the link does not tell, of an adapter kind ("mbus"
+/// 2400-8E1, "ir" 9600-8N1, "p1" 115200-8N1).
+LineSettings line_default(std::string_view kind, std::optional<meter::Link> link = {},
+                          Role role = Role::listen) noexcept;
 
 }  // namespace smartmeterd::io

@@ -90,7 +90,8 @@ class SerialPort final : public StreamPort {
   SerialPort(Loop& loop, const AdapterConfig& config, PortListener& listener)
       : StreamPort(loop, listener),
         path_(config.device),
-        line_(config.line.value_or(line_default("mbus"))),
+        line_at_open_(config.line.value_or(line_default("mbus"))),
+        line_(line_at_open_),
         dtr_(config.dtr),
         rts_(config.rts) {}
   ~SerialPort() override { close(); }
@@ -99,6 +100,14 @@ class SerialPort final : public StreamPort {
     close();
     opening_.emplace([this](int) { open_now(); });
     loop().timer(*opening_, loop().now());
+  }
+
+  std::string set_line(const LineSettings& line) override {
+    if (!is_open()) return "the port is not open";
+    // What the kernel holds is kept: it may be the first bytes at the new speed.
+    std::string problem = apply_line_settings(fd(), line);
+    if (problem.empty()) line_ = line;
+    return problem;
   }
 
   LineCounters counters() const noexcept override {
@@ -136,6 +145,7 @@ class SerialPort final : public StreamPort {
     if (flock(fd, LOCK_EX | LOCK_NB) < 0)
       return Failure{PortError::busy, "another program holds the port (flock)"};
     ioctl(fd, TIOCEXCL);
+    line_ = line_at_open_;
     if (auto problem = apply_line_settings(fd, line_); !problem.empty())
       return Failure{PortError::settings, std::move(problem)};
     ioctl(fd, TCFLSH, 0);  // TCIFLUSH: what arrived with the wrong settings
@@ -167,7 +177,8 @@ class SerialPort final : public StreamPort {
   }
 
   std::string path_;
-  LineSettings line_;
+  LineSettings line_at_open_;
+  LineSettings line_;  // in force
   ModemLine dtr_;
   ModemLine rts_;
   std::optional<Operation> opening_;
@@ -184,10 +195,31 @@ std::unique_ptr<Port> make_port(Loop& loop, const AdapterConfig& config, PortLis
                             : make_tcp_port(loop, config, listener);
 }
 
-LineSettings line_default(std::string_view kind) noexcept {
+LineSettings line_default(std::string_view kind, std::optional<meter::Link> link,
+                          Role role) noexcept {
+  constexpr LineSettings mbus{.baud = 2400, .data_bits = 8, .parity = 'E', .stop_bits = 1};
+  switch (link.value_or(meter::Link::raw)) {
+    case meter::Link::iec62056_21:
+      // The sign-on is at 300 (IEC 62056-21 6.3.1); meters that push by themselves are faster
+      // than the 2400 of its mode D.
+      return {.baud = role == Role::listen ? 9600u : 300u, .data_bits = 7, .parity = 'E',
+              .stop_bits = 1};
+    case meter::Link::amis:  // Netz Oberösterreich, technical specification AMIS
+      return {.baud = 9600, .data_bits = 8, .parity = 'E', .stop_bits = 1};
+    case meter::Link::mbus_master:  // EN 13757-2: 300 or 2400 without a change of speed
+      return mbus;
+    case meter::Link::sml:
+      kind = "ir";
+      break;
+    case meter::Link::p1:
+      kind = "p1";
+      break;
+    default:
+      break;
+  }
   if (kind == "ir") return {.baud = 9600, .data_bits = 8, .parity = 'N', .stop_bits = 1};
   if (kind == "p1") return {.baud = 115200, .data_bits = 8, .parity = 'N', .stop_bits = 1};
-  return {.baud = 2400, .data_bits = 8, .parity = 'E', .stop_bits = 1};
+  return mbus;
 }
 
 }  // namespace smartmeterd::io

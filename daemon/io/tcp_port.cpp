@@ -80,6 +80,11 @@ class TcpPort final : public StreamPort {
     loop().timer(opening_->begin, loop().now());
   }
 
+  std::string set_line(const LineSettings& line) override {
+    return fmt::format("the line behind a TCP connection keeps its speed, {} is needed",
+                       line.to_text());
+  }
+
   LineCounters counters() const noexcept override { return {}; }
   std::string description() const override { return "tcp://" + address_; }
 

@@ -176,6 +176,32 @@ TEST_F(ConfigTest, LaterFilesWinKeyByKey) {
   EXPECT_EQ(config.quantities[0].name, "");
 }
 
+TEST_F(ConfigTest, ARoleThatSpeaksNeedsALinkToSpeak) {
+  const auto master = load(
+      "[adapter.a]\ndevice = \"/dev/x\"\nlink = \"mbus-master\"\nrole = \"master\"\n"
+      "interval = 900\naddresses = [\"1\", \"12345678FFFFFFFF\"]\n");
+  EXPECT_EQ(master.adapters[0].role, Role::master);
+  EXPECT_EQ(master.adapters[0].interval, std::chrono::seconds(900));
+  EXPECT_THAT(master.adapters[0].addresses, ElementsAre("1", "12345678FFFFFFFF"));
+  EXPECT_EQ(load("[adapter.a]\ndevice = \"/dev/x\"\nrole = \"listen\"\n").adapters[0].role,
+            Role::listen);
+  EXPECT_THAT(error("[adapter.a]\ndevice = \"/dev/x\"\nrole = \"reader\"\n"),
+              AllOf(StartsWith("smartmeterd.toml:3:8: adapter.a.role: "),
+                    HasSubstr("link = \"iec62056-21\" or link = \"amis\"")));
+  EXPECT_THAT(error("[adapter.a]\nrole = \"master\"\ndevice = \"/dev/x\"\nlink = \"auto\"\n"),
+              AllOf(StartsWith("smartmeterd.toml:2:8: "), HasSubstr("link = \"mbus-master\"")));
+  EXPECT_THAT(error("[adapter.a]\nlink = \"mbus-master\"\ndevice = \"/dev/x\"\n"
+                    "role = \"reader\"\n"),
+              StartsWith("smartmeterd.toml:4:8: "));
+  for (const char* option : {"interval = 60", "addresses = [\"1\"]"})
+    EXPECT_THAT(error(std::string("[adapter.a]\ndevice = \"/dev/x\"\n") + option + "\n"),
+                AllOf(StartsWith("smartmeterd.toml:3:"), HasSubstr("expected role = ")));
+  EXPECT_THAT(error("[adapter.a]\ninterval = \"60s\"\n"), HasSubstr("expected a number from 1"));
+  EXPECT_THAT(error("[adapter.a]\naddresses = [\"1\", 2]\n"),
+              AllOf(StartsWith("smartmeterd.toml:2:19: "), HasSubstr("expected a text")));
+  EXPECT_THAT(error("[adapter.a]\naddresses = [\"/?!\"]\n"), HasSubstr("letters and digits"));
+}
+
 TEST_F(ConfigTest, MistakesNameTheirPlaceAndWhatWasExpected) {
   EXPECT_THAT(error("[gatway]\n"),
               AllOf(StartsWith("smartmeterd.toml:1:2: "), HasSubstr("gatway"),
@@ -263,14 +289,16 @@ TEST(DeviceOption, PathsAndAddresses) {
   EXPECT_EQ(plain.device, "/dev/ttyUSB0");
   EXPECT_EQ(plain.name, "ttyusb0");
   EXPECT_FALSE(plain.link);
-  const auto full = parse_device_option("tcp://10.0.0.5:4001,link=hdlc,line=9600-8N1,role=reader");
+  const auto full =
+      parse_device_option("tcp://10.0.0.5:4001,link=iec62056-21,line=300-7E1,role=reader");
   EXPECT_EQ(full.tcp, "10.0.0.5:4001");
   EXPECT_EQ(full.device, "");
-  EXPECT_EQ(full.link, meter::Link::hdlc);
-  EXPECT_EQ(full.line, (LineSettings{9600, 8, 'N', 1}));
+  EXPECT_EQ(full.link, meter::Link::iec62056_21);
+  EXPECT_EQ(full.line, (LineSettings{300, 7, 'E', 1}));
   EXPECT_EQ(full.role, Role::reader);
   for (const auto* text : {"", "tcp://", "tcp://host", "/dev/x,", "/dev/x,link", "/dev/x,link=usb",
-                           "/dev/x,line=1", "/dev/x,role=boss", "/dev/x,speed=3"})
+                           "/dev/x,line=1", "/dev/x,role=boss", "/dev/x,speed=3",
+                           "/dev/x,role=reader", "/dev/x,role=master,link=mbus"})
     EXPECT_THROW(parse_device_option(text), ConfigError) << text;
 }
 

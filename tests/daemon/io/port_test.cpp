@@ -86,6 +86,13 @@ TEST(LineDefault, UsualSettingsOfEachKind) {
   EXPECT_EQ(line_default("ir"), (LineSettings{9600, 8, 'N', 1}));
   EXPECT_EQ(line_default("p1"), (LineSettings{115200, 8, 'N', 1}));
   EXPECT_EQ(line_default(""), (LineSettings{2400, 8, 'E', 1}));
+  using meter::Link;
+  EXPECT_EQ(line_default("ir", Link::mbus_master, Role::master), (LineSettings{2400, 8, 'E', 1}));
+  EXPECT_EQ(line_default("ir", Link::iec62056_21, Role::reader), (LineSettings{300, 7, 'E', 1}));
+  EXPECT_EQ(line_default("ir", Link::iec62056_21), (LineSettings{9600, 7, 'E', 1}));
+  EXPECT_EQ(line_default("ir", Link::amis, Role::reader), (LineSettings{9600, 8, 'E', 1}));
+  EXPECT_EQ(line_default("", Link::sml), (LineSettings{9600, 8, 'N', 1}));
+  EXPECT_EQ(line_default("", Link::p1), (LineSettings{115200, 8, 'N', 1}));
 }
 
 TEST_P(SerialPortTest, OpensRawExclusiveAndReceives) {
@@ -120,6 +127,26 @@ TEST_P(SerialPortTest, OpensRawExclusiveAndReceives) {
   EXPECT_EQ(listener.text, telegram);
   const LineCounters none = port->counters();
   EXPECT_EQ(none.framing + none.parity + none.overrun + none.line_break, 0u);
+}
+
+TEST_P(SerialPortTest, OtherLineSettingsWhileOpenUntilTheNextOpening) {
+  Pty pty;
+  auto port = serial(pty.path);
+  EXPECT_NE(port->set_line({300, 7, 'E', 1}), "");  // not open yet
+  port->open();
+  ASSERT_TRUE(run_until([&] { return told(); }));
+  EXPECT_EQ(port->set_line({300, 7, 'O', 1}), "");
+  EXPECT_EQ(port->description(), pty.path + " 300-7O1");
+  termios now{};
+  tcgetattr(pty.slave.get(), &now);
+  EXPECT_TRUE(now.c_cflag & PARODD);
+  EXPECT_EQ(now.c_lflag, 0u);
+  EXPECT_EQ(now.c_cc[VMIN], 1);
+  send(pty.master, "still here");
+  EXPECT_TRUE(run_until([&] { return listener.text == "still here"; }));
+  port->open();
+  ASSERT_TRUE(run_until([&] { return listener.opened == 2; }));
+  EXPECT_EQ(port->description(), pty.path + " 2400-8E1");
 }
 
 TEST_P(SerialPortTest, SecondOpenIsBusyUntilTheFirstCloses) {

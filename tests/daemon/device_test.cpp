@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// A device on a pty: what it does for a session, and that it keeps silent without one.
+#include "daemon/device.hpp"
+
+#include <gmock/gmock.h>
+
+#include <deque>
+
+#include "meter/base/hex.hpp"
+#include "tests/daemon/io/io_fixture.hpp"
+
+namespace smartmeterd {
+namespace {
+
+using namespace std::chrono_literals;
+using io::Backend;
+using meter::Session;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+/// What a test wants done, and what it was told.
+struct Script {
+  Session::Action start;
+  std::deque<Session::Action> timeouts;
+  Session::Action answer;  // to each frame
+  std::chrono::seconds interval{0};
+  int starts = 0;
+  std::vector<std::string> frames;
+  std::vector<Session::Verdict> verdicts;
+  std::vector<meter::Link> links;  // asked for
+  meter::SessionOptions options;
+};
+Script* script = nullptr;
+
+class ScriptedSession : public Session {
+ public:
+  Action on_start() noexcept override {
+    ++script->starts;
+    return script->start;
+  }
+  Action on_frame(meter::Bytes frame, Verdict verdict) noexcept override {
+    script->frames.emplace_back(meter::text_of(frame));
+    script->verdicts.push_back(verdict);
+    return script->answer;
+  }
+  Action on_timeout() noexcept override {
+    if (script->timeouts.empty()) return {};
+    const Action action = script->timeouts.front();
+    script->timeouts.pop_front();
+    return action;
+  }
+  std::chrono::seconds interval() const noexcept override { return script->interval; }
+};
+
+std::unique_ptr<Session> make_scripted(meter::Link link, const meter::SessionOptions& options) {
+  script->links.push_back(link);
+  script->options = options;
+  return std::make_unique<ScriptedSession>();
+}
+
+/// EN 13757-2 6.2: a long frame whose checksum is right, with no telegram in it.
+const std::string frame("\x68\x03\x03\x68\x53\xfe\xbd\x0e\x16", 9);
+
+class DeviceTest : public io::LoopTest {
+ protected:
+  void SetUp() override {
+    LoopTest::SetUp();
+    if (IsSkipped()) return;
+    script = &script_;
+    meters_ = std::make_unique<MeterRegistry>(*loop, sink_);
+    storage_ = history::Storage::open("/nonexistent");
+  }
+  void TearDown() override {
+    device_.reset();
+    meters_.reset();
+    script = nullptr;
+  }
+
+  void start(Role role, meter::Link link = meter::Link::mbus) {
+    AdapterConfig config;
+    config.device = pty_.path;
+    config.role = role;
+    config.link = link;
+    config.interval = 900s;
+    config.addresses = {"1", "2"};
+    const DeviceEnvironment environment{*loop,     sink_, *meters_,
+                                        *storage_, false, make_scripted};
+    device_ = std::make_unique<Device>(environment, config, std::nullopt, nullptr);
+    ASSERT_TRUE(run_until([&] { return device_->adapter().state == AdapterState::probing; }));
+  }
+  /// What the device wrote so far.
+  const std::string& written() {
+    char buffer[256];
+    ssize_t count;
+    while ((count = ::read(pty_.master.get(), buffer, sizeof buffer)) > 0)
+      written_.append(buffer, static_cast<std::size_t>(count));
+    return written_;
+  }
+  static meter::Bytes bytes(std::string_view text) { return meter::bytes_of(text); }
+
+  Script script_;
+  Sink sink_;
+  io::Pty pty_;
+  std::unique_ptr<MeterRegistry> meters_;
+  std::unique_ptr<history::Storage> storage_;
+  std::unique_ptr<Device> device_;
+  std::string written_;
+};
+
+INSTANTIATE_TEST_SUITE_P(, DeviceTest, testing::Values(Backend::io_uring, Backend::epoll),
+                         io::backend_text);
+
+TEST_P(DeviceTest, CarriesOutWhatASessionWants) {
+  script_.interval = 900s;
+  script_.start = {.write = bytes("ask"), .line = meter::LineFormat{1200, 7, 'O'},
+                   .wake_after = 1ms};
+  script_.timeouts = {{.write = bytes(" again"), .wake_after = 1ms}, {.write = bytes(" third")}};
+  script_.answer = {.write = bytes(" thanks")};
+  start(Role::reader);
+  EXPECT_TRUE(run_until([&] { return written() == "ask again third"; }));
+  EXPECT_EQ(script_.starts, 1);
+  EXPECT_EQ(device_->adapter().line, "1200-7O1");
+  termios now{};
+  tcgetattr(pty_.slave.get(), &now);
+  EXPECT_TRUE(now.c_cflag & PARODD);
+  send(pty_.master, frame);
+  EXPECT_TRUE(run_until([&] { return written() == "ask again third thanks"; }));
+  EXPECT_THAT(script_.frames, ElementsAre(frame));
+  EXPECT_THAT(script_.verdicts, ElementsAre(Session::Verdict::rejected));
+  EXPECT_EQ(script_.options.interval, 900s);
+  EXPECT_THAT(script_.options.addresses, ElementsAre("1", "2"));
+  EXPECT_EQ(script_.options.line, (meter::LineFormat{2400, 8, 'E'}));
+  EXPECT_EQ(device_->adapter().readout_interval, 900s);
+}
+
+TEST_P(DeviceTest, AnEchoIsNeitherAnAnswerNorAnError) {
+  script_.start = {.write = bytes(frame)};
+  start(Role::master);
+  ASSERT_TRUE(run_until([&] { return written() == frame; }));
+  send(pty_.master, frame.substr(0, 4));
+  settle(5ms);
+  send(pty_.master, frame.substr(4));
+  settle(5ms);
+  EXPECT_THAT(script_.frames, IsEmpty());
+  EXPECT_EQ(device_->adapter().last_activity_us, 0);
+  send(pty_.master, frame);  // the same again is an answer
+  EXPECT_TRUE(run_until([&] { return script_.frames.size() == 1; }));
+  send(pty_.master, "x" + frame);
+  EXPECT_TRUE(run_until([&] { return script_.frames.size() == 2; }));
+}
+
+TEST_P(DeviceTest, WhoListensNeverWritesAByte) {
+  script_.start = {.write = bytes("ask"), .wake_after = 1ms};
+  script_.timeouts = {{.write = bytes(" again")}};
+  script_.answer = {.write = bytes("thanks")};
+  for (const meter::Link link : {meter::Link::mbus, meter::Link::mbus_master, meter::Link::amis,
+                                 meter::Link::iec62056_21}) {
+    device_.reset();
+    start(Role::listen, link);
+    send(pty_.master, frame + "/?!\r\n" + frame);
+    settle(20ms);
+  }
+  EXPECT_EQ(written(), "");
+  EXPECT_THAT(script_.links, IsEmpty());
+}
+
+TEST_P(DeviceTest, ASessionBeginsAnewWithThePort) {
+  script_.start = {.write = bytes("ask"), .wake_after = 1h};
+  start(Role::reader);
+  ASSERT_TRUE(run_until([&] { return written() == "ask"; }));
+  device_->vanished();
+  io::SerialDevice serial;
+  serial.node = pty_.path;
+  device_->appeared(serial);
+  EXPECT_TRUE(run_until([&] { return written() == "askask"; }));
+  EXPECT_EQ(script_.starts, 2);
+}
+
+}  // namespace
+}  // namespace smartmeterd
