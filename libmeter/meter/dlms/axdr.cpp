@@ -112,6 +112,8 @@ struct DataIndex::Builder {
   bool packed(Reader& description, std::size_t depth) noexcept;
   bool packed_list(Reader& description, DataTag tag, std::size_t depth) noexcept;
   bool run() noexcept;
+  bool untagged() noexcept;
+  bool untagged_entry() noexcept;
 };
 
 /// The types that push lists are made of stand first, and each advances by its own constant: the
@@ -286,7 +288,65 @@ bool DataIndex::Builder::packed_list(Reader& description, DataTag tag, std::size
   return true;
 }
 
+// Sagemcom XT211: structure { enum, array of structure { attribute descriptor, Data } }, where
+// the descriptor has neither tag nor count: class-id (2), logical name (6), attribute (1).
+constexpr std::size_t descriptor_size = 9, logical_name_size = 6;
+
+/// structure of 2, enum, array of fewer than 128, structure of 2; then the high octet of a class
+/// identifier where a tag should be: with tags it would be null-data, which is no descriptor.
+bool begins_untagged(Bytes data) noexcept {
+  return data.size() > 8 && u8(data[1]) == 2 && u8(data[0]) == 0x02 && u8(data[2]) == 0x16 &&
+         u8(data[4]) == 0x01 && u8(data[6]) == 0x02 && u8(data[7]) == 2 && u8(data[8]) == 0x00;
+}
+
+/// Indexed as if it had its tags.
+bool DataIndex::Builder::untagged() noexcept {
+  cursor += 2;
+  if (!add(DataTag::structure, 2, 0)) return false;
+  ++cursor;
+  if (!take(DataTag::enumeration, 1, 1)) return false;
+  ++cursor;
+  std::uint32_t items;
+  if (!length(items)) return false;
+  if (items > items_max) return refuse(Errc::too_many_elements);
+  const std::size_t list = count;
+  if (!add(DataTag::array, items, 1)) return false;
+  for (; items != 0; --items)
+    if (!untagged_entry()) return false;
+  elements[0].next = elements[list].next = static_cast<std::uint16_t>(count);
+  return cursor == end || refuse(Errc::malformed);
+}
+
+bool DataIndex::Builder::untagged_entry() noexcept {
+  constexpr std::size_t depth = 2;
+  if (left() < 2 + descriptor_size) return refuse(Errc::truncated);
+  if (u8(cursor[0]) != 0x02 || u8(cursor[1]) != 2) return refuse(Errc::malformed);
+  cursor += 2;
+  const std::size_t entry = count;
+  if (!add(DataTag::structure, 2, depth) || !add(DataTag::structure, 3, depth + 1) ||
+      !take(DataTag::long_unsigned, sizeof(std::uint16_t), depth + 2) ||
+      !take(DataTag::octet_string, logical_name_size, depth + 2) ||
+      !take(DataTag::integer, 1, depth + 2))
+    return false;
+  elements[entry + 1].next = static_cast<std::uint16_t>(count);
+  const std::size_t value = count;
+  if (!any(depth + 1)) return false;
+  if (elements[value].next == is_open) return refuse(Errc::malformed);
+  elements[entry].next = static_cast<std::uint16_t>(count);
+  return true;
+}
+
+Result<void> DataIndex::build_untagged(Bytes data) noexcept {
+  Builder builder(*this, data);
+  const bool whole = builder.untagged();
+  size_ = whole ? builder.count : 0;
+  if (!whole) return std::unexpected(builder.why);
+  return {};
+}
+
 Result<void> DataIndex::build(Bytes data) noexcept {
+  if (begins_untagged(data)) [[unlikely]]
+    return build_untagged(data);
   Builder builder(*this, data);
   const bool whole = builder.run();
   size_ = whole ? builder.count : 0;

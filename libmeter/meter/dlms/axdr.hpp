@@ -80,7 +80,8 @@ class DataIndex {
 
   DataIndex() noexcept {}  // the elements are written before they are read
 
-  /// Indexes `data`, which must be exactly one Data with nothing after it.
+  /// Indexes `data`, which must be exactly one Data with nothing after it. The list of the Sagemcom
+  /// XT211, whose attribute descriptors lack their tags, is indexed as if they were there.
   /// Faults (offsets in `data`): truncated; malformed (unknown tag, octets left over, compact
   /// array whose contents do not fit their description); nesting_too_deep; too_many_elements;
   /// oversize (a string beyond string_size_max).
@@ -91,6 +92,7 @@ class DataIndex {
 
  private:
   struct Builder;
+  [[gnu::cold, gnu::noinline]] Result<void> build_untagged(Bytes data) noexcept;
   std::size_t size_ = 0;
   Element elements_[elements_max];
 };

@@ -9,6 +9,7 @@
 #include "meter/dlms/axdr.hpp"
 #include "meter/dlms/cosem.hpp"
 #include "meter/dlms/list_rules.hpp"
+#include "meter/dlms/positional_list.hpp"
 #include "meter/explain_line.hpp"
 
 namespace meter::dlms {
@@ -90,7 +91,8 @@ class Explain {
     constexpr std::string_view starts[] = {"a date-time", "a code", "a text", "an entry",
                                            "something else"};
     constexpr std::string_view forms[] = {"code, value and scaler one after the other",
-                                          "a structure an entry", "pairs of code and value"};
+                                          "a structure an entry", "pairs of code and value",
+                                          "pairs of attribute descriptor and value"};
     ExplainLine line;
     line.text(seen.top == DataTag::array ? "array of " : "structure of ").number(items);
     line.text(", begins with ").text(starts[static_cast<std::size_t>(seen.start)]);
@@ -99,8 +101,74 @@ class Explain {
   [[gnu::cold]] void rule(std::string_view name, std::string_view why) const noexcept {
     say("list", ExplainLine().text(name).text(": ").text(why));
   }
+  [[gnu::cold]] void positions(const PositionalList& list, const DataIndex& index) const noexcept {
+    ExplainLine line;
+    line.text(list.name).text(": ").number(index[0].size).text(" elements without codes, first ");
+    append_element(line, index[1]);
+    say("list", line.text(": ").text(list.meters));
+  }
+  /// What a list consists of, for whoever wants to write a profile for it.
+  [[gnu::cold]] void elements(const DataIndex& index) const noexcept {
+    ExplainLine line;
+    append_element(line, index[0]);
+    std::uint32_t left = index[0].is_list() ? index[0].size : 0;
+    line.text(" of ").number(left).text(": ");
+    std::size_t at = 1;
+    while (left != 0) {
+      unsigned alike = 0;
+      const Element& element = index[at];
+      for (; left != 0 && index[at].tag == element.tag && (alike == 0 || !element.is_string());
+           --left, ++alike)
+        at = index[at].next;
+      append_element(line, element);
+      if (alike > 1) line.text(" x").number(alike);
+      if (left != 0) line.text(", ");
+    }
+    say("list", line);
+  }
 
  private:
+  /// As profiles spell it; of a string only the beginning: the rest may be the meter's number.
+  static void append_element(ExplainLine& line, const Element& element) noexcept {
+    constexpr std::size_t shown = 4;
+    if (element.is_string() && !is_date_time(element.octets())) {
+      const Bytes octets = element.octets();
+      const bool text = !octets.empty() && std::ranges::all_of(octets, is_printable);
+      line.text(text ? "text(" : "octets(").number(octets.size()).text(")");
+      if (text) line.text(" ").text(text_of(octets).substr(0, shown));
+      return;
+    }
+    line.text(type_name(element));
+  }
+  static std::string_view type_name(const Element& element) noexcept {
+    struct Row {
+      DataTag tag;
+      std::string_view name;
+    };
+    using enum DataTag;
+    constexpr Row names[] = {
+        {null_data, "null"},
+        {array, "array"},
+        {structure, "structure"},
+        {boolean, "bool"},
+        {integer, "i8"},
+        {long_integer, "i16"},
+        {double_long, "i32"},
+        {long64, "i64"},
+        {unsigned_integer, "u8"},
+        {long_unsigned, "u16"},
+        {double_long_unsigned, "u32"},
+        {long64_unsigned, "u64"},
+        {enumeration, "enum"},
+        {scaler_unit, "scaler and unit"},
+        {octet_string, "date-time"},
+        {date_time, "date-time"},
+    };
+    for (const Row& row : names)
+      if (row.tag == element.tag) return row.name;
+    return "another type";
+  }
+
   void say(std::string_view stage, const ExplainLine& line) const noexcept {
     observer_->stage(stage, offset_, line.view());
   }
@@ -115,11 +183,15 @@ class Extraction {
       : index_(index), out_(out), explain_(explain) {}
 
   /// Every register of the list, meter_id, time and profile. False: too many registers.
-  Result<void> run(Bytes header_date_time) noexcept;
+  Result<void> run(const Header& header) noexcept;
 
  private:
+  [[gnu::noinline]] bool positions(const Header& header) noexcept;
+  bool add_position(const Position& position, const Element& element) noexcept;
+  void take_id(const PositionalList& list, Bytes octets) noexcept;
   bool push_objects() noexcept;
   bool is_descriptor(std::size_t at) const noexcept;
+  bool is_attribute(std::size_t at) const noexcept;
   void add_pushed(std::size_t descriptor, std::size_t value) noexcept;
   std::size_t pushed_scaler(std::uint16_t id, const Obis& obis,
                             std::int8_t scaler_attribute) const noexcept;
@@ -141,6 +213,11 @@ class Extraction {
   }
   ListShape shape() const noexcept;
   void name_list() noexcept;
+  [[gnu::noinline]] void add_text(const Obis& obis, std::string_view text) noexcept {
+    push([&] { return Reading::text(obis, text, Reading::implied_obis); });
+  }
+  [[gnu::noinline]] std::size_t attribute_and_value(std::size_t at) noexcept;
+  [[gnu::noinline]] bool holds(const ListRule& rule) const noexcept;
   void apply(const Scales& scales) noexcept;
   bool finish_id() noexcept;
   void finish_time(Bytes header_date_time) noexcept;
@@ -157,9 +234,11 @@ class Extraction {
   bool flat_ = false, nested_ = false;  ///< some entry with scaler_unit stood so
   bool has_scalers_ = false;  ///< a push-object list with some scaler_unit among its values
   bool float_ = false;        ///< some value without scaler is a float: no row's scales are for it
+  bool attributes_ = false;   ///< some value stood behind an attribute descriptor
   bool full_ = false;
   IdSource id_source_ = IdSource::none;
   Bytes id_;
+  std::string_view id_prefix_;
   Bytes clock_;       ///< value of the clock object
   Bytes bare_clock_;  ///< the first date-time without a code
 };
@@ -211,6 +290,13 @@ bool Extraction::is_descriptor(std::size_t at) const noexcept {
   return index_[at].tag == DataTag::structure && index_[at].size == 4 &&
          index_[at + 1].tag == DataTag::long_unsigned && is_logical_name(index_[at + 2]) &&
          index_[at + 3].tag == DataTag::integer && index_[at + 4].tag == DataTag::long_unsigned;
+}
+
+/// structure {class-id, logical name, attribute} with its value behind it.
+bool Extraction::is_attribute(std::size_t at) const noexcept {
+  return index_[at].tag == DataTag::structure && index_[at].size == 3 &&
+         index_[at + 1].tag == DataTag::long_unsigned && is_logical_name(index_[at + 2]) &&
+         index_[at + 3].tag == DataTag::integer && is_sibling(index_[at].next, at);
 }
 
 constexpr std::size_t descriptor_elements = 5;
@@ -335,16 +421,25 @@ void Extraction::bare(std::size_t at) noexcept {
   offer_id(IdSource::trailing_text, element.octets());
 }
 
+std::size_t Extraction::attribute_and_value(std::size_t at) noexcept {
+  const std::size_t value = index_[at].next;
+  attributes_ = true;
+  add_pushed(at, value);
+  return index_[value].next;
+}
+
 void Extraction::scan() noexcept {
   std::size_t at = 0;
   while (at < index_.size()) {
     if (is_logical_name(index_[at])) {
       at = entry(at);
-    } else if (index_[at].is_list()) {
-      at = is_descriptor(at) ? index_[at].next : at + 1;
-    } else {
+    } else if (!index_[at].is_list()) {
       bare(at);
       ++at;
+    } else if (is_attribute(at)) [[unlikely]] {
+      at = attribute_and_value(at);
+    } else {
+      at = is_descriptor(at) ? index_[at].next : at + 1;
     }
   }
 }
@@ -352,7 +447,11 @@ void Extraction::scan() noexcept {
 ListShape Extraction::shape() const noexcept {
   ListShape shape;
   shape.top = index_[0].tag;
-  shape.form = nested_ ? ListForm::nested : flat_ ? ListForm::flat : ListForm::pairs;
+  shape.form = nested_       ? ListForm::nested
+               : flat_       ? ListForm::flat
+               : attributes_ ? ListForm::attributes
+                             : ListForm::pairs;
+  shape.items = index_[0].size;
   if (out_.system_title) shape.title = text_of(*out_.system_title);
   if (index_.size() < 3) return shape;
   const Element& first = index_[1];
@@ -375,9 +474,10 @@ void Extraction::name_list() noexcept {
   const ListShape seen = shape();
   if (explain_) explain_.shape(seen, index_[0].size);
   for (const ListRule& rule : list_rules()) {
-    if (!rule.fits(seen)) continue;
+    if (!rule.fits(seen) || (rule.has_conditions() && !holds(rule))) continue;
     out_.profile = rule.name;
     apply(rule.scales);
+    if (rule.text_code != Obis{}) add_text(rule.text_code, seen.text);
     if (explain_) explain_.rule(rule.name, rule.meters);
     return;
   }
@@ -386,6 +486,22 @@ void Extraction::name_list() noexcept {
   if (explain_)
     explain_.rule(out_.profile, flat_ || nested_ ? "codes, values and scalers, of no known layout"
                                                  : "codes and values without scalers");
+}
+
+/// The conditions of a row on what the registers say.
+bool Extraction::holds(const ListRule& rule) const noexcept {
+  const auto any = [&](auto is) { return std::ranges::any_of(out_.readings, is); };
+  const bool text = rule.where_text.empty() || any([&](const Reading& reading) {
+                      return reading.obis() == rule.where &&
+                             reading.kind() == Reading::Kind::text &&
+                             reading.text().starts_with(rule.where_text);
+                    });
+  return text && (rule.voltage_above == 0 || any([&](const Reading& reading) {
+                    return reading.kind() == Reading::Kind::number &&
+                           reading.has(Reading::scale_unknown) &&
+                           implied_unit(reading.obis()).magnitude == Magnitude::voltage &&
+                           reading.value().mantissa > rule.voltage_above;
+                  }));
 }
 
 /// Scales the numbers that came without a scaler, as far as the code and the list's row say how.
@@ -401,22 +517,28 @@ void Extraction::apply(const Scales& scales) noexcept {
   }
 }
 
-/// Text without the blanks around it, or binary octets as hex digits. Blank: no id. False: it
-/// does not fit, and must not be taken for a telegram without an id.
-bool write_id(Bytes octets, MeterId& id) noexcept {
+/// A prefix and the text without the blanks around it, or binary octets as hex digits. Blank: no
+/// id. False: it does not fit, and must not be taken for a telegram without an id.
+bool write_id(std::string_view prefix, Bytes octets, MeterId& id) noexcept {
   const auto is_blank = [](std::byte o) { return o == std::byte{' '} || o == std::byte{0}; };
   while (!octets.empty() && is_blank(octets.back())) octets = octets.first(octets.size() - 1);
   while (!octets.empty() && is_blank(octets.front())) octets = octets.subspan(1);
-  if (octets.empty() || std::ranges::all_of(octets, is_printable))
-    return id.assign(text_of(octets));
-  char hex[MeterId::capacity];
-  if (2 * octets.size() > sizeof hex) return false;
-  return id.assign(write_hex(octets, hex, hex_upper));
+  if (octets.empty()) return id.assign({});
+  const bool printable = std::ranges::all_of(octets, is_printable);
+  char text[MeterId::capacity];
+  const std::size_t size = prefix.size() + (printable ? 1 : 2) * octets.size();
+  if (size > sizeof text) return false;
+  char* const at = std::ranges::copy(prefix, text).out;
+  if (printable)
+    std::ranges::copy(text_of(octets), at);
+  else
+    (void)write_hex(octets, {at, text + sizeof text}, hex_upper);
+  return id.assign({text, size});
 }
 
 bool Extraction::finish_id() noexcept {
   if (id_source_ != IdSource::none) {
-    if (!write_id(id_, out_.meter_id)) return false;
+    if (!write_id(id_prefix_, id_, out_.meter_id)) return false;
     if (!out_.meter_id.empty()) return true;
   }
   if (!out_.system_title) return true;
@@ -434,20 +556,81 @@ void Extraction::finish_time(Bytes header_date_time) noexcept {
   }
 }
 
-Result<void> Extraction::run(Bytes header_date_time) noexcept {
-  const bool pushed = push_objects();
-  if (!pushed) scan();
+/// The registers of a list without codes. False: no list of that shape is known.
+bool Extraction::positions(const Header& header) noexcept {
+  NotificationFacts facts{
+      header.long_invoke_id, !header.date_time.empty(), out_.link != Link::raw, {}};
+  if (out_.system_title) facts.title = text_of(*out_.system_title);
+  const PositionalMatch match = find_positional_list(index_, facts);
+  if (match.list == nullptr) {
+    if (match.nearest != nullptr && explain_) explain_.rule(match.nearest->name, match.why);
+    return false;
+  }
+  std::size_t at = 1;
+  for (std::size_t i = 0; i < match.list->positions.size(); ++i, at = index_[at].next) {
+    coded_ += add_position(match.list->positions[i], index_[at]);
+    if (i == match.list->id) take_id(*match.list, index_[at].octets());
+  }
+  out_.profile = match.list->name;
+  if (explain_) explain_.positions(*match.list, index_);
+  return true;
+}
+
+void Extraction::take_id(const PositionalList& list, Bytes octets) noexcept {
+  if (list.id_last != 0 && octets.size() > list.id_last) octets = octets.last(list.id_last);
+  id_source_ = IdSource::logical_device_name;
+  id_ = octets;
+  id_prefix_ = list.id_prefix;
+}
+
+/// True: it made a register.
+bool Extraction::add_position(const Position& position, const Element& element) noexcept {
+  constexpr auto implied = Reading::implied_obis;
+  if (position.obis == Obis{} || element.tag == DataTag::null_data) return false;
+  const Bytes octets = element.octets();
+  std::optional<Decimal> value;
+  if (position.kind == Position::Kind::date_time) {
+    push([&] { return Reading::date_time(position.obis, octets, implied); });
+    if (position.obis == clock_obis) clock_ = octets;
+    return true;
+  }
+  if (position.kind == Position::Kind::number) value = number(element);
+  if (position.kind == Position::Kind::octet_number) {
+    std::uint64_t sum = 0;
+    for (const std::byte octet : octets) sum = sum << 8 | u8(octet);
+    value = Decimal{static_cast<std::int64_t>(sum), 0};
+  }
+  if (!value) {
+    push([&] { return Reading::from_octets(position.obis, octets, implied); });
+  } else if (position.scale == Scales::unknown) {
+    constexpr auto unknown = static_cast<std::uint8_t>(implied | Reading::scale_unknown);
+    push([&] { return Reading::number(position.obis, *value, Unit::none, unknown); });
+  } else {
+    push([&] {
+      return Reading::number(position.obis, value->scaled(position.scale), position.unit, implied);
+    });
+  }
+  return true;
+}
+
+Result<void> Extraction::run(const Header& header) noexcept {
+  const bool placed = !positional_lists(index_[0].size).empty() && positions(header);
+  const bool pushed = !placed && push_objects();
+  if (!placed && !pushed) scan();
   if (full_) return fault(Errc::too_many_elements, 0);
   if (coded_ == 0) {
-    if (explain_) explain_.rule("none", "no code with a value, and no list of that shape is known");
+    if (explain_) {
+      explain_.elements(index_);
+      explain_.rule("none", "no code with a value, and no list of that shape is known");
+    }
     return fault(Errc::list_unknown, 0);
   }
-  if (!pushed) name_list();
+  if (!placed && !pushed) name_list();
   if (!finish_id()) {
     if (explain_) explain_.rule(out_.profile, "the meter's id is longer than any meter's");
     return fault(Errc::oversize, 0);
   }
-  finish_time(header_date_time);
+  finish_time(header.date_time);
   return {};
 }
 
@@ -473,7 +656,7 @@ Result<void> decode_data_notification(Bytes apdu, ReadingSet& out, DecodeObserve
   const std::size_t body = in.offset();
   if (auto built = index.build(in.rest()); !built)
     return fault(built.error().code, body + built.error().offset);
-  const auto extracted = Extraction(index, out, explain).run(header->date_time);
+  const auto extracted = Extraction(index, out, explain).run(*header);
   if (extracted) return {};
   reset(out);
   return fault(extracted.error().code, body + extracted.error().offset);
