@@ -199,6 +199,7 @@ constexpr auto table = std::to_array<Quantity>({
     {"energy_import_day", "200-0:1.8.1"_obis, Unit::kilowatt_hour, "", "energy", "total"},
     {"energy_import_week", "200-0:1.8.2"_obis, Unit::kilowatt_hour, "", "energy", "total"},
     {"energy_import_month", "200-0:1.8.3"_obis, Unit::kilowatt_hour, "", "energy", "total"},
+    {"energy_export_day", "200-0:2.8.1"_obis, Unit::kilowatt_hour, "", "energy", "total"},
     {"energy_day", "200-0:41.8.1"_obis, Unit::kilowatt_hour, "", "energy", "total"},
     {"energy_week", "200-0:41.8.2"_obis, Unit::kilowatt_hour, "", "energy", "total"},
     {"energy_month", "200-0:41.8.3"_obis, Unit::kilowatt_hour, "", "energy", "total"},
@@ -209,8 +210,8 @@ constexpr auto table = std::to_array<Quantity>({
     {"standing_charge", "200-0:20.1.0"_obis, Unit::none, "", "", ""},
     {"prepay_credit", "200-0:20.2.0"_obis, Unit::none, "", "", ""},
     {"supply_status", "200-0:31.0.0"_obis, Unit::none, "", "", ""},
-    {"link_rssi", "200-0:30.0.0"_obis, Unit::none, "", "", ""},
-    {"link_lqi", "200-0:30.1.0"_obis, Unit::none, "", "", ""},
+    {"link_rssi", "200-0:30.0.0"_obis, Unit::dbm, "", "signal_strength", "measurement"},
+    {"link_lqi", "200-0:30.1.0"_obis, Unit::none, "", "", "measurement"},
 });
 
 /// Channel B does not tell quantities apart (E450 sends 1-0:1.7.0 beside 1-1:1.8.0), and only the

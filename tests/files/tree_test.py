@@ -81,9 +81,18 @@ class Layers(unittest.TestCase):
                     else header not in STANDARD)
 
     def test_libmeter_uses_the_standard_library_and_openssl_alone(self):
-        self.refuse("libmeter/",
+        self.refuse("libmeter/meter/",
                     lambda header, quoted: not header.startswith("meter/") if quoted
                     else header not in STANDARD and not header.startswith("openssl/"))
+
+    def test_json_sits_on_libmeter_and_keeps_simdjson_to_itself(self):
+        """simdjson is in no header: who uses meter_json compiles without it."""
+        self.refuse("libmeter/meter_json/",
+                    lambda header, quoted: not header.startswith(("meter/", "meter_json/"))
+                    if quoted else header not in STANDARD and header != "simdjson.h")
+        for path in SOURCES:
+            if path.startswith("libmeter/") and path != "libmeter/meter_json/document.cpp":
+                self.assertNotIn("simdjson.h", [header for header, _ in includes(path)], path)
 
     def test_openssl_is_for_dlms_alone(self):
         for path in SOURCES:

@@ -14,6 +14,8 @@
 #include "meter/quantity.hpp"
 #include "meter/telegram_json.hpp"
 #include "tools/capture_file.hpp"
+#include "tools/smartmeterctl/decode_json.hpp"
+#include "tools/smartmeterctl/json_messages.hpp"
 #include "tools/smartmeterctl/verbs.hpp"
 
 namespace smartmeterctl {
@@ -24,21 +26,27 @@ using meter::Errc;
 constexpr const char* footer = R"(
 Prints one JSON object for each telegram on standard output; reasons for refused frames and what
 --explain says go to standard error. FILE holds received bytes, or hex text: white space, line
-breaks, '_', '-', ':' and lines that start with '#' are passed over.
+breaks, '_', '-', ':' and lines that start with '#' are passed over. Or it holds JSON messages of
+Glow, gPlug and other gateways: one object, one on each line, or lines as mosquitto_sub -v prints
+them, with the topic in front.
 
 Every key is tried with every authentication key; @FILE holds one key a line. A key on the command
 line can be seen by other users of this machine: use @FILE for a key that is in use.
 
 Examples:
   smartmeterctl decode capture.bin
+  smartmeterctl decode --topic glow/BCDDC2C6A91C/SENSOR/electricitymeter payload.json
   smartmeterctl decode --key @guek.txt --explain capture.hex
   smartmeterctl decode --key 36C66639E48A8CA4D6BC8B282A793BBB - < capture.bin)";
 
 struct DecodeOptions {
   std::vector<std::string> keys, authentication_keys;
   std::string link = "auto";
+  std::string topic;
   bool explain = false;
   std::string file;
+
+  std::string file_name() const { return file == "-" ? "standard input" : file; }
 };
 
 /// The keys of one option: hex digits, or the lines of @FILE. Errors name the option or the line.
@@ -166,7 +174,11 @@ void Decoding::decode() {
 int Decoding::run() {
   tools::CaptureFile file(options_.file);
   std::vector<std::byte> piece;
+  bool first = true;
   while (file.read(piece)) {
+    if (std::exchange(first, false) && options_.link == "auto" && looks_like_json(piece))
+      return decode_json(file, std::move(piece),
+                         {options_.file_name(), options_.topic, options_.explain});
     buffer_.insert(buffer_.end(), piece.begin(), piece.end());
     decode();
   }
@@ -176,8 +188,7 @@ int Decoding::run() {
   if (refusals_ > refusals_printed_max)
     fmt::print(stderr, "smartmeterctl: and {} more refusals\n", refusals_ - refusals_printed_max);
   if (decoder_.telegrams() != 0) return exit_good;
-  const std::string name = options_.file == "-" ? "standard input" : options_.file;
-  fmt::print(stderr, "smartmeterctl: {}: {}\n", name, conclusion(file));
+  fmt::print(stderr, "smartmeterctl: {}: {}\n", options_.file_name(), conclusion(file));
   return exit_nothing;
 }
 
@@ -247,6 +258,7 @@ void add_decode(CLI::App& app, Action& action) {
   command->add_option("--link", options->link, "link layer")
       ->check(CLI::IsMember(std::move(links)))
       ->capture_default_str();
+  command->add_option("--topic", options->topic, "MQTT topic of JSON messages")->type_name("TOPIC");
   command->add_flag("--explain", options->explain,
                     "print what each stage does, with offsets, on standard error");
   command->add_option("FILE", options->file, "received bytes or hex text, - for standard input")
