@@ -33,6 +33,14 @@ AdapterConfig config_of(const io::SerialDevice& serial) {
   return config;
 }
 
+/// What a device's decoder was made with.
+std::vector<std::pair<std::string, std::string>> zones(const Config& config) {
+  std::vector<std::pair<std::string, std::string>> zones;
+  for (const MeterConfig& meter : config.meters)
+    if (!meter.zone.empty()) zones.emplace_back(meter.adapter, meter.zone);
+  return zones;
+}
+
 }  // namespace
 
 Settings Settings::load(const Options& options, bool strict) {
@@ -171,7 +179,9 @@ std::string Daemon::reload() {
 }
 
 void Daemon::apply(Settings settings) {
-  if (settings.config.accept_counter_reset != config_.accept_counter_reset) devices_.clear();
+  if (settings.config.accept_counter_reset != config_.accept_counter_reset ||
+      zones(settings.config) != zones(config_))
+    devices_.clear();
   if (settings.config.instance != config_.instance) remove_brokers({});
   config_ = std::move(settings.config);
   keys_ = std::make_shared<const meter::dlms::KeyRing>(std::move(settings.keys));

@@ -53,6 +53,12 @@ std::string label_of(const meter::ReadingDetail& detail) {
   return label;
 }
 
+/// The table names the adapter, by one of its names.
+bool is_of(const MeterConfig& config, const Adapter& adapter) {
+  return !config.adapter.empty() &&
+         (config.adapter == adapter.table || config.adapter == adapter.name);
+}
+
 }  // namespace
 
 struct MeterRegistry::Entry {
@@ -139,10 +145,18 @@ std::string MeterRegistry::display_name(std::string_view id) const {
 /// empty: none.
 std::string_view MeterRegistry::configured_id(const Adapter& adapter) const {
   for (const MeterConfig& config : configured_)
-    if (!config.adapter.empty() &&
-        (config.adapter == adapter.table || config.adapter == adapter.name))
-      return config.id;
+    if (is_of(config, adapter)) return config.id;
   return {};
+}
+
+std::string_view MeterRegistry::zone_of(const Adapter& adapter) const {
+  std::string_view everywhere;
+  for (const MeterConfig& config : configured_) {
+    if (config.zone.empty()) continue;
+    if (is_of(config, adapter)) return config.zone;
+    if (config.adapter.empty() && everywhere.empty()) everywhere = config.zone;
+  }
+  return everywhere;
 }
 
 /// What the telegram says; what telegrams of this origin said before; what the configuration says;

@@ -34,6 +34,8 @@ class MeterRegistry {
   /// than this meter's were before (a forger would leave encryption or tag out; `configure`
   /// forgets), and a new meter where there are too many.
   std::optional<meter::Errc> accept(const Adapter& adapter, const meter::ReadingSet& readings);
+  /// The zone that the configuration gives to the meters of this adapter; empty: the system's.
+  std::string_view zone_of(const Adapter& adapter) const;
   /// A telegram of `adapter` could not be opened: shown as the key state of its meters.
   void key_failed(const Adapter& adapter, KeyState state);
   /// The adapter goes away; its meters stay, without it, until they are heard elsewhere.

@@ -49,6 +49,21 @@ void print_json(const std::vector<Object>& adapters, const std::vector<Object>& 
   fmt::print("{}\n", text);
 }
 
+/// Each meter with those behind it after it.
+std::vector<const Object*> by_parent(const std::vector<Object>& meters) {
+  std::vector<const Object*> ordered;
+  const auto is_there = [&](const std::string& path) {
+    return std::ranges::count(meters, path, &Object::path) > 0;
+  };
+  for (const Object& object : meters) {
+    if (is_there(object.meter()["Parent"].text())) continue;
+    ordered.push_back(&object);
+    for (const Object& behind : meters)
+      if (behind.meter()["Parent"].text() == object.path) ordered.push_back(&behind);
+  }
+  return ordered;
+}
+
 int list(const BusOptions& options) {
   Bus bus(options.bus);
   const auto adapters = bus.adapters();
@@ -70,9 +85,10 @@ int list(const BusOptions& options) {
   }
   if (rows.size() > 1) print_table(rows);
   rows = {{"METER", "NAME", "MEDIUM", "MANUFACTURER", "KEY", "LAST TELEGRAM"}};
-  for (const Object& object : meters) {
-    const Value& meter = object.meter();
-    rows.push_back({meter["Id"].text(), or_dash(meter["Name"].text()), meter["Medium"].text(),
+  for (const Object* object : by_parent(meters)) {
+    const Value& meter = object->meter();
+    const bool is_behind = meter["Parent"].text().size() > 1;  // "/" is none
+    rows.push_back({(is_behind ? "  " : "") + meter["Id"].text(), or_dash(meter["Name"].text()), meter["Medium"].text(),
                     or_dash(meter["Manufacturer"].text()), meter["KeyState"].text(),
                     age_text(meter["LastUpdate"].count())});
   }

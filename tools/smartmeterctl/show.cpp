@@ -30,31 +30,40 @@ void write_registers(meter::JsonWriter& json, const Value& meter) {
   json.end_array();
 }
 
-void print_json(const Value& meter) {
+/// Id of the meter that carries this one; empty: none.
+std::string parent_of(const Value& meter, const std::vector<Object>& meters) {
+  const auto found = std::ranges::find(meters, meter["Parent"].text(), &Object::path);
+  return found == meters.end() ? "" : found->meter()["Id"].text();
+}
+
+void print_json(const Value& meter, const std::string& parent) {
   std::string text;
   meter::JsonWriter json(text);
   json.begin_object();
   write_meter_facts(json, meter, meter["LastUpdate"].count(), 0);
+  json.key("medium").text(meter["Medium"].text());
+  if (!parent.empty()) json.key("parent").text(parent);
   write_readings(json, meter["Readings"]);
   write_registers(json, meter);
   json.end_object();
   fmt::print("{}\n", text);
 }
 
-/// What is known of a meter besides its values: "KFM, electricity, encrypted, not verified".
-std::string description(const Value& meter) {
+/// What is known of a meter besides its values: "KFM electricity, encrypted, not verified".
+std::string description(const Value& meter, const std::string& parent) {
   std::string text = meter["Medium"].text();
   if (const std::string maker = meter["Manufacturer"].text(); !maker.empty())
     text = maker + " " + text;
   if (const std::string name = meter["Name"].text(); !name.empty()) text += ", \"" + name + '"';
+  if (!parent.empty()) text += ", behind " + parent;
   if (meter["Encrypted"].boolean())
     text += meter["Authenticated"].text() == "yes" ? ", encrypted and verified"
                                                    : ", encrypted, not verified";
   return text;
 }
 
-void print_meter(const Value& meter) {
-  fmt::print("{}  {}\n", bold(meter["Id"].text()), description(meter));
+void print_meter(const Value& meter, const std::string& parent) {
+  fmt::print("{}  {}\n", bold(meter["Id"].text()), description(meter, parent));
   const Value& readings = meter["Readings"];
   const auto names = ordered_names(readings);
   std::size_t width = 12;
@@ -68,14 +77,16 @@ void print_meter(const Value& meter) {
 
 int show(const BusOptions& options) {
   Bus bus(options.bus);
-  const auto meters = bus.meters(options.meter);
+  const auto all = bus.meters("");
+  const auto meters = options.meter.empty() ? all : bus.meters(options.meter);
   bool first = true;
   for (const Object& object : meters) {
+    const std::string parent = parent_of(object.meter(), all);
     if (options.json) {
-      print_json(object.meter());
+      print_json(object.meter(), parent);
     } else {
       if (!first) fmt::print("\n");
-      print_meter(object.meter());
+      print_meter(object.meter(), parent);
     }
     first = false;
   }

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// Time zones: the standard time of a place, for meters that only tell summer from winter.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace smartmeterd {
+
+/// Minutes from UTC to standard time, positive east of Greenwich (CET: 60), of an IANA zone; of the
+/// system's where `zone` is empty. Nothing where the zone database does not say.
+std::optional<std::int16_t> standard_offset_min(std::string_view zone);
+
+/// The same of a zone in POSIX notation, "CET-1CEST,M3.5.0,M10.5.0/3" (XBD 8.3, TZ).
+std::optional<std::int16_t> posix_offset_min(std::string_view text);
+
+}  // namespace smartmeterd
