@@ -9,7 +9,7 @@ namespace metersim {
 namespace {
 
 // A-XDR tags and COSEM units (Blue Book, class 3 scaler_unit).
-constexpr std::uint8_t double_long_unsigned = 0x06, long_unsigned = 0x12;
+constexpr std::uint8_t double_long_unsigned = 0x06, long_unsigned = 0x12, long64 = 0x14;
 constexpr unsigned watt = 27, var = 29, watt_hour = 30, var_hour = 32, ampere = 33, volt = 35,
                    no_unit = 255;
 
@@ -22,15 +22,8 @@ struct Register {
   unsigned unit;
 };
 
-/// Appends the value as the list carries it and notes what was said. A list with fewer digits
-/// than `Values` holds (E450: whole volts) cuts the rest off.
 void append_value(const Values& values, const Register& reg, Octets& body, Telegram& telegram) {
-  std::int64_t value = values[reg.quantity];
-  for (int power = resolution(reg.quantity); power < reg.scaler; ++power) value /= 10;
-  Axdr(body).number(reg.tag, value);
-  const bool energy = reg.unit == watt_hour || reg.unit == var_hour;  // published in kWh, kvarh
-  telegram.readings.push_back({name(reg.quantity),
-                               decimal_text(value, reg.scaler - (energy ? 3 : 0))});
+  append_value(values, reg.quantity, reg.tag, reg.scaler, body, telegram);
 }
 
 void say_identity(const std::string& meter, const Values& values, Telegram& telegram) {
@@ -129,20 +122,56 @@ constexpr Register e450_registers[] = {
     {{1, 0, 71, 7, 0, 255}, Quantity::current_l3, long_unsigned, -2, ampere},
 };
 
-void build_e450(const Values& values, Octets& body, Telegram& telegram) {
-  constexpr Code list_code = {0, 8, 25, 9, 0, 255};
-  constexpr std::size_t count = 5 + std::size(e450_registers);
+// Landis+Gyr E360 and the AM550 of Switzerland: the same list with tenths of volts.
+constexpr Register e360_registers[] = {
+    {{1, 1, 1, 8, 0, 255}, Quantity::energy_import, double_long_unsigned, 0, watt_hour},
+    {{1, 1, 2, 8, 0, 255}, Quantity::energy_export, double_long_unsigned, 0, watt_hour},
+    {{1, 0, 1, 7, 0, 255}, Quantity::power_import, double_long_unsigned, 0, watt},
+    {{1, 0, 2, 7, 0, 255}, Quantity::power_export, double_long_unsigned, 0, watt},
+    {{1, 0, 32, 7, 0, 255}, Quantity::voltage_l1, long_unsigned, -1, volt},
+    {{1, 0, 72, 7, 0, 255}, Quantity::voltage_l3, long_unsigned, -1, volt},
+    {{1, 0, 52, 7, 0, 255}, Quantity::voltage_l2, long_unsigned, -1, volt},
+    {{1, 0, 31, 7, 0, 255}, Quantity::current_l1, long_unsigned, -2, ampere},
+    {{1, 0, 51, 7, 0, 255}, Quantity::current_l2, long_unsigned, -2, ampere},
+    {{1, 0, 71, 7, 0, 255}, Quantity::current_l3, long_unsigned, -2, ampere},
+    {{1, 0, 13, 7, 0, 255}, Quantity::power_factor, long_unsigned, -3, no_unit},
+};
+// Landis+Gyr E570: 64-bit integers, and no currents, whose scale depends on its transformers.
+constexpr Register e570_registers[] = {
+    {{1, 1, 1, 8, 0, 255}, Quantity::energy_import, long64, 0, watt_hour},
+    {{1, 1, 2, 8, 0, 255}, Quantity::energy_export, long64, 0, watt_hour},
+    {{1, 0, 1, 7, 0, 255}, Quantity::power_import, long64, 0, watt},
+    {{1, 0, 2, 7, 0, 255}, Quantity::power_export, long64, 0, watt},
+    {{1, 0, 32, 7, 0, 255}, Quantity::voltage_l1, long_unsigned, 0, volt},
+    {{1, 0, 52, 7, 0, 255}, Quantity::voltage_l2, long_unsigned, 0, volt},
+    {{1, 0, 72, 7, 0, 255}, Quantity::voltage_l3, long_unsigned, 0, volt},
+};
+
+/// Names, clock and registers; group B of the push setup object says whose list it is.
+void build_push_list(std::uint8_t channel, std::span<const Register> registers,
+                     const Values& values, Octets& body, Telegram& telegram) {
+  const Code list_code = {0, channel, 25, 9, 0, 255};
+  const std::size_t count = 5 + registers.size();
   Axdr list(body);
   list.structure(count).array(count);
   append_push_setup(list, list_code);
   append_descriptor(list, class_data, {0, 0, 42, 0, 0, 255}, 2);
   append_descriptor(list, class_data, {0, 0, 96, 1, 1, 255}, 2);
   append_descriptor(list, class_clock, {0, 0, 1, 0, 0, 255}, 2);
-  for (const Register& reg : e450_registers) append_descriptor(list, class_register, reg.code, 2);
+  for (const Register& reg : registers) append_descriptor(list, class_register, reg.code, 2);
   list.code(list_code).octet_string(values.logical_device_name).octet_string(values.serial);
   list.date_time(values.clock);
-  for (const Register& reg : e450_registers) append_value(values, reg, body, telegram);
+  for (const Register& reg : registers) append_value(values, reg, body, telegram);
   say_identity(values.logical_device_name, values, telegram);
+}
+void build_e450(const Values& values, Octets& body, Telegram& telegram) {
+  build_push_list(8, e450_registers, values, body, telegram);
+}
+void build_e360(const Values& values, Octets& body, Telegram& telegram) {
+  build_push_list(6, e360_registers, values, body, telegram);
+}
+void build_e570(const Values& values, Octets& body, Telegram& telegram) {
+  build_push_list(8, e570_registers, values, body, telegram);
 }
 
 // Landis+Gyr E450 with two lists: power every time, tariffs every twelfth time (5 s and 60 s).
@@ -227,6 +256,10 @@ std::vector<Family> cosem_families() {
        Link::hdlc, security(0x00, landis_gyr), "44337811", "", 0, build_e450_two_lists},
       {"e450-pairs", "Landis+Gyr E450: list of code and value, encrypted and authenticated (30)",
        Link::hdlc, security(0x30, landis_gyr), "", "", 0, build_e450_pairs},
+      {"e360", "Landis+Gyr E360, Switzerland: push-object list, in clear", Link::hdlc,
+       security(0x00, landis_gyr), "57391402", "LGZ1030784839173", 0, build_e360},
+      {"e570", "Landis+Gyr E570, Switzerland: push-object list with 64-bit integers, in clear",
+       Link::hdlc, security(0x00, landis_gyr), "63120045", "LGZ1030690000045", 0, build_e570},
   };
 }
 

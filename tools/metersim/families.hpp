@@ -21,6 +21,12 @@ std::string decimal_text(std::int64_t value, int exponent);
 /// With the published test keys.
 Security security(std::uint8_t control, const Title& title, unsigned ber_octets = 0);
 
+/// Appends a value to an A-XDR list, in units of 10^scaler, and notes what was said. A list with
+/// fewer digits than `Values` holds (E450: whole volts) cuts the rest off.
+void append_value(const Values& values, Quantity quantity, std::uint8_t tag, int scaler,
+                  Octets& body, Telegram& telegram);
+
 std::vector<Family> cosem_families();
+std::vector<Family> list_families();
 
 }  // namespace metersim

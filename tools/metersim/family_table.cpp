@@ -63,6 +63,16 @@ Security security(std::uint8_t control, const Title& title, unsigned ber_octets)
   return {control, title, test_key(), test_authentication_key(), ber_octets};
 }
 
+void append_value(const Values& values, Quantity quantity, std::uint8_t tag, int scaler,
+                  Octets& body, Telegram& telegram) {
+  std::int64_t value = values[quantity];
+  for (int power = resolution(quantity); power < scaler; ++power) value /= 10;
+  for (int power = resolution(quantity); power > scaler; --power) value *= 10;
+  Axdr(body).number(tag, value);
+  const bool energy = quantity < Quantity::power_import;  // published in kWh, kvarh
+  telegram.readings.push_back({name(quantity), decimal_text(value, scaler - (energy ? 3 : 0))});
+}
+
 Octets test_key() {
   return octets_from_hex("000102030405060708090A0B0C0D0E0F");
 }
@@ -73,7 +83,7 @@ Octets test_authentication_key() {
 std::span<const Family> families() {
   static const std::vector<Family> table = [] {
     std::vector<Family> all;
-    for (const auto& some : {cosem_families()}) all.insert(all.end(), some.begin(), some.end());
+    for (const auto& some : {cosem_families(), list_families()}) all.insert(all.end(), some.begin(), some.end());
     return all;
   }();
   return table;
@@ -97,15 +107,19 @@ Telegram encode(const Family& family, const Values& values, const Security* secu
   Octets body;
   family.build(values, body, telegram);
   // Bit 31: high priority, as Kaifa and Sagemcom of Netz NÖ send it; the id counts.
-  const auto invoke_id = 0x80000000u | (static_cast<std::uint32_t>(number) & 0xffffffu);
+  const auto invoke_id = family.invoke_id != 0
+                             ? family.invoke_id
+                             : 0x80000000u | (static_cast<std::uint32_t>(number) & 0xffffffu);
   Octets apdu = data_notification(invoke_id, values.clock, body);
   if (security != nullptr) {
     telegram.invocation_counter = invocation_counter;
     if (telegram.meter.empty()) telegram.meter = hex_from_octets(security->system_title);
     apdu = general_glo_ciphering(*security, invocation_counter, apdu);
   }
-  telegram.frames = family.link == Link::mbus ? mbus_frames(apdu, family.mbus_length_max)
-                                              : hdlc_block_frames(apdu);
+  if (family.link == Link::mbus)
+    telegram.frames = mbus_frames(apdu, family.mbus_length_max);
+  else
+    telegram.frames = family.in_blocks ? hdlc_block_frames(apdu) : hdlc_frames(apdu);
   return telegram;
 }
 

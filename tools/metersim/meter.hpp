@@ -94,6 +94,8 @@ struct Family {
   /// null: in clear.
   void (*encode)(const Values& values, const Security* security, std::uint32_t invocation_counter,
                  Telegram& telegram) = nullptr;
+  std::uint32_t invoke_id = 0;  ///< of every notification; 0: it counts
+  bool in_blocks = true;        ///< HDLC: with block transfer
 };
 std::span<const Family> families();
 /// By name, or null.

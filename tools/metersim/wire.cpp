@@ -117,6 +117,12 @@ Axdr& Axdr::octet_string(std::string_view text) {
   return octet_string(OctetView(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()));
 }
 
+Axdr& Axdr::visible_string(std::string_view text) {
+  tagged_length(0x0a, text.size());
+  out_.insert(out_.end(), text.begin(), text.end());
+  return *this;
+}
+
 Axdr& Axdr::number(std::uint8_t tag, std::int64_t value) {
   unsigned octets = 8;
   if (tag == 0x11 || tag == 0x0f) octets = 1;
@@ -244,6 +250,12 @@ std::vector<Octets> hdlc_block_frames(OctetView apdu) {
     frames.push_back(hdlc_frame(information));
   }
   return frames;
+}
+
+std::vector<Octets> hdlc_frames(OctetView apdu) {
+  Octets information{0xe6, 0xe7, 0x00};
+  append(information, apdu);
+  return {hdlc_frame(information)};
 }
 
 std::uint16_t crc16_x25(OctetView octets) {

@@ -41,6 +41,9 @@ class Axdr {
   Axdr& structure(std::size_t count) { return tagged_length(0x02, count); }
   Axdr& octet_string(OctetView octets);
   Axdr& octet_string(std::string_view text);
+  Axdr& visible_string(std::string_view text);
+  Axdr& null_data() { return tagged(0x00, 0, 0); }
+  Axdr& boolean(bool value) { return tagged(0x03, value, 1); }
   Axdr& code(const Code& code) { return octet_string(OctetView(code)); }
   Axdr& date_time(const Clock& clock) { return octet_string(OctetView(clock.octets())); }
   Axdr& integer8(int value) { return tagged(0x0f, static_cast<std::uint64_t>(value), 1); }
@@ -92,6 +95,9 @@ Octets hdlc_frame(OctetView information);
 /// General block transfer of an APDU in HDLC frames (LLC E6 E7 00 in the first), in the block
 /// sizes of the E450's 128 octet buffer: 77 hex, then 7A.
 std::vector<Octets> hdlc_block_frames(OctetView apdu);
+
+/// An APDU in one HDLC frame, with its LLC header.
+std::vector<Octets> hdlc_frames(OctetView apdu);
 
 /// CRC-16/X-25 (poly 1021 reflected, init and xorout FFFF), sent low octet first.
 std::uint16_t crc16_x25(OctetView octets);

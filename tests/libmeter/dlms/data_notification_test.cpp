@@ -53,8 +53,9 @@ std::string print(const Reading& reading) {
   return line;
 }
 
-Decoded decode(const Octets& apdu, std::string_view title = {}) {
+Decoded decode(const Octets& apdu, std::string_view title = {}, Link link = Link::hdlc) {
   const auto set = std::make_unique<ReadingSet>();
+  set->link = link;
   set->profile = "before";
   (void)set->meter_id.assign("before");
   if (!title.empty()) {
@@ -295,6 +296,286 @@ TEST(List, KaifaSwedenHasFixedScales) {
             (Registers{"1-0:0.2.129=\"KFM_001\"", "1-0:1.8.0=9732771 Wh", "1-0:1.7.0=297 W",
                        "1-0:32.7.0=235.4 V", "1-0:31.7.0=0.616 A"}));
   EXPECT_EQ(decoded.profile, "kaifa-se");
+}
+
+// Lists without codes. Texts of the bodies.
+#define KFM_001 "0907 4B464D5F303031 "
+#define GS1_NUMBER "0910 36393730363331343031373533393835 "
+#define MODEL "0908 4D41333034483345 "
+
+// The capture of a MA304H3E in Norway: three phases without neutral.
+TEST(Positions, KaifaNorwayList2) {
+  const auto decoded = decode(from_hex(
+      "0F 40000000 090C 07E1090F05052128FF800000 02 0D " KFM_001 GS1_NUMBER MODEL
+      "06 000003B4 06 00000000 06 00000000 06 00000040 06 00000588 06 00000CA9 06 00000C2F "
+      "06 00000951 06 00000000 06 00000955"));
+  EXPECT_EQ(decoded.registers,
+            (Registers{"1-0:0.2.129=\"KFM_001\" !", "0-0:96.1.0=\"6970631401753985\" !",
+                       "0-0:96.1.7=\"MA304H3E\" !", "1-0:1.7.0=948 W !", "1-0:2.7.0=0 W !",
+                       "1-0:3.7.0=0 var !", "1-0:4.7.0=64 var !", "1-0:31.7.0=1.416 A !",
+                       "1-0:51.7.0=3.241 A !", "1-0:71.7.0=3.119 A !", "1-0:32.7.0=238.5 V !",
+                       "1-0:52.7.0=0.0 V !", "1-0:72.7.0=238.9 V !"}));
+  EXPECT_EQ(decoded.meter, "6970631401753985");
+  EXPECT_EQ(decoded.time, "2017-09-15T05:33:40");
+  EXPECT_EQ(decoded.profile, "kaifa-norway");
+  ASSERT_EQ(decoded.explained.size(), 2u);
+  EXPECT_EQ(decoded.explained[1],
+            "list@1000 kaifa-norway: 13 elements without codes, first text(7) KFM_: "
+            "Kaifa MA105 and MA304 in Norway");
+}
+TEST(Positions, KaifaNorwayList3OfOnePhaseWithWideEnergies) {
+  const auto decoded = decode_body(
+      "02 0E " KFM_001 GS1_NUMBER MODEL
+      "06 00000677 06 00000000 06 00000000 06 0000000C 06 00001B28 06 00000978 "
+      "090C 07E605050415000AFF800000 15 0000000001867F8D 06 00000000 06 003F5D1E 06 00065FBB");
+  EXPECT_EQ(decoded.profile, "kaifa-norway-1-phase");
+  EXPECT_EQ(decoded.registers[8], "1-0:32.7.0=242.4 V !");
+  EXPECT_EQ(decoded.registers[10], "1-0:1.8.0=25591693 Wh !");
+  EXPECT_EQ(decoded.time, "2022-05-05T21:00:10");
+}
+TEST(Positions, KaifaNorwayWithoutAPhaseIsStillOne) {
+  const std::string head = "02 0D " KFM_001 GS1_NUMBER MODEL
+                           "06 000003B4 06 00 000000 06 00000000 "
+                           "06 00000040 06 00000588 ";
+  const std::string tail = " 06 00000C2F 06 00000951 00 06 00000955";
+  const auto decoded = decode_body(head + "00" + tail);
+  EXPECT_EQ(decoded.profile, "kaifa-norway");
+  EXPECT_EQ(decoded.registers.size(), 11u);
+}
+
+TEST(Positions, OneNumberCountsOnlyFromAKaifaBehindAChecksum) {
+  const auto power = [](std::string_view header, Link link) {
+    const auto decoded =
+        decode(concatenated({from_hex(header), from_hex("02 01 06 00000527")}), {}, link);
+    return decoded.fault.empty() ? decoded.registers.at(0) + " " + decoded.meter : decoded.fault;
+  };
+  EXPECT_EQ(power("0F 40000000 090C 07E1090C0217122CFF800000", Link::hdlc), "1-0:1.7.0=1319 W ! ");
+  EXPECT_EQ(power("0F 40000000 0C 07E1090C0217122CFF800000", Link::mbus), "1-0:1.7.0=1319 W ! ");
+  EXPECT_EQ(power("0F 40000000 0C 07E1090C0217122CFF800000", Link::raw), "list-unknown");
+  EXPECT_EQ(power("0F 40000000 00", Link::hdlc), "list-unknown");
+  EXPECT_EQ(power("0F 80000001 0C 07E1090C0217122CFF800000", Link::hdlc), "list-unknown");
+}
+TEST(Positions, WhatKeepsAListFromMatchingIsSaid) {
+  const auto decoded =
+      decode(from_hex("0F 40000000 0C 07E1090C0217122CFF800000 02 01 06 00000527"), {}, Link::raw);
+  EXPECT_EQ(decoded.fault, "list-unknown");
+  ASSERT_EQ(decoded.explained.size(), 4u);
+  EXPECT_EQ(decoded.explained[1],
+            "list@1000 kaifa-norway-power: so short a list counts only where the link layer has a "
+            "checksum");
+  EXPECT_EQ(decoded.explained[2], "list@1000 structure of 1: u32");
+}
+
+// Capture of Netz Burgenland, decrypted; its values as published.
+TEST(Positions, LandisGyrE450OfNetzBurgenland) {
+  const std::string values =
+      "12 00EC 12 00EC 12 00EC 12 0000 12 002E 12 001A 06 0000007D 06 00000000 06 01A96EBD "
+      "06 00001DC3 ";
+  const auto decoded = decode_body("02 0E " + values +
+                                   "12 0190 12 0003 12 0120 "
+                                   "0908 3330313337313831");
+  const Registers expected = {
+      "1-0:32.7.0=236 V !",  "1-0:52.7.0=236 V !",       "1-0:72.7.0=236 V !",
+      "1-0:31.7.0=0.00 A !", "1-0:51.7.0=0.46 A !",      "1-0:71.7.0=0.26 A !",
+      "1-0:1.7.0=125 W !",   "1-0:2.7.0=0 W !",          "1-0:1.8.0=27881149 Wh !",
+      "1-0:2.8.0=7619 Wh !", "0-0:96.1.0=\"30137181\" !"};
+  EXPECT_EQ(decoded.registers, expected);
+  EXPECT_EQ(decoded.meter, "30137181");
+  EXPECT_EQ(decoded.profile, "landis-gyr-burgenland");
+  const auto shorter = decode_body("02 0B " + values + "0908 3330313337313831");
+  EXPECT_EQ(shorter.registers, expected);
+  EXPECT_EQ(shorter.profile, "landis-gyr-burgenland-short");
+}
+
+TEST(Positions, WienerNetze) {
+  const auto decoded = decode_body(
+      "02 09 090C 07E7030B060D1B2FFF800000 06 004C4B40 06 00000000 06 000F4240 06 0007A120 "
+      "06 000000E6 06 00000000 06 00000058 06 00000015",
+      "ISKg\x74\x9E\x00\x01");
+  EXPECT_EQ(
+      decoded.registers,
+      (Registers{"0-0:1.0.0=2023-03-11T13:27:47 !", "1-0:1.8.0=5000000 Wh !", "1-0:2.8.0=0 Wh !",
+                 "1-0:3.8.0=1000000 varh !", "1-0:4.8.0=500000 varh !", "1-0:1.7.0=230 W !",
+                 "1-0:2.7.0=0 W !", "1-0:3.7.0=88 var !", "1-0:4.7.0=21 var !"}));
+  EXPECT_EQ(decoded.profile, "wiener-netze");
+  EXPECT_TRUE(decoded.meter_is_title);
+}
+
+#define DEVICE_NAME "0910 49534B31303330373839333735363036 "  // ISK1030789375606
+
+// Captures of Elektro Ljubljana.
+TEST(Positions, SloveniaThreePhases) {
+  const auto decoded = decode_body(
+      "02 12 " DEVICE_NAME
+      "0908 3136383230303035 06 00000571 06 00000000 06 00000000 06 000002E2 "
+      "12 094B 12 094B 12 08F8 12 0067 12 007D 12 0255 06 00000010 06 00000033 06 0000052D "
+      "06 00000000 06 00000000 06 00000000");
+  EXPECT_EQ(decoded.profile, "iskraemeco-slovenia-16820005");
+  EXPECT_EQ(decoded.meter, "ISK1030789375606");
+  EXPECT_EQ(decoded.registers[2], "1-0:1.7.0=1393 W !");
+  EXPECT_EQ(decoded.registers[8], "1-0:72.7.0=229.6 V !");
+  EXPECT_EQ(decoded.registers[11], "1-0:71.7.0=5.97 A !");
+  EXPECT_EQ(decoded.registers[14], "1-0:61.7.0=1325 W !");
+}
+TEST(Positions, SloveniaTariffsAddUp) {
+  const auto with_total = [](std::string_view total) {
+    return decode_body("02 0C " DEVICE_NAME "0908 3136383230303036 16 01 0902 0001 06 " +
+                       std::string(total) +
+                       " 06 00003519 06 0000994C 06 0002B707 06 00013317 06 000183F0 "
+                       "06 0001A56A 06 0000A8F5");
+  };
+  const auto decoded = with_total("0000CE65");
+  EXPECT_EQ(decoded.profile, "iskraemeco-slovenia-16820006");
+  EXPECT_EQ(decoded.registers[2], "0-0:96.3.10=1 !");
+  EXPECT_EQ(decoded.registers[3], "0-0:96.14.0=1 !");
+  EXPECT_EQ(decoded.registers[4], "1-0:1.8.0=52837 Wh !");
+  EXPECT_EQ(decoded.registers[6], "1-0:1.8.2=39244 Wh !");
+  // Each register is cut to whole Wh: the sum may be off by one for each tariff.
+  EXPECT_EQ(with_total("0000CE67").fault, "");
+  EXPECT_EQ(with_total("0000CE63").fault, "");
+  const auto wrong = with_total("0000CE68");
+  EXPECT_EQ(wrong.fault, "list-unknown");
+  EXPECT_EQ(wrong.explained[1],
+            "list@1000 iskraemeco-slovenia-16820006: the tariffs do not add up to the total");
+}
+// One meter, whose lists name it differently.
+TEST(Positions, SlovenianMeterHasOneId) {
+  const auto power = decode_body(
+      "02 09 0910 49534B31303230373834363035383837 090B 49534B3834363035383837 06 00000175 "
+      "06 00000000 06 00000000 06 00000000 12 08FD 06 00000000 06 00000000");
+  EXPECT_EQ(power.profile, "iskraemeco-slovenia-1-phase-no-current");
+  EXPECT_EQ(power.registers[2], "1-0:1.7.0=373 W !");
+  EXPECT_EQ(power.registers[6], "1-0:32.7.0=230.1 V !");
+  EXPECT_EQ(power.meter, "ISK84605887");
+  const auto energy = decode_body("02 04 0908 3834363035383837 11 00 06 0078EBA1 06 00000000");
+  EXPECT_EQ(energy.profile, "iskraemeco-slovenia-energy");
+  EXPECT_EQ(energy.registers[2], "1-0:1.8.0=7924641 Wh !");
+  EXPECT_EQ(energy.meter, "ISK84605887");
+  const auto tariffs = decode_body(
+      "02 09 0910 49534B31303330373737343738353836 06 00000271 06 00000000 06 00C328BE "
+      "06 005779E6 06 006BAED8 06 000000FA 06 00000070 06 0000008A");
+  EXPECT_EQ(tariffs.profile, "iskraemeco-slovenia-tariffs");
+  EXPECT_EQ(tariffs.registers[3], "1-0:1.8.0=12789950 Wh !");
+  EXPECT_EQ(tariffs.meter, "ISK77478586");
+}
+TEST(Positions, ElektroCelje) {
+  const auto decoded =
+      decode_body("02 0C " DEVICE_NAME
+                  "0905 55505F3366 12 090A 12 08FF 12 092C 12 01C3 12 020D 12 0058 "
+                  "06 0000095F 06 00000000 06 00000004 06 00000108");
+  EXPECT_EQ(decoded.profile, "iskraemeco-celje");
+  EXPECT_EQ(decoded.registers[2], "1-0:32.7.0=231.4 V !");
+  EXPECT_EQ(decoded.registers[7], "1-0:71.7.0=0.88 A !");
+  EXPECT_EQ(decoded.registers[8], "1-0:1.7.0=2399 W !");
+}
+
+TEST(Positions, NothingElseIsTakenForOne) {
+  // A text that is another's, one element too many, a number of another width, a code.
+  const std::string four = "0908 3834363035383837 11 00 06 0078EBA1 06 00000000";
+  EXPECT_EQ(decode_body("02 04 " + four).fault, "");
+  EXPECT_EQ(decode_body("01 04 " + four).fault, "list-unknown");
+  EXPECT_EQ(decode_body("02 05 " + four + " 06 00000000").fault, "list-unknown");
+  EXPECT_EQ(decode_body("02 04 0908 3834363035383837 12 0000 06 0078EBA1 06 00000000").fault,
+            "list-unknown");
+  EXPECT_EQ(decode_body("02 04 0908 8034363035383837 11 00 06 0078EBA1 06 00000000").fault,
+            "list-unknown");
+  EXPECT_EQ(decode_body("02 04 " ENERGY "11 00 06 0078EBA1 06 00000000").profile, "unscaled");
+}
+TEST(Positions, WhatNobodyKnowsIsDescribed) {
+  const auto decoded = decode_body("02 08 " DEVICE_NAME
+                                   "0902 0001 090C 07E7030B060D1B2FFF800000 12 0001 06 00000001 "
+                                   "06 00000002 00 01 01 12 0001");
+  EXPECT_EQ(decoded.fault, "list-unknown");
+  ASSERT_EQ(decoded.explained.size(), 3u);
+  EXPECT_EQ(decoded.explained[1],
+            "list@1000 structure of 8: text(16) ISK1, octets(2), date-time, u16, u32 x2, null, "
+            "array");
+}
+
+// Kamstrup: HAN-NVE example values of a capture, three and one phase.
+#define KAMSTRUP "0A0E 4B616D73747275705F5630303031 "
+#define KAMSTRUP_NUMBER "0906 0101000005FF 0A10 35373035373035373035373035373032 "
+TEST(List, KamstrupHasFixedScales) {
+  const auto decoded =
+      decode_body("02 23 " KAMSTRUP KAMSTRUP_NUMBER
+                  "0906 0101600101FF 0A12 36383631313131424E323432313031303430 "
+                  "0906 0101010700FF 06 00002742 0906 0101020700FF 06 00000000 "
+                  "0906 0101030700FF 06 00000000 0906 0101040700FF 06 00000117 "
+                  "0906 01011F0700FF 06 000011A0 00 00 00 00 0906 0101200700FF 12 00DF 00 00 00 00 "
+                  "0906 0001010000FF 090C 07E50B1803000019FF800000 "
+                  "0906 0101010800FF 06 00762EE2 0906 0101020800FF 06 00000000 "
+                  "0906 0101030800FF 06 000035A3 0906 0101040800FF 06 00116B53");
+  EXPECT_EQ(decoded.fault, "");
+  EXPECT_EQ(decoded.profile, "kamstrup");
+  EXPECT_EQ(decoded.meter, "5705705705705702");
+  EXPECT_EQ(decoded.time, "2021-11-24T00:00:25");
+  EXPECT_EQ(decoded.registers,
+            (Registers{"1-1:0.0.5=\"5705705705705702\"", "1-1:96.1.1=\"6861111BN242101040\"",
+                       "1-1:1.7.0=10050 W", "1-1:2.7.0=0 W", "1-1:3.7.0=0 var", "1-1:4.7.0=279 var",
+                       "1-1:31.7.0=45.12 A", "1-1:32.7.0=223 V", "0-1:1.0.0=2021-11-24T00:00:25",
+                       "1-1:1.8.0=77452500 Wh", "1-1:2.8.0=0 Wh", "1-1:3.8.0=137310 varh",
+                       "1-1:4.8.0=11415870 varh", "1-1:0.2.129=\"Kamstrup_V0001\" !"}));
+}
+TEST(List, KamstrupMeterTypeDecidesTheScale) {
+  const auto values = [](std::string_view type, std::string_view voltage) {
+    const auto decoded = decode_body("02 07 " KAMSTRUP "0906 0101600101FF 0A05 " +
+                                     std::string(type) + "0906 01011F0700FF 06 000003E8 " +
+                                     "0906 0101200700FF 12 " + std::string(voltage));
+    return decoded.profile + ": " + decoded.registers[1] + ", " + decoded.registers[2];
+  };
+  const std::string direct = "3638343131 ", transformer = "3638353131 ";
+  EXPECT_EQ(values(direct, "00E8"), "kamstrup: 1-1:31.7.0=10.00 A, 1-1:32.7.0=232 V");
+  EXPECT_EQ(values(transformer, "00E8"),
+            "kamstrup-transformer: 1-1:31.7.0=1.000 A, 1-1:32.7.0=232 V");
+  EXPECT_EQ(values(direct, "56B7"),
+            "kamstrup-fine-voltage: 1-1:31.7.0=10.00 A, 1-1:32.7.0=221.99 V");
+  EXPECT_EQ(values(transformer, "56B7"),
+            "kamstrup-transformer: 1-1:31.7.0=1.000 A, 1-1:32.7.0=22199 V");
+}
+TEST(List, WelsIsNamedAndItsScalesAreNotKnown) {
+  const auto decoded =
+      decode_body("02 0A 0906 0000600100FF 0904 31323334 " ENERGY "06 00003289 " POWER
+                  "06 00000129 " ENERGY "06 00003289 " POWER "06 00000129");
+  EXPECT_EQ(decoded.profile, "siemens-wels");
+  EXPECT_EQ(decoded.registers[1], "1-0:1.8.0=12937 ?");
+}
+
+// Sagemcom XT211: attribute descriptors without tags; values of a capture.
+TEST(List, Xt211HasDescriptorsWithoutTags) {
+  const auto decoded =
+      decode(from_hex("0F 8000F1D5 00 0202 1601 0105 "
+                      "0202 0001 0000600101FF 02 090A 35313030303035313439 "
+                      "0202 0046 00006003 0AFF 03 1601 "
+                      "0202 0047 0000110000FF 03 06 00000000 "
+                      "0202 0003 0100010700FF 02 06 000007A4 "
+                      "0202 0003 0100010800FF 02 06 004AFA82"));
+  EXPECT_EQ(decoded.registers,
+            (Registers{"0-0:96.1.1=\"5100005149\"", "0-0:96.3.10=1", "0-0:17.0.0=0 ?",
+                       "1-0:1.7.0=1956 W", "1-0:1.8.0=4913794 Wh"}));
+  EXPECT_EQ(decoded.meter, "5100005149");
+  EXPECT_EQ(decoded.profile, "sagemcom-xt211");
+}
+TEST(List, Xt211CutOrWithAListIsRefused) {
+  const Octets whole = notification(
+      "0202 1601 0102 0202 0003 0100010700FF 02 06 000007A4 0202 0003 0100010800FF 02 06 004AFA82");
+  ASSERT_EQ(decode(whole).fault, "");
+  for (std::size_t size = 0; size < whole.size(); ++size)
+    EXPECT_EQ(
+        decode(Octets(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size))).fault,
+        "truncated")
+        << size;
+  EXPECT_EQ(decode_body("0202 1601 0101 0202 0003 0100010700FF 02 0201 1100").fault, "malformed");
+  EXPECT_EQ(decode_body("0202 1601 0101 0202 0003 0100010700FF 02 1100 00").fault, "malformed");
+  EXPECT_EQ(decode_body("0202 1601 0102 0202 0003 0100010700FF 02 1100 0203 0003 0100010700FF 02 "
+                        "1100")
+                .fault,
+            "malformed");
+}
+TEST(Pattern, AttributeDescriptorAndValue) {
+  EXPECT_EQ(decode_body("01 02 02 02 02 03 12 0003 " ENERGY "0F 02 06 00003289 "
+                        "02 02 02 03 12 0003 " POWER "0F 03 06 00000007")
+                .registers,
+            Registers{"1-0:1.8.0=12937 ?"});
 }
 
 /// A push-object list: descriptors {class, code, attribute} and the values after the first.

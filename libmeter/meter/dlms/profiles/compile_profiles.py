@@ -486,7 +486,7 @@ def source(sections):
     yield from table("PositionalList", "positional_list_table",
                      [row for rows in by_count for row in rows])
     starts = [sum(map(len, by_count[:n])) for n in range(max(
-        n for n in counts if by_count[n]) + 2)]
+        (n for n in counts if by_count[n]), default=0) + 2)]
     yield f"constexpr std::uint8_t positional_list_starts[] = {{{', '.join(map(str, starts))}}};"
     yield from table("ListRule", "list_rule_table", map(codes_row, of_kind[Codes]))
     yield from table("PushObjectRule", "push_object_rule_table", [
