@@ -88,8 +88,9 @@ int list(const BusOptions& options) {
   for (const Object* object : by_parent(meters)) {
     const Value& meter = object->meter();
     const bool is_behind = meter["Parent"].text().size() > 1;  // "/" is none
-    rows.push_back({(is_behind ? "  " : "") + meter["Id"].text(), or_dash(meter["Name"].text()), meter["Medium"].text(),
-                    or_dash(meter["Manufacturer"].text()), meter["KeyState"].text(),
+    rows.push_back({(is_behind ? "  " : "") + meter["Id"].text(), or_dash(meter["Name"].text()),
+                    meter["Medium"].text(), or_dash(meter["Manufacturer"].text()),
+                    meter["KeyState"].text(),
                     age_text(meter["LastUpdate"].count())});
   }
   if (rows.size() > 1) {
