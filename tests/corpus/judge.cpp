@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "meter/decoder.hpp"
+#include "meter_json/decoder.hpp"
 
 namespace meter::corpus {
 namespace {
@@ -30,9 +31,28 @@ std::shared_ptr<const dlms::KeyRing> keys_of(const Sample& sample) {
   return std::make_shared<dlms::KeyRing>(std::move(entries));
 }
 
+bool is_json(const Sample& sample) {
+  return !sample.octets.empty() && sample.octets.front() == std::byte{'{'};
+}
+
+/// A message of a broker comes whole.
+Decoded decode_json(const Sample& sample) {
+  Decoded decoded;
+  decoded.refusals.resize(errc_count);
+  json::Decoder decoder;
+  if (const auto read = decoder.read({}, sample.octets); !read) {
+    ++decoded.refusals[std::to_underlying(read.error().code)];
+    return decoded;
+  }
+  const auto readings = std::make_unique<ReadingSet>();
+  while (decoder.next(*readings)) decoded.telegrams.push_back(keep(*readings));
+  return decoded;
+}
+
 }  // namespace
 
 Decoded decode(const Sample& sample, const std::function<std::size_t()>& next_piece) {
+  if (is_json(sample)) return decode_json(sample);
   DecoderOptions options;
   options.check_replay = false;
   Decoder decoder(options, keys_of(sample));
