@@ -11,6 +11,7 @@ namespace meter {
 namespace {
 
 constexpr int deviation_minutes_max = 1440;
+constexpr std::uint8_t clock_status_summer = 0x80;  // Blue Book 4.1.6.1
 
 bool is_possible(const DateTime& t) noexcept {
   using namespace std::chrono;
@@ -51,12 +52,20 @@ std::optional<DateTime> DateTime::from_cosem(Bytes octets) noexcept {
 }
 
 std::optional<DateTime> DateTime::from_p1(std::string_view text) noexcept {
-  constexpr std::size_t size = 13;  // YYMMDDhhmmssX
-  if (text.size() != size || (text[12] != 'S' && text[12] != 'W')) return std::nullopt;
+  constexpr std::size_t digits_only = 12, with_season = 13, spelled_out = 17;
+  // Where each pair of digits stands: year of the century, month, day, hour, minute, second.
+  constexpr std::uint8_t packed[6] = {0, 2, 4, 6, 8, 10}, spelled[6] = {2, 4, 6, 9, 12, 15};
+  const bool is_spelled = text.size() == spelled_out;
+  if (is_spelled ? text[8] != ' ' || text[11] != ':' || text[14] != ':' || !text.starts_with("20")
+                 : text.size() != digits_only && text.size() != with_season)
+    return std::nullopt;
+  const bool has_season = text.size() == with_season;
+  if (has_season && text[12] != 'S' && text[12] != 'W') return std::nullopt;
   unsigned field[6];
   for (std::size_t i = 0; i < 6; ++i) {
-    const unsigned tens = static_cast<unsigned>(text[2 * i] - '0');
-    const unsigned ones = static_cast<unsigned>(text[2 * i + 1] - '0');
+    const std::size_t at = is_spelled ? spelled[i] : packed[i];
+    const unsigned tens = static_cast<unsigned>(text[at] - '0');
+    const unsigned ones = static_cast<unsigned>(text[at + 1] - '0');
     if (tens > 9 || ones > 9) return std::nullopt;
     field[i] = tens * 10 + ones;
   }
@@ -67,7 +76,7 @@ std::optional<DateTime> DateTime::from_p1(std::string_view text) noexcept {
   t.hour = static_cast<std::uint8_t>(field[3]);
   t.minute = static_cast<std::uint8_t>(field[4]);
   t.second = static_cast<std::uint8_t>(field[5]);
-  t.status = text[12] == 'S' ? 0x80 : 0x00;
+  if (has_season) t.status = text[12] == 'S' ? clock_status_summer : 0x00;
   if (!is_possible(t)) return std::nullopt;
   return t;
 }
@@ -86,6 +95,15 @@ DateTime DateTime::from_epoch(std::int64_t seconds, std::int16_t deviation) noex
   t.minute = static_cast<std::uint8_t>(time.minutes().count());
   t.second = static_cast<std::uint8_t>(time.seconds().count());
   t.deviation = deviation;
+  return t;
+}
+
+DateTime DateTime::with_standard_offset(std::optional<std::int16_t> minutes) const noexcept {
+  constexpr int summer_min = 60;
+  DateTime t = *this;
+  if (!minutes || deviation != deviation_unspecified || status == 0xff) return t;
+  const bool summer = (status & clock_status_summer) != 0;
+  t.deviation = static_cast<std::int16_t>(-(*minutes + (summer ? summer_min : 0)));
   return t;
 }
 

@@ -29,11 +29,15 @@ struct DateTime {
   /// (Blue Book 4.1.6.1). Nothing if date or time is unspecified or impossible, or the deviation
   /// is beyond ±1440 minutes.
   static std::optional<DateTime> from_cosem(Bytes octets) noexcept;
-  /// "210204163628W": DSMR P1 TST, W winter, S summer. The deviation stays unspecified.
+  /// "210204163628W": DSMR P1 TST, W winter, S summer; without the letter in DSMR 2.2 and 3;
+  /// "20210204 16:36:28" of NES. The deviation stays unspecified.
   static std::optional<DateTime> from_p1(std::string_view text) noexcept;
 
   /// Seconds since the epoch, shown at `deviation`. The year must be within 1970 to 2199.
   static DateTime from_epoch(std::int64_t seconds, std::int16_t deviation = 0) noexcept;
+  /// With the deviation that follows from standard time's minutes east of Greenwich, where the
+  /// clock told summer (one hour more) from winter and gave no deviation; else the same.
+  DateTime with_standard_offset(std::optional<std::int16_t> minutes) const noexcept;
 
   static constexpr std::size_t text_size_max = 32;
   /// "2021-09-27T09:47:15+02:00"; without an offset when the deviation is unspecified.

@@ -8,6 +8,7 @@
 #include "meter/dlms/data_notification.hpp"
 #include "meter/dlms/reassembler.hpp"
 #include "meter/explain_line.hpp"
+#include "meter/p1/telegram.hpp"
 #include "meter/sml/file.hpp"
 
 namespace meter {
@@ -54,8 +55,13 @@ bool plausible_notification(Bytes apdu) noexcept {
   }
 }
 
-bool begins_notification(Link, Bytes apdu) noexcept {
-  return !apdu.empty() && u8(apdu[0]) == dlms::tag_data_notification;
+/// No P1 socket's text is one, however it was ciphered: what looks so is another link's frame.
+bool begins_notification(Link link, Bytes apdu) noexcept {
+  return link != Link::p1 && !apdu.empty() && u8(apdu[0]) == dlms::tag_data_notification;
+}
+
+bool begins_p1_telegram(Link link, Bytes apdu) noexcept {
+  return (link == Link::p1 || link == Link::raw) && !apdu.empty() && u8(apdu[0]) == '/';
 }
 
 bool begins_sml(Link link, Bytes message) noexcept {
@@ -65,6 +71,7 @@ bool begins_sml(Link link, Bytes message) noexcept {
 constexpr ApplicationDecoder application_decoders[] = {
     {begins_notification, plausible_notification, dlms::decode_data_notification},
     {begins_sml, sml::begins_file, sml::decode_file},
+    {begins_p1_telegram, p1::plausible_telegram, p1::decode_telegram},
 };
 
 const ApplicationDecoder* find_application_decoder(Link link, Bytes apdu) noexcept {
@@ -103,6 +110,7 @@ struct Decoder::State final : dlms::ClearTextReader {
   }
 
   bool plausible(Bytes clear) const noexcept override;
+  bool shares_authentication_key() const noexcept override { return layer->link == Link::p1; }
   Result<void> read(Bytes clear, const dlms::CipherFacts& facts) noexcept override;
 
   Step step(Bytes received) noexcept;
@@ -148,12 +156,17 @@ Decoder::Step Decoder::State::step(Bytes received) noexcept {
   may_be_raw = may_be_raw && stream_offset == 0 && layer == nullptr &&
                received.size() < buffer_size_min && begins_as_apdu(received);
   link::Scan found = scan(received);
-  if (found.size == 0 && may_be_raw) {
-    // Held back until a layer with a checksum finds a frame, or the end shows that none will.
-    if (!ended) return {};
+  if (may_be_raw && (found.size == 0 || (!found.proven && !decryptor.opens(found.payload, *this)))) {
+    // Held back until a layer with a checksum finds a frame, or a key opens a P1 telegram, or the
+    // end shows that none will.
+    if (!ended) {
+      layer = nullptr;
+      return {};
+    }
     may_be_raw = false;
     if (!silent) {
       layer = link::find_link_layer(Link::raw);
+      believed = true;
       found = scan(received);
     }
   }
@@ -179,24 +192,27 @@ link::Scan Decoder::State::scan_with(const link::LinkLayer& candidate,
 }
 
 /// The layer with the first frame whose checksum is right is the one. Until then a byte is
-/// dropped only when no layer has a use for it.
+/// dropped only when no layer has a use for it. A frame that nothing proves may be the content of
+/// one that another layer is still waiting for.
 link::Scan Decoder::State::detect(Bytes received) noexcept {
   link::Scan frame, nothing;
   const link::LinkLayer* found_by = nullptr;
   Fault cause{Errc::line_noise, 0};
   nothing.discard = received.size();
   nothing.refused = true;
+  std::size_t waited_for = received.size();
   for (const link::LinkLayer& candidate : link::link_layers()) {
     if (!candidate.has_checksum) continue;
     const link::Scan found = scan_with(candidate, received);
     nothing.discard = std::min(nothing.discard, found.discard);
     nothing.refused = nothing.refused && found.refused;
     if (found.refused && cause.code == Errc::line_noise) cause = found.fault;
+    if (found.size == 0) waited_for = std::min(waited_for, found.discard);
     if (found.size == 0 || (frame.size != 0 && frame.discard <= found.discard)) continue;
     frame = found;
     found_by = &candidate;
   }
-  if (frame.size != 0) {
+  if (frame.size != 0 && (frame.proven || waited_for > frame.discard)) {
     layer = found_by;
     believed = frame.proven;
     return frame;
@@ -251,6 +267,9 @@ void Decoder::State::explain_frame(const link::Scan& found) const {
   } else if (layer->link == Link::mbus && rest.size() > 2) {
     line.text(", control ").hex(rest.first(1)).text(", address ").hex(rest.subspan(1, 1));
     line.text(", CI ").hex(rest.subspan(2, 1));
+  } else if (layer->link == Link::p1) {
+    const bool is_text = !rest.empty() && u8(rest[0]) == '/';
+    line.text(is_text ? ", text" : ", ciphered").text(found.proven ? ", CRC right" : ", no CRC");
   }
   explain("link", stream_offset + found.discard, line.view());
 }
@@ -315,7 +334,12 @@ Result<void> Decoder::State::read(Bytes clear, const dlms::CipherFacts& facts) n
   readings.invocation_counter = facts.invocation_counter;
   const ApplicationDecoder* decoder = find_application_decoder(layer->link, clear);
   if (decoder == nullptr) return fault(Errc::unsupported_apdu, 0);
-  return decoder->decode(clear, readings, options.observer, apdu_offset + facts.clear_offset);
+  const auto read =
+      decoder->decode(clear, readings, options.observer, apdu_offset + facts.clear_offset);
+  if (readings.link == Link::p1) readings.standard_offset_min = options.standard_offset_min;
+  if (readings.time)
+    readings.time = readings.time->with_standard_offset(readings.standard_offset_min);
+  return read;
 }
 
 Decoder::Decoder(const DecoderOptions& options, std::shared_ptr<const dlms::KeyRing> keys)

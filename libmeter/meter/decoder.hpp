@@ -23,6 +23,9 @@ struct DecoderOptions {
   std::optional<Link> link;      ///< nothing: found from the bytes (layers with a checksum first)
   bool check_replay = true;      ///< the invocation counter must increase
   bool accept_counter_reset = false;  ///< option for a replaced meter
+  /// Where the meter stands: minutes from UTC to standard time, positive east of Greenwich (CET:
+  /// 60). For clocks that tell summer from winter and no offset (P1); nothing: no offset is said.
+  std::optional<std::int16_t> standard_offset_min;
   DecodeObserver* observer = nullptr; ///< must outlive the decoder
 };
 

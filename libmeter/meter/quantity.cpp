@@ -366,12 +366,13 @@ void add(NamedReadings& out, std::string_view name, Decimal value, Unit unit, bo
   (void)added;
 }
 
-void add_reading(const Reading& reading, const QuantityMap& map, NamedReadings& out) noexcept {
+void add_reading(const ReadingSet& telegram, const Reading& reading, const QuantityMap& map,
+                 NamedReadings& out) noexcept {
   const QuantityMap::Match match = map.find(reading);
   if (match.name.empty()) return;
   const Use use = match.builtin ? match.builtin->use : Use::number;
   if (use == Use::time) {
-    const auto time = reading.date_time();
+    const auto time = telegram.time_of(reading);
     if (!time || find(out, match.name)) return;
     (void)out.push_back({.name = match.name, .value = {}, .text = {}, .is_time = true,
                          .time = *time});
@@ -437,7 +438,7 @@ void derive_total(NamedReadings& out, std::string_view total,
 void harmonize(const ReadingSet& telegram, const QuantityMap& map, NamedReadings& out) noexcept {
   out.clear();
   for (const Reading& reading : telegram.readings)
-    if (reading.sub_meter() == 0) add_reading(reading, map, out);
+    if (reading.sub_meter() == 0) add_reading(telegram, reading, map, out);
   derive_power(out);
   derive_total(out, "energy_import",
                {"energy_import_t1", "energy_import_t2", "energy_import_t3", "energy_import_t4"});

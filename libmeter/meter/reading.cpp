@@ -48,6 +48,12 @@ std::optional<DateTime> Reading::date_time() const noexcept {
   return DateTime::from_p1(text());
 }
 
+std::optional<DateTime> ReadingSet::time_of(const Reading& reading) const noexcept {
+  const auto sent = reading.date_time();
+  if (!sent) return std::nullopt;
+  return sent->with_standard_offset(standard_offset_min);
+}
+
 void ReadingSet::clear() noexcept {
   readings.clear();
   details.clear();
@@ -56,6 +62,7 @@ void ReadingSet::clear() noexcept {
   meter_id.clear();
   meter_id_is_title = false;
   time.reset();
+  standard_offset_min.reset();
   link = Link::raw;
   authentication = Authentication::clear;
   system_title.reset();
@@ -106,6 +113,7 @@ void sub_meter_telegram(const ReadingSet& telegram, std::size_t index, ReadingSe
   out.clear();
   out.medium = sub_meter.medium;
   out.time = telegram.time;
+  out.standard_offset_min = telegram.standard_offset_min;
   out.link = telegram.link;
   out.authentication = telegram.authentication;
   out.profile = telegram.profile;

@@ -158,12 +158,17 @@ struct ReadingSet {
   MeterId meter_id;               ///< empty: the telegram names no meter
   bool meter_id_is_title = false; ///< only the system title was there: a better id may come
   std::optional<DateTime> time;   ///< the meter's clock; nothing if it sent none
+  /// Minutes east of Greenwich of the meter's standard time, where its clock tells summer from
+  /// winter and no offset (P1): `time` has it already, for date-times of `readings` see `time_of`.
+  std::optional<std::int16_t> standard_offset_min;
   Link link = Link::raw;
   Authentication authentication = Authentication::clear;
   std::optional<SystemTitle> system_title;   ///< of an encrypted telegram
   std::uint32_t invocation_counter = 0;      ///< of an encrypted telegram
   std::string_view profile;                  ///< name of the list rule that matched; static text
 
+  /// The reading's date-time with the offset that is known.
+  std::optional<DateTime> time_of(const Reading& reading) const noexcept;
   void clear() noexcept;
 };
 

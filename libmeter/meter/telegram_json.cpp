@@ -73,8 +73,8 @@ void write_register_name(const Reading& reading, const ReadingDetail* detail,
     json.text(UnknownName(reading.obis()).view());
 }
 
-void write_register(const Reading& reading, const ReadingDetail* detail, const QuantityMap& map,
-                    JsonWriter& json) {
+void write_register(const ReadingSet& telegram, const Reading& reading,
+                    const ReadingDetail* detail, const QuantityMap& map, JsonWriter& json) {
   std::array<char, Obis::text_size_max> obis_text;
   json.begin_object();
   if (reading.obis().is_standard()) json.key("obis").text(reading.obis().to_text(obis_text));
@@ -92,7 +92,7 @@ void write_register(const Reading& reading, const ReadingDetail* detail, const Q
       break;
     case Reading::Kind::date_time: {
       std::array<char, DateTime::text_size_max> buffer;
-      if (const auto time = reading.date_time())
+      if (const auto time = telegram.time_of(reading))
         json.key("text").text(time->to_text(buffer));
       else
         json.key("text").hex(reading.octets());
@@ -251,7 +251,7 @@ void write_telegram_json(const ReadingSet& telegram, std::span<const NamedReadin
   if (facts.with_registers) {
     json.key("registers").begin_array();
     for (std::size_t i = 0; i < telegram.readings.size(); ++i)
-      write_register(telegram.readings[i],
+      write_register(telegram, telegram.readings[i],
                      telegram.details.empty() ? nullptr : &telegram.details[i], map, json);
     json.end_array();
   }

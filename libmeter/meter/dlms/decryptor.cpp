@@ -35,6 +35,12 @@ std::uint64_t digest_of(Bytes octets) noexcept {
   return digest | 1;  // 0 stands for "not known"
 }
 
+/// Where the telegram names no title, its key's own counts.
+SystemTitle title_of(const GeneralGloCiphering& parts, const KeyRing::Slot* slot) noexcept {
+  if (parts.system_title) return *parts.system_title;
+  return slot != nullptr && slot->title ? *slot->title : SystemTitle{};
+}
+
 }  // namespace
 
 /// One telegram on its way through the keys.
@@ -50,11 +56,7 @@ struct Decryptor::Attempt {
   std::size_t content_offset() const noexcept {
     return static_cast<std::size_t>(parts.content.data() - apdu.data());
   }
-  /// What a key counts with that has no title of its own, where the telegram names none.
-  SystemTitle title(const KeyRing::Slot* slot) const noexcept {
-    if (parts.system_title) return *parts.system_title;
-    return slot != nullptr && slot->title ? *slot->title : SystemTitle{};
-  }
+  SystemTitle title(const KeyRing::Slot* slot) const noexcept { return title_of(parts, slot); }
   void explain(std::string_view text) const {
     if (observer != nullptr) observer->stage("ciphering", observer_offset, text);
   }
@@ -128,6 +130,20 @@ Result<void> Decryptor::open(Bytes apdu, ClearTextReader& reader, DecodeObserver
   return opened;
 }
 
+bool Decryptor::opens(Bytes apdu, const ClearTextReader& reader) noexcept {
+  const auto parts = GeneralGloCiphering::parse(apdu);
+  if (!parts || parts->content.size() > clear_size_max_) return false;
+  if (!parts->control.encrypted()) return reader.plausible(parts->content);
+  if (keys_ == nullptr) return false;
+  for (const KeyRing::Slot& slot : keys_->slots()) {
+    if (!slot.fits(parts->system_title, parts->control.suite())) continue;
+    slot.cipher.decrypt(title_of(*parts, &slot), parts->invocation_counter, parts->content,
+                        clear_.get());
+    if (reader.plausible(Bytes(clear_.get(), parts->content.size()))) return true;
+  }
+  return false;
+}
+
 /// The last good key first, then all of them.
 Result<void> Decryptor::try_slots(Attempt& attempt) noexcept {
   attempt.failure.offset = static_cast<std::uint32_t>(attempt.content_offset());
@@ -165,16 +181,21 @@ Result<void> Decryptor::try_slot(Attempt& attempt, const KeyRing::Slot& slot) no
   const auto& keys = slot.entry.authentication;
   if (!parts.tag.empty() && !keys.empty()) {
     const LastGood* good = attempt.good;
-    const std::size_t first = good != nullptr && good->slot == &slot ? good->authentication : 0;
+    const bool known = good != nullptr && good->slot == &slot &&
+                       good->authentication != shared_authentication;
+    const std::size_t first = known ? good->authentication : 0;
     for (std::size_t i = 0; i < keys.size(); ++i) {
       const std::size_t k = (first + i) % keys.size();
-      if (!verify(attempt, slot, keys[k])) continue;
+      if (!verify(attempt, slot, keys[k].octets())) continue;
       const Bytes clear =
           parts.control.encrypted() ? Bytes(clear_.get(), parts.content.size()) : parts.content;
       return accept(attempt, &slot, k, clear, true);
     }
-    return attempt.fail(explain_bad_tag(attempt, slot));
   }
+  if (!parts.tag.empty() && verify_shared(attempt, slot))
+    return accept(attempt, &slot, shared_authentication,
+                  Bytes(clear_.get(), parts.content.size()), true);
+  if (!parts.tag.empty() && !keys.empty()) return attempt.fail(explain_bad_tag(attempt, slot));
   // The same key may be configured twice, with and without authentication keys: with wins.
   if (!parts.tag.empty() && authentication_configured(attempt, slot))
     return std::unexpected(attempt.failure);
@@ -186,16 +207,26 @@ Result<void> Decryptor::try_slot(Attempt& attempt, const KeyRing::Slot& slot) no
   return accept(attempt, &slot, 0, clear, false);
 }
 
+/// With the key that all meters of a kind share, which must not stand in for a meter's own one.
+bool Decryptor::verify_shared(const Attempt& attempt, const KeyRing::Slot& slot) noexcept {
+  const GeneralGloCiphering& parts = attempt.parts;
+  const LastGood* good = attempt.good;
+  if (good != nullptr && good->verified && good->authentication != shared_authentication)
+    return false;
+  return attempt.reader.shares_authentication_key() && parts.control.encrypted() &&
+         verify(attempt, slot, std::as_bytes(std::span(smarty_authentication_key)));
+}
+
 bool Decryptor::verify(const Attempt& attempt, const KeyRing::Slot& slot,
-                       const AuthenticationKey& authentication) noexcept {
+                       Bytes authentication_key) noexcept {
   // Additional data: SC || AK, and the content too where it stays clear (Green Book 9.2.7.2.4).
   const GeneralGloCiphering& parts = attempt.parts;
   std::array<std::byte, 33> control_and_key;
-  const Bytes key = authentication.octets();
   control_and_key[0] = std::byte{parts.control.octet};
-  std::memcpy(control_and_key.data() + 1, key.data(), key.size());
+  std::memcpy(control_and_key.data() + 1, authentication_key.data(), authentication_key.size());
   const bool encrypted = parts.control.encrypted();
-  const Bytes authenticated[] = {Bytes(control_and_key).first(1 + key.size()), parts.content};
+  const Bytes authenticated[] = {Bytes(control_and_key).first(1 + authentication_key.size()),
+                                 parts.content};
   const bool verified =
       slot.cipher.open(attempt.title(&slot), parts.invocation_counter,
                        std::span(authenticated).first(encrypted ? 1 : 2),
@@ -240,7 +271,9 @@ Result<void> Decryptor::accept(Attempt& attempt, const KeyRing::Slot* slot,
     } else {
       line.text("clear content, tag not verified");
     }
-    if (verified)
+    if (verified && authentication == shared_authentication)
+      line.text(" with the authentication key that all meters of Luxembourg share");
+    else if (verified)
       line.text(" with authentication key ")
           .text(slot->entry.authentication[authentication].fingerprint());
     attempt.explain(line.view());

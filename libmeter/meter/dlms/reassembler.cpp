@@ -282,6 +282,14 @@ Result<std::optional<Bytes>> Reassembler::take(Link link, Bytes payload) noexcep
       break;
     case Link::sml:
       return state.take_sml(payload);
+    case Link::p1:
+      if (payload.empty() || u8(payload.front()) != 0) return payload;
+      // Poland leaves the tag out: 00 length content.
+      state.link_message.begin({});
+      if (const std::byte tag{tag_general_glo_ciphering};
+          !state.link_message.append({&tag, 1}) || !state.link_message.append(payload))
+        return fault(Errc::oversize);
+      return state.link_message.finish();
     default:
       return fault(Errc::unsupported_apdu);
   }

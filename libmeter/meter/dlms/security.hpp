@@ -60,6 +60,12 @@ struct AuthenticationPurpose;
 using EncryptionKey = Key<EncryptionPurpose>;          ///< GUEK, EK, GPK60
 using AuthenticationKey = Key<AuthenticationPurpose>;  ///< GAK, AK, GPK61
 
+/// The authentication key of every Luxembourg meter: public, so that its tag proves the encryption
+/// key alone (SMARTY P1 specification 1.1.3, 3.2.5; Creos).
+inline constexpr std::array<std::uint8_t, 16> smarty_authentication_key = {
+    0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77,
+    0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff};
+
 /// Security control octet of general-glo-ciphering (Green Book 9.2.7.2.4).
 struct SecurityControl {
   std::uint8_t octet = 0;
@@ -205,6 +211,8 @@ class ClearTextReader {
   virtual ~ClearTextReader() = default;
   /// It begins as an APDU does that a decoder knows; cheap, and false for a wrong key's output.
   virtual bool plausible(Bytes clear) const noexcept = 0;
+  /// The telegrams come over a link on which meters share `smarty_authentication_key`.
+  virtual bool shares_authentication_key() const noexcept { return false; }
   /// Decodes it whole; called for plausible texts only.
   virtual Result<void> read(Bytes clear, const CipherFacts& facts) noexcept = 0;
 };
@@ -227,12 +235,17 @@ class Decryptor {
   /// but the ciphertext (some gateways) verifies no authentication key and counts as none.
   /// Once a title's telegrams were verified, those without a verified tag are refused: cutting the
   /// tag off would make any forgery acceptable.
+  /// The key that all meters of one kind share verifies too, where the reader says that there may
+  /// be such a meter, unless the title's telegrams were verified with a configured one.
   /// Clear content with a tag (security control 10) needs no key to be read, unverified.
   /// Faults: those of GeneralGloCiphering::parse and of the reader, oversize, key_missing,
   /// key_wrong, authentication_key_wrong, bad_tag, tag_missing, replayed, duplicate; the offset
   /// is in `apdu`.
   Result<void> open(Bytes apdu, ClearTextReader& reader, DecodeObserver* observer,
                     std::uint64_t observer_offset) noexcept;
+  /// Some key's clear text is plausible to `reader`, whatever the tag says. Changes nothing that
+  /// `open` goes by.
+  bool opens(Bytes apdu, const ClearTextReader& reader) noexcept;
   /// The title that the last telegram named, whether it was opened or not.
   const std::optional<SystemTitle>& last_title() const noexcept { return last_title_; }
 
@@ -241,6 +254,8 @@ class Decryptor {
 
  private:
   struct Attempt;
+  /// In place of an index: `smarty_authentication_key` verified the telegram.
+  static constexpr std::size_t shared_authentication = ~std::size_t{0};
   /// The key that opened the last telegram of a title: tried first.
   struct LastGood {
     SystemTitle title{};
@@ -257,8 +272,9 @@ class Decryptor {
                       Bytes clear, bool verified) noexcept;
   Errc explain_bad_tag(Attempt& attempt, const KeyRing::Slot& slot) noexcept;
   bool authentication_configured(const Attempt& attempt, const KeyRing::Slot& slot) const noexcept;
+  bool verify_shared(const Attempt& attempt, const KeyRing::Slot& slot) noexcept;
   bool verify(const Attempt& attempt, const KeyRing::Slot& slot,
-              const AuthenticationKey& authentication) noexcept;
+              Bytes authentication_key) noexcept;
   const LastGood* last_good(const SystemTitle& title) const noexcept;
   void remember(const LastGood& good) noexcept;
 

@@ -7,6 +7,7 @@
 
 #include "meter/link/hdlc.hpp"
 #include "meter/link/mbus.hpp"
+#include "meter/link/p1.hpp"
 #include "meter/link/raw.hpp"
 #include "meter/link/search.hpp"
 #include "meter/link/sml.hpp"
@@ -18,6 +19,7 @@ namespace {
 constexpr std::array layers = {
     LinkLayer{Link::hdlc, hdlc_frame_size_max, true, scan_hdlc},
     LinkLayer{Link::sml, sml_frame_size_max, true, scan_sml},
+    LinkLayer{Link::p1, p1_frame_size_max, true, scan_p1},
     LinkLayer{Link::mbus, mbus_frame_size_max, true, scan_mbus},
     LinkLayer{Link::raw, raw_frame_size_max, false, scan_raw},
 };
@@ -35,13 +37,15 @@ const LinkLayer* find_link_layer(Link link) noexcept {
 
 Scan scan_rest(const LinkLayer& layer, Bytes received) noexcept {
   if (layer.link == Link::raw) return scan_raw_rest(received);
+  const auto scan = layer.link == Link::p1 ? scan_p1_rest : layer.scan;
   Scan result;
   for (;;) {
-    const Scan found = layer.scan(received.subspan(result.discard));
+    const Scan found = scan(received.subspan(result.discard));
     if (found.refused) note_refusal(result, found.fault.code, result.discard + found.fault.offset);
     result.discard += found.discard;
     result.size = found.size;
     result.payload = found.payload;
+    result.proven = found.proven;
     if (found.size != 0 || result.discard == received.size()) return result;
     // A start octet alone (HDLC's closing flag) is no half-received frame.
     if (received.size() - result.discard > 1) note_refusal(result, Errc::silence, result.discard);

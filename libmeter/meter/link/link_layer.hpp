@@ -21,7 +21,8 @@ struct Scan {
   std::size_t size = 0;
   /// What the frame carries, a view into the scanned bytes. mbus: C field to the last octet of
   /// user data; hdlc: frame format field to the last octet of information (without FCS and
-  /// flags); sml: the messages, escapes still doubled, without fill; raw: the APDU.
+  /// flags); sml: the messages, escapes still doubled, without fill; raw: the APDU;
+  /// p1: see p1.hpp.
   Bytes payload{};
   /// Why bytes were discarded: the first refused frame's cause, or line_noise. Only meaningful
   /// where `refused` is true; its offset counts from the start of the scanned bytes.
