@@ -215,8 +215,10 @@ Result<void> Document::parse(Bytes bytes) noexcept {
           own.parser.iterate(simdjson::padded_string_view(text, own.message.size())).get(document);
       code != simdjson::SUCCESS)
     return fault(cause(code), refused_at(text, code));
-  if (document.get_object().get(object) != simdjson::SUCCESS)
-    return fault(Errc::malformed, text.find_first_not_of(" \t\r\n"));
+  if (auto code = document.get_object().get(object); code != simdjson::SUCCESS) {
+    const std::size_t first = text.find_first_not_of(" \t\r\n");
+    return fault(cause(code), cause(code) == Errc::truncated ? text.size() : first);
+  }
 
   Node root;
   root.kind = Node::Kind::object;
@@ -231,9 +233,10 @@ Result<void> Document::parse(Bytes bytes) noexcept {
   own.nodes.clear();
   if (walk.code == simdjson::SUCCESS) return std::unexpected(walk.fault);
   const char* place = nullptr;
-  const bool located = document.current_location().get(place) == simdjson::SUCCESS;
-  const std::size_t offset = located ? static_cast<std::size_t>(place - text.data()) : text.size();
-  return fault(cause(walk.code), std::min(offset, text.size()));
+  if (document.current_location().get(place) != simdjson::SUCCESS) place = nullptr;
+  const std::size_t offset = place ? static_cast<std::size_t>(place - text.data()) : text.size();
+  if (offset >= text.size()) return fault(Errc::truncated, text.size());
+  return fault(cause(walk.code), offset);
 }
 
 std::span<const Node> Document::nodes() const noexcept {

@@ -28,5 +28,6 @@ void append_value(const Values& values, Quantity quantity, std::uint8_t tag, int
 
 std::vector<Family> cosem_families();
 std::vector<Family> list_families();
+std::vector<Family> json_families();
 
 }  // namespace metersim
