@@ -280,7 +280,8 @@ TEST_F(JsonDecoder, LocalGlowOfElectricity) {
   const Meter meter = one(R"({"electricitymeter":{"timestamp":"2022-11-07T09:20:08Z",
     "energy":{"export":{"cumulative":0.0,"units":"kWh"},"import":{"cumulative":15254.827,
     "day":3.717,"week":3.717,"month":60.439,"units":"kWh","mpan":"not available","supplier":"S",
-    "price":{"unitrate":0.16401,"standingcharge":0.19383}}},"power":{"value":-0.425,"units":"kW"}}})",
+    "price":{"unitrate":0.16401,"standingcharge":0.19383}}},
+    "power":{"value":-0.425,"units":"kW"}}})",
                           "glow/112233445566/SENSOR/electricitymeter");
   EXPECT_EQ(meter.id, "112233445566_elec");
   EXPECT_EQ(meter.profile, "glow-ihd");
