@@ -156,7 +156,8 @@ Decoder::Step Decoder::State::step(Bytes received) noexcept {
   may_be_raw = may_be_raw && stream_offset == 0 && layer == nullptr &&
                received.size() < buffer_size_min && begins_as_apdu(received);
   link::Scan found = scan(received);
-  if (may_be_raw && (found.size == 0 || (!found.proven && !decryptor.opens(found.payload, *this)))) {
+  if (may_be_raw &&
+      (found.size == 0 || (!found.proven && !decryptor.opens(found.payload, *this)))) {
     // Held back until a layer with a checksum finds a frame, or a key opens a P1 telegram, or the
     // end shows that none will.
     if (!ended) {

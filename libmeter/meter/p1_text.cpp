@@ -36,7 +36,8 @@ struct Identification {
 Identification identification_of(Bytes text) noexcept {
   for (std::size_t at = 1; at < text.size() && at <= p1_identification_size_max; ++at) {
     const std::byte octet = text[at];
-    if (at <= 3 ? !is_letter(octet) : u8(octet) < 0x20 || u8(octet) == 0x7f)
+    // Behind the maker's letters anything: "\2" became an octet 02 on some way.
+    if (at <= 3 ? !is_letter(octet) : is_line_end(octet) || u8(octet) == 0)
       return {is_line_end(octet) && at > 3 ? State::whole : State::no_candidate, at};
   }
   return {text.size() <= p1_identification_size_max ? State::incomplete : State::no_candidate, 0};
@@ -150,6 +151,14 @@ P1Text examine_ciphered(Bytes text, std::size_t identification_end, std::size_t 
   return whole;
 }
 
+/// A long text (0-0:96.13.0) goes on in the next line: its bracket is open, and closes there.
+bool breaks_within_a_value(std::string_view line, std::string_view rest) noexcept {
+  const std::size_t bracket = line.find_last_of("()");
+  if (bracket == std::string_view::npos || line[bracket] == ')') return false;
+  const std::size_t next = rest.find_first_of("()");
+  return next != std::string_view::npos && rest[next] == ')';
+}
+
 }  // namespace
 
 P1Text examine_p1_text(Bytes from_start, bool at_end) noexcept {
@@ -179,7 +188,9 @@ P1Text examine_p1_text(Bytes from_start, bool at_end) noexcept {
 
 std::optional<std::string_view> next_p1_line(std::string_view& text) noexcept {
   if (text.empty()) return std::nullopt;
-  const std::size_t end = text.find('\n');
+  std::size_t end = text.find('\n');
+  if (breaks_within_a_value(text.substr(0, end), text.substr(std::min(end, text.size()))))
+    end = text.find('\n', text.find(')', end));
   std::string_view line = text.substr(0, end);
   text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
   while (!line.empty() && line.back() == '\r') line.remove_suffix(1);

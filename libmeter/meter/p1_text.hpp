@@ -41,7 +41,8 @@ struct P1Text {
 /// `at_end`: nothing follows, so that a last line end may be missing.
 P1Text examine_p1_text(Bytes from_start, bool at_end) noexcept;
 
-/// Takes the line at the front of `text`, without its line end; nothing when `text` is empty.
+/// Takes the line at the front of `text`, without its line end; with the lines that follow, as far
+/// as a value goes on in them. Nothing when `text` is empty.
 std::optional<std::string_view> next_p1_line(std::string_view& text) noexcept;
 
 /// A line as the grammar has it (data_line.hpp), each unit behind a number; an empty one, or values

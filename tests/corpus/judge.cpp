@@ -55,6 +55,7 @@ Decoded decode(const Sample& sample, const std::function<std::size_t()>& next_pi
   if (is_json(sample)) return decode_json(sample);
   DecoderOptions options;
   options.check_replay = false;
+  options.standard_offset_min = 60;  // P1 samples are of central Europe
   Decoder decoder(options, keys_of(sample));
   Decoded decoded;
   std::vector<std::byte> pending;

@@ -37,8 +37,9 @@ constexpr Obis identity_codes[] = {
 
 /// Codes whose values are texts even where they are digits: identifications, versions, messages.
 constexpr bool is_text_code(const Obis& obis) noexcept {
-  return obis.c == 42 || (obis.c == 0 && (obis.d == 0 || obis.d == 2)) || obis.c == 97 ||
-         (obis.c == 96 && (obis.d == 1 || obis.d == 13));
+  return (obis.c == 0 && (obis.d == 0 || obis.d == 2)) ||
+         (obis.c == 96 && (obis.d == 1 || obis.d == 13)) ||
+         (obis.a == 0 && (obis.c == 42 || obis.c == 97));
 }
 /// Text messages: each of them counts (rule of 0-0:96.13.x); of any other code the last one does.
 constexpr bool may_repeat(const Obis& obis) noexcept { return obis.c == 96 && obis.d == 13; }
@@ -149,7 +150,7 @@ void Telegram::add(const Reading& reading, std::uint8_t sub_meter) noexcept {
   if (!out_.readings.push_back(reading.of_sub_meter(sub_meter))) too_many_ = true;
 }
 
-/// An impossible one stays as the text that was sent.
+/// An impossible one (632525252525W) is none.
 void Telegram::add_time(Obis obis, std::string_view time, std::uint8_t sub_meter) noexcept {
   if (DateTime::from_p1(time)) add(Reading::date_time(obis, bytes_of(time)), sub_meter);
 }
@@ -261,12 +262,13 @@ void Telegram::take_sub_meter(const DataSet& set, const Values& values) noexcept
   const bool is_two_lines = obis.c == 24 && obis.d == 3;
   if (is_two_lines) traits_.two_line_gas = true;
   if (values.value[0].empty()) return;
-  const auto type = is_type ? parse_data_value(values.value[0]).number : std::nullopt;
-  if (is_type && (!type || type->exponent != 0 || type->mantissa <= 0 || type->mantissa > 0xff))
-    return;
+  Decimal type;
+  if (is_type) type = parse_data_value(values.value[0]).number.value_or(Decimal{});
+  if (is_type && type.mantissa == 0) return;
   const std::uint8_t number = sub_meter_of(obis.b);
   SubMeter& sub_meter = out_.sub_meters[number - 1u];
-  if (type) sub_meter.medium = static_cast<Medium>(type->mantissa);
+  if (is_type && type.exponent == 0 && type.mantissa > 0 && type.mantissa <= 0xff)
+    sub_meter.medium = static_cast<Medium>(type.mantissa);
   if (obis.c == 96 && obis.d == 1 && obis.e <= 1 && sub_meter.id.empty())
     sub_meter.id = decode_id(values.value[0]);
   if (is_two_lines && values.count >= 6 && values.count <= Values::kept)

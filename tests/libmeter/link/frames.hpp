@@ -119,6 +119,28 @@ inline Octets sml_frame(Bytes content) {
   return frame;
 }
 
+/// CRC-16/ARC, bit by bit.
+inline std::uint16_t slow_crc_arc(Bytes octets) {
+  unsigned crc = 0;
+  for (const std::byte octet : octets)
+    for (unsigned bit = 0; bit < 8; ++bit)
+      crc = ((crc ^ u8(octet) >> bit) & 1) != 0 ? crc >> 1 ^ 0xa001 : crc >> 1;
+  return static_cast<std::uint16_t>(crc);
+}
+
+/// `body` is '/' to the last line end; '!', four digits and CR LF follow.
+inline Octets p1_frame(Bytes body) {
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  Octets frame(body.begin(), body.end());
+  frame.push_back(std::byte{'!'});
+  const unsigned crc = slow_crc_arc(frame);
+  for (int shift = 12; shift >= 0; shift -= 4)
+    frame.push_back(static_cast<std::byte>(digits[crc >> shift & 15]));
+  frame.push_back(std::byte{'\r'});
+  frame.push_back(std::byte{'\n'});
+  return frame;
+}
+
 /// The receive buffer of a device: takes pieces, hands frames' payloads on.
 class Pump {
  public:

@@ -97,6 +97,28 @@ Sent make_sml(Dice& dice) {
   return {test::sml_frame(content), test::sml_escaped(content)};
 }
 
+/// Lines of digits and texts, in which '!' and '/' stand too, but not at the start of a line.
+Sent make_p1(Dice& dice) {
+  const auto letters = [&dice](Octets& to, std::size_t count, std::string_view from) {
+    for (std::size_t i = 0; i < count; ++i)
+      to.push_back(static_cast<std::byte>(from[dice.roll(0, from.size() - 1)]));
+  };
+  Octets body{std::byte{'/'}};
+  letters(body, 3, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+  letters(body, dice.roll(1, 20), "0123456789\\-_ MT");
+  test::append(body, bytes_of("\r\n\r\n"));
+  const std::size_t lines = dice.roll(0, 9) == 0 ? dice.roll(40, 100) : dice.roll(1, 12);
+  for (std::size_t i = 0; i < lines; ++i) {
+    letters(body, 1, "01");
+    letters(body, dice.roll(1, 40), "0123456789-:.()*kWhvarm!/ABCDEFsS");
+    test::append(body, bytes_of("\r\n"));
+  }
+  // Without the last line end, because without it a telegram is whole too.
+  Octets frame = test::p1_frame(body);
+  frame.resize(frame.size() - 2);
+  return {frame, body};
+}
+
 /// How this test makes a layer's frames, and what its check promises to find.
 struct Maker {
   Link link;
@@ -112,6 +134,8 @@ constexpr Maker makers[] = {
     // CRC-16/X-25 up to 32767 bits: three flipped bits, or a burst of 16.
     {Link::hdlc, make_hdlc, 1, 3, 16, std::byte{0x7e}},
     {Link::sml, make_sml, 0, 3, 16, std::byte{0x1b}},
+    // CRC-16/ARC up to 32751 bits: three flipped bits, or a burst of 16.
+    {Link::p1, make_p1, 0, 3, 16, std::byte{'/'}},
 };
 
 const Maker& maker_of(Link link) {
