@@ -236,6 +236,99 @@ class BadInput(DecodeTest):
         self.assert_same(telegrams, sent[1:])
 
 
+class JsonMessages(DecodeTest):
+    """Messages of gateways: one in a file, one a line, or with their topics in front."""
+
+    ELECTRICITY = (b'{"electricitymeter":{"timestamp":"2022-11-07T09:20:08Z","energy":{"export":'
+                   b'{"cumulative":0.0,"units":"kWh"},"import":{"cumulative":15254.827,"units":'
+                   b'"kWh"}},"power":{"value":0.425,"units":"kW"}}}')
+    STATE = (b'{"software":"v1.8.12","smetsversion":"SMETS2","eui":"12:34",'
+             b'"han":{"rssi":-75,"status":"joined","lqi":100}}')
+
+    def decode_text(self, text, *arguments):
+        return decode(*arguments, "-", standard_input=text)
+
+    def test_families(self):
+        for family, link in (("glow-zcl", "glow"), ("glow-ihd", "glow"), ("gplug", "gplug"),
+                             ("whatwatt", "whatwatt")):
+            with self.subTest(family):
+                octets, sent = simulate(family, "--count", 20)
+                telegrams = self.telegrams(decode(self.file("t", octets)))
+                meters = {said["meter"] for said in sent}
+                telegrams = [telegram for telegram in telegrams if telegram["meter"] in meters]
+                self.assert_same(telegrams, sent)
+                self.assertTrue(all(telegram["link"] == link for telegram in telegrams))
+                self.assertEqual([telegram["sequence"] for telegram in telegrams],
+                                 [str(number) for number in range(1, 21)])
+
+    def test_topics_of_mosquitto_sub(self):
+        done = self.decode_text(
+            b"tele/gPlug10/LWT Online\n"
+            b"smartmeter/LGZ1/ACTIVE_ENERGY_P {\"value\":12345,\"timestamp\":1629055611}\n"
+            b"glow/112233/STATE " + self.STATE + b"\r\n"
+            b"glow/112233/SENSOR/electricitymeter " + self.ELECTRICITY + b"\n")
+        telegrams = self.telegrams(done)
+        self.assertEqual([telegram["meter"] for telegram in telegrams], ["LGZ1", "112233_elec"])
+        self.assertEqual(telegrams[0]["readings"], {"energy_import": "12.345"})
+        self.assertEqual(telegrams[0]["time"], "2021-08-15T19:26:51+00:00")
+        self.assertEqual(telegrams[0]["link"], "datacollector")
+        self.assertIn(b"offset 0: this is no JSON object", done.stderr)
+
+    def test_topic_option(self):
+        message = b'{"value":12.5}'
+        self.assert_refused(self.decode_text(message), "of no gateway that is known", "--topic")
+        telegrams = self.telegrams(self.decode_text(message, "--topic", "x/LGZ1/VOLTAGE_L1"))
+        self.assertEqual(telegrams[0]["readings"], {"voltage_l1": "12.5"})
+        self.assertEqual(telegrams[0]["meter"], "LGZ1")
+
+    def test_on_several_lines(self):
+        pretty = json.dumps(json.loads(self.ELECTRICITY), indent=2).encode()
+        for text in (pretty, b"\n\n  " + pretty + b"\n", pretty + b"\n" + pretty,
+                     b"glow/1/SENSOR " + pretty, self.ELECTRICITY * 3):
+            telegrams = self.telegrams(self.decode_text(text))
+            self.assertEqual(telegrams[-1]["readings"]["energy_import"], "15254.827")
+
+    def test_a_broken_message_takes_no_good_one_with_it(self):
+        broken = [self.ELECTRICITY[:100], b'{"a":"', b'{"a":' + b"[" * 1000, b'{"a":{"b":1}',
+                  b'{"a":"' + b"x" * 300_000 + b'"}', b'{"a":"\xff"}', b'{"Pi":1,"Pi":2}',
+                  b'{"a":"' + b"x" * 300_000, b"{]}", b'{"z":{"Ei":1.5}']
+        for text in broken:
+            with self.subTest(text[:20]):
+                done = self.decode_text(b"tele/a/SENSOR " + text + b"\n" + self.ELECTRICITY + b"\n"
+                                        + text)
+                telegrams = self.telegrams(done)
+                self.assertEqual(len(telegrams), 1)
+                self.assertIn(b"smartmeterctl: offset ", done.stderr)
+
+    def test_reasons(self):
+        for text, word in ((b'{"a":1', "truncated"), (b'{"a":01}', "malformed"),
+                           (b'{"a":' * 20 + b"1" + b"}" * 20, "nesting-too-deep"),
+                           (b'{"a":[' + b"0," * 2000 + b"0]}", "too-many-elements"),
+                           (b'{"a":"' + b"x" * 65536 + b'"}', "oversize"),
+                           (b'{"a":1}', "list-unknown")):
+            with self.subTest(word):
+                done = self.decode_text(text)
+                self.assertEqual(done.returncode, 1)
+                self.assertEqual(done.stdout, b"")
+                self.assertIn(f"({word})".encode(), done.stderr)
+        self.assertIn(b"offset 5:", self.decode_text(b'{"a":01}').stderr)
+
+    def test_state_of_the_gateway_is_no_telegram(self):
+        self.assert_refused(self.decode_text(self.STATE), "state of the gateway alone")
+
+    def test_explain(self):
+        done = self.decode_text(b'tele/t/SENSOR {"z":{"Ei":1.5,"Free":2},"ENERGY":{"Power":1}}',
+                                "--explain")
+        self.assertEqual(len(self.telegrams(done)), 1)
+        lines = done.stderr.decode().split("\n")
+        for part in ("14  message       tele/t/SENSOR", "format        gplug: ",
+                     "ignored       z.Free", "ignored       ENERGY.Power"):
+            self.assertTrue([line for line in lines if part in line], part)
+
+    def test_only_where_the_link_is_left_open(self):
+        self.assert_refused(self.decode_text(self.ELECTRICITY, "--link", "hdlc"), "not hex")
+
+
 class WrongUsage(DecodeTest):
     def assert_usage(self, *arguments):
         done = decode(*arguments)

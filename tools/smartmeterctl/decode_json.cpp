@@ -57,7 +57,10 @@ class JsonDecoding {
         explainer_.stage("message", 0, message->topic.empty() ? "without a topic" : message->topic);
       const auto read = decoder_.read(message->topic, meter::bytes_of(message->text));
       if (!read) {
-        refuse(message->offset, read.error());
+        // What stands beside messages: "Online", and whatever else a topic may carry.
+        const bool is_object = message->text.starts_with('{');
+        refuse(message->offset, read.error(),
+               is_object ? meter::describe(read.error().code) : "this is no JSON object");
         continue;
       }
       while (decoder_.next(readings_)) print_telegram();
@@ -65,11 +68,11 @@ class JsonDecoding {
     }
   }
 
-  void refuse(std::uint64_t offset, const meter::Fault& fault) {
+  void refuse(std::uint64_t offset, const meter::Fault& fault, std::string_view reason) {
     ++refused_[std::to_underlying(fault.code)];
     if (++refusals_ > refusals_printed_max) return;
-    fmt::print(stderr, "smartmeterctl: offset {}: {} ({})\n", offset + fault.offset,
-               meter::describe(fault.code), meter::name(fault.code));
+    fmt::print(stderr, "smartmeterctl: offset {}: {} ({})\n", offset + fault.offset, reason,
+               meter::name(fault.code));
   }
 
   /// Nothing of a gateway's own state: it is no meter.
