@@ -29,5 +29,6 @@ void append_value(const Values& values, Quantity quantity, std::uint8_t tag, int
 std::vector<Family> cosem_families();
 std::vector<Family> list_families();
 std::vector<Family> json_families();
+std::vector<Family> p1_families();
 
 }  // namespace metersim

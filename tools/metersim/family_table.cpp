@@ -83,7 +83,7 @@ Octets test_authentication_key() {
 std::span<const Family> families() {
   static const std::vector<Family> table = [] {
     std::vector<Family> all;
-    for (const auto& some : {cosem_families(), list_families(), json_families()})
+    for (const auto& some : {cosem_families(), list_families(), json_families(), p1_families()})
       all.insert(all.end(), some.begin(), some.end());
     return all;
   }();

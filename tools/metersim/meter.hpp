@@ -62,6 +62,13 @@ struct Sent {
   std::string value;
 };
 
+/// What a telegram says of a meter behind the one that sends it.
+struct SentSubMeter {
+  std::string meter;        ///< its id
+  std::string_view medium;  ///< "gas"
+  std::vector<Sent> readings;
+};
+
 /// A telegram and what it says, for whoever checks the reader at the other end.
 struct Telegram {
   std::vector<Octets> frames;                       ///< as they go over the line
@@ -70,6 +77,7 @@ struct Telegram {
   std::string meter;                ///< the id that the list carries, else the system title in hex
   std::optional<std::string> time;  ///< the meter's clock as Clock::text()
   std::vector<Sent> readings;
+  std::vector<SentSubMeter> sub_meters;
 
   Octets octets() const;  ///< all frames
   /// {"number":…,"meter":…,"time":…,"invocation_counter":…,"readings":{…}} without a line end;

@@ -176,6 +176,11 @@ Result<void> Decryptor::try_slots(Attempt& attempt) noexcept {
   return std::unexpected(attempt.failure);
 }
 
+/// What the tag just vouched for.
+Bytes Decryptor::opened_text(const GeneralGloCiphering& parts) const noexcept {
+  return parts.control.encrypted() ? Bytes(clear_.get(), parts.content.size()) : parts.content;
+}
+
 Result<void> Decryptor::try_slot(Attempt& attempt, const KeyRing::Slot& slot) noexcept {
   const GeneralGloCiphering& parts = attempt.parts;
   const auto& keys = slot.entry.authentication;
@@ -187,14 +192,11 @@ Result<void> Decryptor::try_slot(Attempt& attempt, const KeyRing::Slot& slot) no
     for (std::size_t i = 0; i < keys.size(); ++i) {
       const std::size_t k = (first + i) % keys.size();
       if (!verify(attempt, slot, keys[k].octets())) continue;
-      const Bytes clear =
-          parts.control.encrypted() ? Bytes(clear_.get(), parts.content.size()) : parts.content;
-      return accept(attempt, &slot, k, clear, true);
+      return accept(attempt, &slot, k, opened_text(parts), true);
     }
   }
   if (!parts.tag.empty() && verify_shared(attempt, slot))
-    return accept(attempt, &slot, shared_authentication,
-                  Bytes(clear_.get(), parts.content.size()), true);
+    return accept(attempt, &slot, shared_authentication, opened_text(parts), true);
   if (!parts.tag.empty() && !keys.empty()) return attempt.fail(explain_bad_tag(attempt, slot));
   // The same key may be configured twice, with and without authentication keys: with wins.
   if (!parts.tag.empty() && authentication_configured(attempt, slot))
@@ -209,11 +211,10 @@ Result<void> Decryptor::try_slot(Attempt& attempt, const KeyRing::Slot& slot) no
 
 /// With the key that all meters of a kind share, which must not stand in for a meter's own one.
 bool Decryptor::verify_shared(const Attempt& attempt, const KeyRing::Slot& slot) noexcept {
-  const GeneralGloCiphering& parts = attempt.parts;
   const LastGood* good = attempt.good;
   if (good != nullptr && good->verified && good->authentication != shared_authentication)
     return false;
-  return attempt.reader.shares_authentication_key() && parts.control.encrypted() &&
+  return attempt.reader.shares_authentication_key() &&
          verify(attempt, slot, std::as_bytes(std::span(smarty_authentication_key)));
 }
 

@@ -270,6 +270,7 @@ class Decryptor {
   Result<void> try_slot(Attempt& attempt, const KeyRing::Slot& slot) noexcept;
   Result<void> accept(Attempt& attempt, const KeyRing::Slot* slot, std::size_t authentication,
                       Bytes clear, bool verified) noexcept;
+  Bytes opened_text(const GeneralGloCiphering& parts) const noexcept;
   Errc explain_bad_tag(Attempt& attempt, const KeyRing::Slot& slot) noexcept;
   bool authentication_configured(const Attempt& attempt, const KeyRing::Slot& slot) const noexcept;
   bool verify_shared(const Attempt& attempt, const KeyRing::Slot& slot) noexcept;
