@@ -294,7 +294,7 @@ void encode_swiss(const Values& values, const Security* security, std::uint32_t 
 void encode_poland(const Values& values, const Security* security, std::uint32_t counter,
                    Telegram& telegram) {
   Lines lines("KFM5KAIFA-METER", values, telegram);
-  lines.clock().id("0-0:96.1.1", values.serial);
+  lines.value("1-3:0.2.8", "42").clock().id("0-0:96.1.1", values.serial);
   append_tariffs(lines, 10);
   append_power(lines);
   finish(lines, true, nullptr, counter);
