@@ -125,7 +125,8 @@ TEST(P1Frame, WithoutChecksumEveryLineMustBeSound) {
   Device device;
   const std::string gas = "0-1:24.1.0(03)\r\n0-1:96.1.0(3238)\r\n";
   EXPECT_EQ(device.feed("/ISk5\\2MT382\r\n\r\n0-0:96.1.1(4B3834)\r\n" + gas +
-                        "0-1:24.3.0(121030140000)(00)(60)(1)(0-1:24.2.1)(m3)\r\n(00024.123)\r\n!\r\n"),
+                        "0-1:24.3.0(121030140000)(00)(60)(1)(0-1:24.2.1)(m3)\r\n"
+                        "(00024.123)\r\n!\r\n"),
             1);
   EXPECT_NE(device.taken.find(" 0-1:24.2.1@1=24.123m³"), std::string::npos) << device.taken;
   EXPECT_EQ(device.decoder.readings().profile, "dsmr-2.2");
@@ -163,8 +164,10 @@ TEST(P1Lines, BelgianPeaksByMonth) {
   EXPECT_EQ(
       device.feed(telegram_of(
           "0-0:96.1.4(50217)\r\n1-0:1.6.0(200509134558S)(02.589*kW)\r\n"
-          "0-0:98.1.0(3)(1-0:1.6.0)(1-0:1.6.0)(200501000000S)(200423192538S)(03.695*kW)"
-          "(200401000000S)(200305122139S)(05.980*kW)(200301000000S)(632525252525W)(00.000*kW)\r\n")),
+          "0-0:98.1.0(3)(1-0:1.6.0)(1-0:1.6.0)"
+          "(200501000000S)(200423192538S)(03.695*kW)"
+          "(200401000000S)(200305122139S)(05.980*kW)"
+          "(200301000000S)(632525252525W)(00.000*kW)\r\n")),
       1);
   EXPECT_NE(device.taken.find(" 1-0:1.6.0=2.589kW 1-0:1.6.0=200509134558S"), std::string::npos);
   EXPECT_NE(device.taken.find(" 1-0:1.6.0*101=3.695kW 1-0:1.6.0*101=200423192538S"),
