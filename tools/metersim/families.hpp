@@ -30,5 +30,6 @@ std::vector<Family> cosem_families();
 std::vector<Family> list_families();
 std::vector<Family> json_families();
 std::vector<Family> p1_families();
+std::vector<Family> sml_families();
 
 }  // namespace metersim
