@@ -85,6 +85,13 @@ constexpr std::string_view unit_path = "0702.03.00", multiplier_path = "0702.03.
 /// Set 01: n-th tariff, delivered (even) and received (odd).
 constexpr std::uint16_t tier_first = 0x0100, tier_last = 0x015f;
 
+Attribute tier(std::uint16_t id) noexcept {
+  const auto number = static_cast<std::uint8_t>((id - tier_first) / 2 + 1);
+  const bool received = (id & 1) != 0;
+  const Obis code{1, 0, received ? std::uint8_t{2} : std::uint8_t{1}, 8, number, 255};
+  return {metering, id, 48, false, Kind::scaled, code, {}, {}};
+}
+
 /// UnitOfMeasure without its BCD bit.
 std::optional<Unit> unit_of(std::uint8_t code) noexcept {
   switch (code & 0x7f) {
@@ -126,7 +133,6 @@ class RawMeter {
   std::optional<std::int64_t> raw_value(std::string_view digits,
                                         const Attribute& attribute) const noexcept;
   std::optional<std::uint64_t> hex_at(std::string_view path, std::uint64_t largest) noexcept;
-  Attribute tier(std::uint16_t id) const noexcept;
   std::string_view label(std::uint16_t cluster, std::uint16_t id) noexcept;
 
   SetBuilder& builder_;
@@ -194,13 +200,6 @@ std::string_view RawMeter::label(std::uint16_t cluster, std::uint16_t id) noexce
   const std::string_view written(room.data(), static_cast<std::size_t>(out - 1 - room.data()));
   message_.texts.keep(written.size());
   return written;
-}
-
-Attribute RawMeter::tier(std::uint16_t id) const noexcept {
-  const auto number = static_cast<std::uint8_t>((id - tier_first) / 2 + 1);
-  const bool received = (id & 1) != 0;
-  const Obis code{1, 0, received ? std::uint8_t{2} : std::uint8_t{1}, 8, number, 255};
-  return {metering, id, 48, false, Kind::scaled, code, {}, {}};
 }
 
 void RawMeter::read_attribute(std::size_t node, std::uint16_t cluster, std::uint16_t id) noexcept {

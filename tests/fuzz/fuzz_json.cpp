@@ -23,6 +23,15 @@ void touch(std::string_view text) {
   for (const char c : text) sink = sink + static_cast<unsigned char>(c);
 }
 
+/// Reads what --explain would print.
+struct Reader final : DecodeObserver {
+  void stage(std::string_view stage, std::uint64_t offset, std::string_view text) override {
+    require(offset <= json::message_size_max, "explanations are of the message");
+    touch(stage);
+    touch(text);
+  }
+};
+
 void check(const ReadingSet& set, const QuantityMap& map) {
   static NamedReadings named;
   require(set.details.size() == set.readings.size(), "a label for each register");
@@ -58,9 +67,10 @@ unsigned read(json::Decoder& decoder, std::string_view topic, Bytes message) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  static Reader reader;
   static json::Decoder decoder({.rules = {{"Strom", "", {1, 0, 1, 8, 0}, Unit::watt_hour, 1},
                                           {"Nix", "t", {}, Unit::none, 0}},
-                                .observer = nullptr});
+                                .observer = &reader});
   const auto* begin = reinterpret_cast<const char*>(data);
   const auto* line_end =
       size != 0 ? static_cast<const char*>(std::memchr(begin, '\n', size)) : nullptr;

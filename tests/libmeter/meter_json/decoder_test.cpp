@@ -185,7 +185,8 @@ std::string glow_with(const std::string& sets,
 }
 
 TEST_F(JsonDecoder, GlowDemandIsSignedInAnyWidth) {
-  // Each pair is published in protocols of the profile's readers: raw → W.
+  // An int24 (ZigBee 07-5356, InstantaneousDemand), printed with leading zeros, sign-extended or
+  // not; the first one and its 2547 W are of the message above.
   for (const auto& [raw, watt] : {std::pair("000009F3", "2547"),
                                   {"FFFFFE0C", "-500"},
                                   {"FFFE0C", "-500"},
