@@ -38,8 +38,9 @@ class Balance {
         in_string_ = true;
       } else if (c == '{' || c == '[') {
         ++depth_;
-      } else if ((c == '}' || c == ']') && depth_ > 0 && --depth_ == 0) {
-        return i + 1;
+      } else if ((c == '}' || c == ']') && depth_ > 0) {
+        --depth_;
+        if (depth_ == 0) return i + 1;
       }
     }
     return std::nullopt;
@@ -69,10 +70,6 @@ bool looks_like_json(std::span<const std::byte> beginning) {
   const auto binary = [](char c) {
     return static_cast<unsigned char>(c) < ' ' && blanks.find(c) == blanks.npos;
   };
-  if (const auto first = text.find_first_not_of(blanks); first == text.npos)
-    return false;
-  else if (text[first] == '{')
-    return true;
   if (std::ranges::any_of(text, binary)) return false;
   while (!text.empty()) {
     const std::size_t end = std::min(text.find('\n'), text.size());
