@@ -134,7 +134,7 @@ void encode_glow_ihd(const Values& values, const Security*, std::uint32_t, Teleg
   json.begin("import").raw("cumulative", kilo(values[Quantity::energy_import]));
   json.raw("day", kilo(shares.day)).raw("week", kilo(shares.week)).raw("month", kilo(shares.month));
   json.text("units", "kWh").text("mpan", values.serial).text("supplier", "Supplier");
-  json.begin("price").raw("unitrate", "0.21940").raw("standingcharge", "0.55590").end();
+  json.begin("price").raw("unitrate", "0.25710").raw("standingcharge", "0.41200").end();
   json.end().end();
   json.begin("power").raw("value", kilo(net_power(values))).text("units", "kW").end();
   json.end().end().send(telegram);
@@ -145,8 +145,8 @@ void encode_glow_ihd(const Values& values, const Security*, std::uint32_t, Teleg
   say(telegram, values, Quantity::energy_export);
   say(telegram, "power_net", std::to_string(net_power(values)));
   say_history(telegram, shares);
-  say(telegram, "price_import_unit", "0.21940");
-  say(telegram, "standing_charge", "0.55590");
+  say(telegram, "price_import_unit", "0.25710");
+  say(telegram, "standing_charge", "0.41200");
 }
 
 struct Key {
@@ -239,8 +239,8 @@ std::vector<Family> json_families() {
       family("glow-zcl", "Hildebrand Glow: raw Zigbee attributes as JSON", "1200012345678",
              encode_glow_zcl),
       family("glow-ihd", "Hildebrand Glow: local MQTT, JSON", "1200012345679", encode_glow_ihd),
-      family("gplug", "gPlug (Tasmota): JSON of a script", "72913313", encode_gplug),
-      family("whatwatt", "whatwatt Go: JSON report", "72913314", encode_whatwatt),
+      family("gplug", "gPlug (Tasmota): JSON of a script", "34000113", encode_gplug),
+      family("whatwatt", "whatwatt Go: JSON report", "34000114", encode_whatwatt),
   };
 }
 

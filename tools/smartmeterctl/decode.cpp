@@ -35,7 +35,7 @@ line can be seen by other users of this machine: use @FILE for a key that is in 
 
 Examples:
   smartmeterctl decode capture.bin
-  smartmeterctl decode --topic glow/BCDDC2C6A91C/SENSOR/electricitymeter payload.json
+  smartmeterctl decode --topic glow/112233445566/SENSOR/electricitymeter payload.json
   smartmeterctl decode --key @guek.txt --explain capture.hex
   smartmeterctl decode --key 36C66639E48A8CA4D6BC8B282A793BBB - < capture.bin)";
 
