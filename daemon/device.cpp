@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "daemon/log.hpp"
+#include "daemon/zone.hpp"
 #include "meter/link/link_layer.hpp"
 
 namespace smartmeterd {
@@ -163,6 +164,11 @@ Device::Device(const DeviceEnvironment& environment, AdapterConfig config,
   adapter_.table = config_.name;
   adapter_.device = config_.tcp.empty() ? config_.device : "tcp://" + config_.tcp;
   if (serial) know(*serial);
+  const std::string_view zone = environment_.meters.zone_of(adapter_);
+  const auto standard_offset = standard_offset_min(zone);
+  // A system that runs on UTC says nothing of where the meter stands.
+  if (!zone.empty() || standard_offset != std::int16_t{0})
+    decoder_.set_standard_offset(standard_offset);
   AdapterConfig complete = config_;
   if (!complete.line)
     complete.line = io::line_default(adapter_.kind, complete.link, complete.role);

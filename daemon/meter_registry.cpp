@@ -311,7 +311,7 @@ void MeterRegistry::merge(Entry& entry, const meter::ReadingSet& readings,
     const bool is_text = reading.kind() != meter::Reading::Kind::number;
     std::string text;
     if (is_text) {
-      if (const auto time = reading.date_time()) {
+      if (const auto time = readings.time_of(reading)) {
         text = time->to_text(buffer);
       } else if (reading.kind() == meter::Reading::Kind::text) {
         text = reading.text();

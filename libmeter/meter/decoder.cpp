@@ -270,7 +270,8 @@ void Decoder::State::explain_frame(const link::Scan& found) const {
     line.text(", CI ").hex(rest.subspan(2, 1));
   } else if (layer->link == Link::p1) {
     const bool is_text = !rest.empty() && u8(rest[0]) == '/';
-    line.text(is_text ? ", text" : ", ciphered").text(found.proven ? ", CRC right" : ", no CRC");
+    line.text(is_text ? ", text" : ", ciphered");
+    line.text(found.proven ? ", CRC right" : is_text ? ", no CRC" : "");
   }
   explain("link", stream_offset + found.discard, line.view());
 }
@@ -374,6 +375,10 @@ void Decoder::end_of_input() noexcept {
 
 void Decoder::set_keys(std::shared_ptr<const dlms::KeyRing> keys) noexcept {
   state_->decryptor.set_keys(std::move(keys));
+}
+
+void Decoder::set_standard_offset(std::optional<std::int16_t> minutes) noexcept {
+  state_->options.standard_offset_min = minutes;
 }
 
 std::optional<SystemTitle> Decoder::system_title() const noexcept {

@@ -74,6 +74,9 @@ class Decoder {
   /// Takes new keys without losing a half-received telegram.
   void set_keys(std::shared_ptr<const dlms::KeyRing> keys) noexcept;
 
+  /// As `DecoderOptions::standard_offset_min`, from the next telegram on.
+  void set_standard_offset(std::optional<std::int16_t> minutes) noexcept;
+
   /// The system title of the last ciphered telegram, whether a key opened it or not: whose key is
   /// missing or wrong.
   std::optional<SystemTitle> system_title() const noexcept;

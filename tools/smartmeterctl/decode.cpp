@@ -3,6 +3,9 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <ctime>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <optional>
@@ -43,6 +46,7 @@ struct DecodeOptions {
   std::vector<std::string> keys, authentication_keys;
   std::string link = "auto";
   std::string topic;
+  std::string zone;
   bool explain = false;
   std::string file;
 
@@ -93,6 +97,21 @@ std::shared_ptr<const meter::dlms::KeyRing> key_ring(const DecodeOptions& option
   return std::make_shared<const meter::dlms::KeyRing>(std::move(entries));
 }
 
+/// Minutes of standard time east of Greenwich in that zone, or the system's. A system that runs on
+/// UTC says nothing of where the meter stands.
+std::optional<std::int16_t> standard_offset_min(const std::string& zone) {
+  if (!zone.empty()) {
+    const std::filesystem::path rules = std::filesystem::path("/usr/share/zoneinfo") / zone;
+    std::error_code error;
+    if (!std::filesystem::is_regular_file(rules, error))
+      throw UsageError(fmt::format("--zone: \"{}\" is no zone such as Europe/Vienna", zone));
+    setenv("TZ", zone.c_str(), 1);
+  }
+  tzset();
+  if (zone.empty() && timezone == 0 && daylight == 0) return std::nullopt;
+  return static_cast<std::int16_t>(-timezone / 60);  // in seconds west of Greenwich
+}
+
 /// Prints the stages.
 class Explainer : public meter::DecodeObserver {
  public:
@@ -134,6 +153,7 @@ meter::DecoderOptions Decoding::decoder_options() {
   meter::DecoderOptions decoder;
   if (options_.link != "auto") decoder.link = meter::link_from_name(options_.link);
   decoder.check_replay = false;
+  decoder.standard_offset_min = standard_offset_min(options_.zone);
   if (options_.explain) decoder.observer = &explainer_;
   return decoder;
 }
@@ -259,6 +279,11 @@ void add_decode(CLI::App& app, Action& action) {
       ->check(CLI::IsMember(std::move(links)))
       ->capture_default_str();
   command->add_option("--topic", options->topic, "MQTT topic of JSON messages")->type_name("TOPIC");
+  command
+      ->add_option("--zone", options->zone,
+                   "where the meter stands, if its clock tells summer from winter only (P1); "
+                   "else as this system")
+      ->type_name("NAME");
   command->add_flag("--explain", options->explain,
                     "print what each stage does, with offsets, on standard error");
   command->add_option("FILE", options->file, "received bytes or hex text, - for standard input")
