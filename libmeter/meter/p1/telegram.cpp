@@ -355,7 +355,8 @@ void Telegram::finish() noexcept {
 
 Result<void> Telegram::read(std::string_view text) noexcept {
   std::string_view rest = text;
-  traits_.identification = next_p1_line(rest).value_or("").substr(1);
+  traits_.identification = next_p1_line(rest).value_or("");
+  if (!traits_.identification.empty()) traits_.identification.remove_prefix(1);  // '/'
   for (;;) {
     const auto at = static_cast<std::size_t>(text.size() - rest.size());
     const auto line = next_p1_line(rest);
