@@ -523,8 +523,7 @@ bool write_id(std::string_view prefix, Bytes octets, MeterId& id) noexcept {
   const auto is_blank = [](std::byte o) { return o == std::byte{' '} || o == std::byte{0}; };
   while (!octets.empty() && is_blank(octets.back())) octets = octets.first(octets.size() - 1);
   while (!octets.empty() && is_blank(octets.front())) octets = octets.subspan(1);
-  id.clear();
-  if (octets.empty()) return true;
+  if (octets.empty()) return id.assign({});
   const bool printable = std::ranges::all_of(octets, is_printable);
   char text[MeterId::capacity];
   const std::size_t size = prefix.size() + (printable ? 1 : 2) * octets.size();
