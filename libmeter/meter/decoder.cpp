@@ -8,6 +8,8 @@
 #include "meter/dlms/data_notification.hpp"
 #include "meter/dlms/reassembler.hpp"
 #include "meter/explain_line.hpp"
+#include "meter/link/amis.hpp"
+#include "meter/mbus/amis.hpp"
 #include "meter/p1/telegram.hpp"
 #include "meter/sml/file.hpp"
 
@@ -68,8 +70,13 @@ bool begins_sml(Link link, Bytes message) noexcept {
   return link == Link::sml && sml::begins_file(message);
 }
 
+bool begins_amis(Link link, Bytes clear) noexcept {
+  return link == Link::amis && mbus::plausible_amis(clear);
+}
+
 constexpr ApplicationDecoder application_decoders[] = {
     {begins_notification, plausible_notification, dlms::decode_data_notification},
+    {begins_amis, mbus::plausible_amis, mbus::decode_amis},
     {begins_sml, sml::begins_file, sml::decode_file},
     {begins_p1_telegram, p1::plausible_telegram, p1::decode_telegram},
 };
@@ -121,6 +128,7 @@ struct Decoder::State final : dlms::ClearTextReader {
   Step finish(std::size_t consumed) noexcept;
   Step take(Bytes received, const link::Scan& found) noexcept;
   Result<void> read_apdu(Bytes apdu, std::uint64_t offset) noexcept;
+  Result<void> read_amis(Bytes message, std::uint64_t offset) noexcept;
   Step refuse(Errc code, std::size_t offset, std::size_t consumed) noexcept;
   void explain(std::string_view stage, std::uint64_t offset, std::string_view text) const {
     if (options.observer != nullptr) options.observer->stage(stage, offset, text);
@@ -134,6 +142,7 @@ struct Decoder::State final : dlms::ClearTextReader {
   ReadingSet readings;
   std::array<std::uint64_t, errc_count> refusals{};
   std::uint64_t telegrams = 0;
+  InlineVector<std::byte, link::amis_frame_size_max> last_amis;  ///< the last good message
   std::uint64_t stream_offset = 0;  ///< of the first byte of `received`
   std::uint64_t apdu_offset = 0;    ///< of the APDU being read, for the observer
   std::size_t without_frame = 0;    ///< bytes since the last good frame
@@ -312,8 +321,31 @@ Decoder::Step Decoder::State::take(Bytes received, const link::Scan& found) noex
   return {Outcome::telegram, consumed, {}};
 }
 
+/// The meter repeats what was not acknowledged: with the frame count bit unchanged all of it is
+/// the same.
+Result<void> Decoder::State::read_amis(Bytes message, std::uint64_t offset) noexcept {
+  if (options.check_replay && std::ranges::equal(message, last_amis)) return fault(Errc::duplicate);
+  const auto parsed = mbus::parse_amis(message);
+  if (!parsed) return std::unexpected(parsed.error());
+  const std::size_t records_at = mbus::AmisMessage::records_at;
+  apdu_offset = offset + records_at;
+  dlms::CipherFacts facts;
+  facts.authentication = Authentication::clear;
+  const auto read_records =
+      parsed->is_encrypted
+          ? decryptor.open_cbc({parsed->address, parsed->access_number, parsed->records}, *this,
+                               options.observer, offset)
+          : read(parsed->records, facts);
+  if (!read_records)
+    return fault(read_records.error().code, records_at + read_records.error().offset);
+  last_amis.clear();
+  for (const std::byte octet : message) (void)last_amis.push_back(octet);
+  return {};
+}
+
 Result<void> Decoder::State::read_apdu(Bytes apdu, std::uint64_t offset) noexcept {
   apdu_offset = offset;
+  if (layer->link == Link::amis) return read_amis(apdu, offset);
   if (!apdu.empty() && u8(apdu[0]) == tag_general_glo_ciphering)
     return decryptor.open(apdu, *this, options.observer, offset);
   dlms::CipherFacts facts;
@@ -338,7 +370,8 @@ Result<void> Decoder::State::read(Bytes clear, const dlms::CipherFacts& facts) n
   if (decoder == nullptr) return fault(Errc::unsupported_apdu, 0);
   const auto read =
       decoder->decode(clear, readings, options.observer, apdu_offset + facts.clear_offset);
-  if (readings.link == Link::p1) readings.standard_offset_min = options.standard_offset_min;
+  if (readings.link == Link::p1 || readings.link == Link::amis)
+    readings.standard_offset_min = options.standard_offset_min;
   if (readings.time)
     readings.time = readings.time->with_standard_offset(readings.standard_offset_min);
   return read;

@@ -280,6 +280,9 @@ Result<std::optional<Bytes>> Reassembler::take(Link link, Bytes payload) noexcep
     case Link::raw:
       message = Message{Origin{}, without_llc(payload), 0};
       break;
+    case Link::amis:  // SND_NKE says nothing
+      if (payload.size() < 3) return std::nullopt;
+      return payload;
     case Link::sml:
       return state.take_sml(payload);
     case Link::p1:

@@ -183,6 +183,9 @@ struct Cipher::Contexts {
   Contexts(const EncryptionKey& key, const char* block_name, const char* gcm_name)
       : block(make(key, block_name)), gcm(make(key, gcm_name)) {
     EVP_CIPHER_CTX_set_padding(block.get(), 0);
+    if (key.octets().size() != key_size_128) return;
+    cbc = make(key, "AES-128-CBC");
+    EVP_CIPHER_CTX_set_padding(cbc.get(), 0);
   }
 
   static Context make(const EncryptionKey& key, const char* name) {
@@ -200,6 +203,7 @@ struct Cipher::Contexts {
 
   Context block;
   Context gcm;
+  Context cbc{nullptr, EVP_CIPHER_CTX_free};  ///< AES-128 only
 };
 
 Cipher::Cipher(const EncryptionKey& key)
@@ -272,6 +276,17 @@ bool Cipher::open(const SystemTitle& title, std::uint32_t invocation_counter,
                         static_cast<int>(ciphertext.size())) != 1)
     return false;
   return EVP_DecryptFinal_ex(gcm, octets_of(expected), &written) == 1;
+}
+
+bool Cipher::decrypt_cbc(std::span<const std::byte, 16> iv, Bytes ciphertext,
+                         std::byte* clear) noexcept {
+  EVP_CIPHER_CTX* cbc = contexts_->cbc.get();
+  int written = 0;
+  return cbc != nullptr && ciphertext.size() % block_size == 0 &&
+         EVP_DecryptInit_ex2(cbc, nullptr, nullptr, octets_of(iv.data()), nullptr) == 1 &&
+         EVP_DecryptUpdate(cbc, octets_of(clear), &written, octets_of(ciphertext.data()),
+                           static_cast<int>(ciphertext.size())) == 1 &&
+         static_cast<std::size_t>(written) == ciphertext.size();
 }
 
 KeyRing::Slot::Slot(KeyEntry&& configured)

@@ -113,6 +113,9 @@ class Cipher {
   bool open(const SystemTitle& title, std::uint32_t invocation_counter,
             std::span<const Bytes> authenticated, Bytes ciphertext, Bytes tag,
             std::byte* clear) noexcept;
+  /// AES-128-CBC without padding: whole blocks, as many octets into `clear`. False with a key of
+  /// another size.
+  bool decrypt_cbc(std::span<const std::byte, 16> iv, Bytes ciphertext, std::byte* clear) noexcept;
 
  private:
   struct Contexts;
@@ -217,6 +220,13 @@ class ClearTextReader {
   virtual Result<void> read(Bytes clear, const CipherFacts& facts) noexcept = 0;
 };
 
+/// Ciphertext of security mode 5 (EN 13757-7): whole blocks of AES-128-CBC, without a tag.
+struct CbcTelegram {
+  SystemTitle address;  ///< manufacturer, id, version, medium as sent: stands for a system title
+  std::uint8_t access_number;
+  Bytes ciphertext;
+};
+
 /// Opens general-glo-ciphering: picks the key, verifies the tag, keeps the replay rule.
 /// Allocates in its constructor only.
 class Decryptor {
@@ -246,6 +256,11 @@ class Decryptor {
   /// Some key's clear text is plausible to `reader`, whatever the tag says. Changes nothing that
   /// `open` goes by.
   bool opens(Bytes apdu, const ClearTextReader& reader) noexcept;
+  /// The same for mode 5: the first key whose clear text is plausible opens it, unverified. Offsets
+  /// of the reader's faults count from the ciphertext. Faults: key_missing, key_wrong, oversize and
+  /// the reader's.
+  Result<void> open_cbc(const CbcTelegram& telegram, ClearTextReader& reader,
+                        DecodeObserver* observer, std::uint64_t observer_offset) noexcept;
   /// The title that the last telegram named, whether it was opened or not.
   const std::optional<SystemTitle>& last_title() const noexcept { return last_title_; }
 

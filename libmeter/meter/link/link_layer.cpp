@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "meter/link/amis.hpp"
 #include "meter/link/hdlc.hpp"
 #include "meter/link/mbus.hpp"
 #include "meter/link/p1.hpp"
@@ -20,6 +21,7 @@ constexpr std::array layers = {
     LinkLayer{Link::hdlc, hdlc_frame_size_max, true, scan_hdlc},
     LinkLayer{Link::sml, sml_frame_size_max, true, scan_sml},
     LinkLayer{Link::p1, p1_frame_size_max, true, scan_p1},
+    LinkLayer{Link::amis, amis_frame_size_max, true, scan_amis},
     LinkLayer{Link::mbus, mbus_frame_size_max, true, scan_mbus},
     LinkLayer{Link::raw, raw_frame_size_max, false, scan_raw},
 };

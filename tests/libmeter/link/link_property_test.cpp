@@ -119,6 +119,16 @@ Sent make_p1(Dice& dice) {
   return {frame, body};
 }
 
+Sent make_amis(Dice& dice) {
+  if (dice.roll(0, 4) == 0)
+    return {test::from_hex("10 40 F0 30 16"), test::from_hex("40 F0")};
+  Octets content = dice.octets(dice.roll(15, dice.roll(16, 255)));
+  content[0] = dice.roll(0, 1) == 0 ? std::byte{0x53} : std::byte{0x73};
+  content[1] = std::byte{0xf0};
+  content[2] = std::byte{0x5b};
+  return {test::mbus_frame(content), content};
+}
+
 /// How this test makes a layer's frames, and what its check promises to find.
 struct Maker {
   Link link;
@@ -133,6 +143,7 @@ constexpr Maker makers[] = {
     {Link::mbus, make_mbus, 0, 1, 8, std::byte{0x68}},
     // CRC-16/X-25 up to 32767 bits: three flipped bits, or a burst of 16.
     {Link::hdlc, make_hdlc, 1, 3, 16, std::byte{0x7e}},
+    {Link::amis, make_amis, 0, 1, 8, std::byte{0x68}},
     {Link::sml, make_sml, 0, 3, 16, std::byte{0x1b}},
     // CRC-16/ARC up to 32751 bits: three flipped bits, or a burst of 16.
     {Link::p1, make_p1, 0, 3, 16, std::byte{'/'}},
