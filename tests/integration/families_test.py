@@ -107,7 +107,8 @@ class BehindP1(Family):
     def test_a_replaced_gas_meter_is_a_new_meter(self):
         subscriber = self.begin()
         self.pty.send(dutch_p1())
-        subscriber.wait(f"smartmeter/{self.GAS.lower()}/availability", lambda text: text == "online")
+        subscriber.wait(f"smartmeter/{self.GAS.lower()}/availability",
+                        lambda text: text == "online")
         new = "G0025009999999999"
         self.pty.send(dutch_p1(gas=new, gas_m3="00000.001"))
         self.assertEqual(subscriber.state(new.lower())["readings"]["volume"], 0.001)
