@@ -294,7 +294,7 @@ bool Extraction::is_descriptor(std::size_t at) const noexcept {
 
 /// structure {class-id, logical name, attribute} with its value behind it.
 bool Extraction::is_attribute(std::size_t at) const noexcept {
-  return index_[at].tag == DataTag::structure && index_[at].size == 3 &&
+  return at < index_.size() && index_[at].tag == DataTag::structure && index_[at].size == 3 &&
          index_[at + 1].tag == DataTag::long_unsigned && is_logical_name(index_[at + 2]) &&
          index_[at + 3].tag == DataTag::integer && is_sibling(index_[at].next, at);
 }
@@ -433,13 +433,13 @@ void Extraction::scan() noexcept {
   while (at < index_.size()) {
     if (is_logical_name(index_[at])) {
       at = entry(at);
-    } else if (!index_[at].is_list()) {
+    } else if (index_[at].is_list()) {
+      at = is_descriptor(at) ? index_[at].next : at + 1;
+    } else if (index_[at].tag == DataTag::long_unsigned && is_attribute(at - 1)) {
+      at = attribute_and_value(at - 1);
+    } else {
       bare(at);
       ++at;
-    } else if (is_attribute(at)) [[unlikely]] {
-      at = attribute_and_value(at);
-    } else {
-      at = is_descriptor(at) ? index_[at].next : at + 1;
     }
   }
 }
@@ -525,6 +525,7 @@ bool write_id(std::string_view prefix, Bytes octets, MeterId& id) noexcept {
   while (!octets.empty() && is_blank(octets.front())) octets = octets.subspan(1);
   if (octets.empty()) return id.assign({});
   const bool printable = std::ranges::all_of(octets, is_printable);
+  if (printable && prefix.empty()) return id.assign(text_of(octets));
   char text[MeterId::capacity];
   const std::size_t size = prefix.size() + (printable ? 1 : 2) * octets.size();
   if (size > sizeof text) return false;
