@@ -31,22 +31,23 @@ double scaled(double value, std::uint8_t scaler) noexcept {
   return index >= 0 && index < 13 ? value * powers_of_ten[static_cast<unsigned>(index)] : value;
 }
 
-/// CRC-16/X-25, eight octets a step.
+/// Reflected CRC-16, eight octets a step.
 using Tables = std::array<std::array<std::uint16_t, 256>, 8>;
-constexpr Tables crc_tables = [] {
+constexpr Tables tables_of(unsigned polynomial) {
   Tables t{};
   for (unsigned i = 0; i < 256; ++i) {
     unsigned c = i;
-    for (int bit = 0; bit < 8; ++bit) c = (c & 1) != 0 ? c >> 1 ^ 0x8408u : c >> 1;
+    for (int bit = 0; bit < 8; ++bit) c = (c & 1) != 0 ? c >> 1 ^ polynomial : c >> 1;
     t[0][i] = static_cast<std::uint16_t>(c);
   }
   for (unsigned k = 1; k < 8; ++k)
     for (unsigned i = 0; i < 256; ++i)
       t[k][i] = static_cast<std::uint16_t>(t[k - 1][i] >> 8 ^ t[0][t[k - 1][i] & 255]);
   return t;
-}();
-std::uint16_t crc(std::uint16_t c, const std::uint8_t* p, std::size_t n) noexcept {
-  const Tables& t = crc_tables;
+}
+constexpr Tables x25_tables = tables_of(0x8408), arc_tables = tables_of(0xa001);
+std::uint16_t crc(std::uint16_t c, const std::uint8_t* p, std::size_t n,
+                  const Tables& t = x25_tables) noexcept {
   for (; n >= 8; p += 8, n -= 8) {
     std::uint64_t w;
     std::memcpy(&w, p, 8);
@@ -231,6 +232,53 @@ int Floor::hdlc_push_objects(Octets wire) noexcept {
       return wrong;
   }
   return count - 1;
+}
+
+int Floor::p1_text(Octets wire) noexcept {
+  const auto* p = wire.data();
+  const auto* const all = p + wire.size();
+  const auto* mark = static_cast<const std::uint8_t*>(memrchr(p, '!', wire.size()));
+  if (*p != '/' || mark == nullptr || all - mark < 5) return wrong;
+  unsigned sent = 0;
+  for (int i = 1; i <= 4; ++i) {
+    const unsigned digit = mark[i];
+    sent = sent << 4 | (digit <= '9' ? digit - '0' : digit - 'A' + 10u);
+  }
+  if (crc(0, p, static_cast<std::size_t>(mark + 1 - p), arc_tables) != sent) return wrong;
+  int count = 0;
+  while (p < mark && count < values_max) {
+    const auto* const end = static_cast<const std::uint8_t*>(
+        std::memchr(p, '\n', static_cast<std::size_t>(mark - p)));
+    if (end == nullptr) break;
+    if (*p >= '0' && *p <= '9') {
+      Value& v = values_[count++];
+      for (int group = 0; group < 5; ++group) {
+        unsigned value = 0;
+        for (; *p >= '0' && *p <= '9'; ++p) value = value * 10 + (*p - '0');
+        v.obis[group] = static_cast<std::uint8_t>(value);
+        ++p;  // the separator, or the bracket
+      }
+      v.obis[5] = v.unit = 255;
+      // The last bracket holds the value.
+      for (const std::uint8_t* bracket = p; bracket < end; ++bracket)
+        if (*bracket == '(') p = bracket + 1;
+      std::int64_t mantissa = 0;
+      int exponent = 0;
+      bool point = false;
+      for (; (*p >= '0' && *p <= '9') || *p == '.'; ++p) {
+        if (*p == '.') {
+          point = true;
+          continue;
+        }
+        mantissa = mantissa * 10 + (*p - '0');
+        exponent -= point ? 1 : 0;
+      }
+      v.value = scaled(static_cast<double>(mantissa), static_cast<std::uint8_t>(exponent));
+      if (*p == '*') v.unit = p[1] == 'k' ? static_cast<std::uint8_t>(p[2] | 0x80) : p[1];
+    }
+    p = end + 1;
+  }
+  return count;
 }
 
 }  // namespace meter::bench

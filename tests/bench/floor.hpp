@@ -34,6 +34,9 @@ class Floor {
   /// HDLC, general block transfer, clear: a list of push objects, then their values.
   int hdlc_push_objects(Octets wire) noexcept;
 
+  /// A P1 telegram with its CRC, lines of `A-B:C.D.E(…)(number*unit)`.
+  int p1_text(Octets wire) noexcept;
+
   const Value* values() const noexcept { return values_; }
 
  private:

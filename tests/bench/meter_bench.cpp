@@ -67,9 +67,10 @@ constexpr Input inputs[] = {
     {"b_e450", "b_e450_hdlc_gbt.bin", "e450-pairs", test_key, "D0D1D2D3D4D5D6D7D8D9DADBDCDDDEDF",
      &Floor::hdlc_authenticated},
     {"b0_e450_plain", "b0_e450_plain_pushlist.bin", "e450", "", "", &Floor::hdlc_push_objects},
+    {"c_dsmr5", "c_dsmr5.txt", "dsmr-5", "", "", &Floor::p1_text},
 };
 constexpr const char* inputs_of_later_decoders[] = {
-    "c_dsmr5.txt", "d_sml_emh.bin", "d2_sml_iskra.bin", "e_mbus_long.bin", "e2_mbus_short.bin",
+    "d_sml_emh.bin", "d2_sml_iskra.bin", "e_mbus_long.bin", "e2_mbus_short.bin",
 };
 
 std::shared_ptr<const dlms::KeyRing> key_ring(const Input& input) {
