@@ -105,6 +105,14 @@ TEST(DataValue, NumbersKeepTheirDigits) {
   EXPECT_FALSE(parse_data_value("").number);
 }
 
+TEST(DataValue, LongAndOddNumbers) {
+  EXPECT_EQ(parse_data_value("123456789012345678*Wh").number, (Decimal{123456789012345678, 0}));
+  EXPECT_EQ(parse_data_value("00000000000000000001.5*Wh").number, (Decimal{15, -1}));
+  EXPECT_EQ(parse_data_value("00032549.5061662*kWh").number, (Decimal{325495061662, -7}));
+  for (const char* text : {".5", "5.", "1.2.3", "1..2", "1,5", ".", "*kWh", "1234567890123456789"})
+    EXPECT_FALSE(parse_data_value(text).number) << text;
+}
+
 TEST(DataValue, UnitsInAnyCase) {
   EXPECT_EQ(parse_data_value("1*kVArh").unit, Unit::kilovar_hour);
   EXPECT_EQ(parse_data_value("1*KWH").unit, Unit::kilowatt_hour);
