@@ -31,5 +31,6 @@ std::vector<Family> list_families();
 std::vector<Family> json_families();
 std::vector<Family> p1_families();
 std::vector<Family> sml_families();
+std::vector<Family> amis_families();
 
 }  // namespace metersim
