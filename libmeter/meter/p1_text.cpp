@@ -115,10 +115,12 @@ P1Text finish(Bytes text, std::size_t identification_end, std::size_t end, bool 
                        (feed_only && crc_with_carriage_returns(covered) == sent);
     if (!right) return refused(Errc::bad_checksum);
   } else if (!feed_only && at < text.size()) {
-    // The whole line end, so that no damaged digit of a CRC makes a telegram without one.
-    if (u8(text[at]) != '\r') return refused(Errc::malformed);
+    // The whole line end, or LF and the next telegram, so that no damaged digit of a CRC makes a
+    // telegram without one.
+    const char next = u8(text[at]) == '\r' ? '\n' : '/';
     if (at + 1 == text.size() && !at_end) return incomplete();
-    if (at + 1 < text.size() && u8(text[at + 1]) != '\n') return refused(Errc::malformed);
+    if (at + 1 < text.size() && static_cast<char>(text[at + 1]) != next)
+      return refused(Errc::malformed);
   } else if (at < text.size() && u8(text[at]) != '\n') {
     return refused(Errc::malformed);
   }
