@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // DataNotification: any clear APDU; every register lies inside it and every number is a Decimal
 // that can be printed; a refused one leaves nothing behind. The first octet says whether the
-// telegram has a system title.
+// telegram has a system title and whether its link layer has a checksum.
 #include <vector>
 
 #include "meter/dlms/data_notification.hpp"
@@ -39,7 +39,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static ReadingSet set;
   fuzz::Dealer dealer(data, size);
   set.clear();
-  if ((dealer.octet() & 1) != 0)
+  const unsigned facts = dealer.octet();
+  set.link = (facts & 2) != 0 ? Link::hdlc : Link::raw;
+  if ((facts & 1) != 0)
     set.system_title = SystemTitle{std::byte{'L'}, std::byte{'G'}, std::byte{'Z'}};
   const Bytes rest = dealer.rest();
   // An exact copy on the heap: the address sanitizer sees a read behind it.

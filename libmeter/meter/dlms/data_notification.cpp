@@ -523,7 +523,8 @@ bool write_id(std::string_view prefix, Bytes octets, MeterId& id) noexcept {
   const auto is_blank = [](std::byte o) { return o == std::byte{' '} || o == std::byte{0}; };
   while (!octets.empty() && is_blank(octets.back())) octets = octets.first(octets.size() - 1);
   while (!octets.empty() && is_blank(octets.front())) octets = octets.subspan(1);
-  if (octets.empty()) return id.assign({});
+  id.clear();
+  if (octets.empty()) return true;
   const bool printable = std::ranges::all_of(octets, is_printable);
   if (printable && prefix.empty()) return id.assign(text_of(octets));
   char text[MeterId::capacity];
