@@ -281,4 +281,79 @@ int Floor::p1_text(Octets wire) noexcept {
   return count;
 }
 
+namespace {
+
+/// Behind an SML field; a list's elements are walked over.
+const std::uint8_t* behind(const std::uint8_t* p) noexcept {
+  for (int left = 1; left > 0; --left) {
+    unsigned length = *p & 15u, octets = 1;
+    const bool is_list = (*p & 0x70) == 0x70;
+    while ((*p++ & 0x80) != 0) {
+      length = length << 4 | (*p & 15u);
+      ++octets;
+    }
+    if (is_list)
+      left += static_cast<int>(length);
+    else
+      p += length - octets;
+  }
+  return p;
+}
+
+/// An SML integer of any length.
+std::int64_t integer(const std::uint8_t* p) noexcept {
+  const unsigned size = (*p & 15u) - 1;
+  std::uint64_t value = 0;
+  for (unsigned i = 1; i <= size; ++i) value = value << 8 | p[i];
+  const unsigned unused = 64 - 8 * size;
+  return (*p & 0x70) == 0x50 ? static_cast<std::int64_t>(value << unused) >> unused
+                             : static_cast<std::int64_t>(value);
+}
+
+}  // namespace
+
+int Floor::sml_list(Octets wire) noexcept {
+  const std::uint8_t* const begin = wire.data();
+  const std::size_t n = wire.size();
+  if (be32(begin) != 0x1b1b1b1b || be32(begin + 4) != 0x01010101 ||
+      be32(begin + n - 8) != 0x1b1b1b1b || begin[n - 4] != 0x1a ||
+      crc(0xffff, begin, n) != crc_of_good_frame)
+    return wrong;
+  int count = 0;
+  const std::uint8_t* p = begin + 8;
+  for (int message = 0; message < 3; ++message) {
+    const std::uint8_t* const start = p;
+    if (*p++ != 0x76) return wrong;
+    p = behind(behind(behind(p)));
+    if (p[0] != 0x72 || p[1] != 0x63) return wrong;
+    const unsigned tag = be16(p + 2);
+    p += 4;
+    if (tag == 0x0701) {
+      p = behind(behind(behind(behind(p + 1))));
+      const unsigned entries = *p++ & 15u;
+      for (unsigned i = 0; i < entries; ++i) {
+        Value& v = values_[count++];
+        std::memcpy(v.obis, p + 2, 6);
+        const std::uint8_t* const unit = behind(behind(p + 8));
+        const std::uint8_t* const scaler = behind(unit);
+        const std::uint8_t* const value = behind(scaler);
+        v.unit = *unit == 0x62 ? unit[1] : 255;
+        if ((*value & 0x70) >= 0x50)
+          v.value = scaled(static_cast<double>(integer(value)), *scaler == 0x52 ? scaler[1] : 0);
+        p = behind(behind(value));
+      }
+      p = behind(behind(p));
+    } else {
+      p = behind(p);
+    }
+    const std::uint16_t sent = static_cast<std::uint16_t>(p[1] | p[2] << 8);
+    if (static_cast<std::uint16_t>(~crc(0xffff, start, static_cast<std::size_t>(p - start))) !=
+            sent ||
+        p[3] != 0)
+      return wrong;
+    p += 4;
+  }
+  return count;
+}
+
 }  // namespace meter::bench

@@ -36,6 +36,8 @@ class Floor {
 
   /// A P1 telegram with its CRC, lines of `A-B:C.D.E(…)(number*unit)`.
   int p1_text(Octets wire) noexcept;
+  /// SML transport, three messages, the second with a list.
+  int sml_list(Octets wire) noexcept;
 
   const Value* values() const noexcept { return values_; }
 

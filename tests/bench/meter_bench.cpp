@@ -68,9 +68,11 @@ constexpr Input inputs[] = {
      &Floor::hdlc_authenticated},
     {"b0_e450_plain", "b0_e450_plain_pushlist.bin", "e450", "", "", &Floor::hdlc_push_objects},
     {"c_dsmr5", "c_dsmr5.txt", "dsmr-5", "", "", &Floor::p1_text},
+    {"d_sml_emh", "d_sml_emh.bin", "sml-emh", "", "", &Floor::sml_list},
+    {"d2_sml_iskra", "d2_sml_iskra.bin", "sml-iskra-locked", "", "", &Floor::sml_list},
 };
 constexpr const char* inputs_of_later_decoders[] = {
-    "d_sml_emh.bin", "d2_sml_iskra.bin", "e_mbus_long.bin", "e2_mbus_short.bin",
+    "e_mbus_long.bin", "e2_mbus_short.bin",
 };
 
 std::shared_ptr<const dlms::KeyRing> key_ring(const Input& input) {
