@@ -245,15 +245,24 @@ std::string take_tcp(std::string_view text, AdapterConfig& adapter) {
 /// 16 digits with wildcards on an M-Bus (EN 13757-3), up to 32 characters in IEC 62056-21 (6.3.1).
 constexpr std::size_t address_size_max = 32;
 
-void take_addresses(AdapterConfig& adapter, const Value& value) {
-  adapter.addresses = value.texts();
-  for (const std::string& address : adapter.addresses)
-    if (address.size() > address_size_max ||
-        !std::ranges::all_of(address, [](char c) {
+/// Letters and digits, so that nothing of the protocol can be slipped in.
+std::vector<std::string> take_words(const Value& value, std::size_t size_max) {
+  auto words = value.texts();
+  for (const std::string& word : words)
+    if (word.size() > size_max || !std::ranges::all_of(word, [](char c) {
           return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
         }))
-      value.fail(fmt::format("expected addresses of at most {} letters and digits, such as \"1\"",
-                             address_size_max));
+      value.fail(fmt::format("expected texts of at most {} letters and digits, such as \"1\"",
+                             size_max));
+  return words;
+}
+
+/// V, Z and Y of IEC 62056-21 6.3.3.
+void take_acknowledgement(AdapterConfig& adapter, const Value& value) {
+  adapter.acknowledgement = value.text();
+  const bool digits = adapter.acknowledgement.find_first_not_of("0123456789") == std::string::npos;
+  if (adapter.acknowledgement.size() != 3 || !digits)
+    value.fail("expected three digits such as \"051\"");
 }
 
 constexpr Choice<Role> roles[] = {
@@ -289,7 +298,12 @@ constexpr KeyRule<AdapterConfig> adapter_keys[] = {
      [](AdapterConfig& a, const Value& v) {
        a.interval = std::chrono::seconds(v.integer(interval_min_s, interval_max_s));
      }},
-    {"addresses", take_addresses},
+    {"addresses",
+     [](AdapterConfig& a, const Value& v) { a.addresses = take_words(v, address_size_max); }},
+    {"iec62056.acknowledgement", take_acknowledgement},
+    {"iec62056.wake_up", [](AdapterConfig& a, const Value& v) { a.wake_up = v.boolean(); }},
+    {"iec62056.registers",
+     [](AdapterConfig& a, const Value& v) { a.registers = take_words(v, address_size_max); }},
     {"dtr", [](AdapterConfig& a, const Value& v) { a.dtr = v.choice(modem_lines); }},
     {"rts", [](AdapterConfig& a, const Value& v) { a.rts = v.choice(modem_lines); }},
 };
@@ -518,7 +532,7 @@ void Loader::check_adapters() const {
     const std::string key = "adapter." + adapter.name + ".";
     if (const std::string problem = role_problem(adapter); !problem.empty())
       fail_key(key + "role", problem);
-    for (const char* option : {"interval", "addresses"})
+    for (const char* option : {"interval", "addresses", "iec62056"})
       if (adapter.role == Role::listen && place_.contains(key + option))
         fail_key(key + option,
                  "nobody is asked by one who listens, expected role = \"reader\" or \"master\"");

@@ -46,6 +46,9 @@ struct AdapterConfig {
   Role role = Role::listen;
   std::chrono::seconds interval{0};    ///< between two readouts; 0: the link's default
   std::vector<std::string> addresses;  ///< whom to ask; empty: the link's default
+  std::string acknowledgement;         ///< meter::Iec62056Options
+  bool wake_up = false;
+  std::vector<std::string> registers;
   ModemLine dtr = ModemLine::keep;
   ModemLine rts = ModemLine::keep;
   friend bool operator==(const AdapterConfig&, const AdapterConfig&) = default;

@@ -194,7 +194,11 @@ void Device::start_session(const LineSettings& line) {
   session_ = environment_.make_session(
       *config_.link, {.interval = config_.interval,
                       .addresses = config_.addresses,
-                      .line = {line.baud, line.data_bits, line.parity}});
+                      .line = {line.baud, line.data_bits, line.parity},
+                      .iec62056 = {.sign_on = {line.baud, line.data_bits, line.parity},
+                                   .acknowledgement = config_.acknowledgement,
+                                   .wake_up = config_.wake_up,
+                                   .registers = config_.registers}});
   if (session_) adapter_.readout_interval = session_->interval();
 }
 
@@ -257,7 +261,8 @@ void Device::port_opened() {
 }
 
 void Device::act(const meter::Session::Action& action) {
-  if (!port_->is_open()) return;  // on_start comes with the next opening
+  if (!session_ || !port_->is_open()) return;  // on_start comes with the next opening
+  adapter_.readout_interval = session_->interval();  // it may follow what the meter says of itself
   if (action.line) set_line(*action.line);
   if (!action.write.empty()) {
     last_request_ = environment_.loop.now();
@@ -359,7 +364,10 @@ void Device::decode() {
       verdict = accepted() ? Verdict::telegram : Verdict::rejected;
     if (step.outcome == Outcome::duplicate) verdict = Verdict::telegram;
     meter::Session::Action action;
-    if (session_ && !step.frame.empty()) action = session_->on_frame(step.frame, verdict);
+    if (session_ && !step.frame.empty())
+      action = session_->on_frame(step.frame, verdict);
+    else if (session_ && step.outcome == Outcome::rejected)
+      action = session_->on_refusal(step.fault.code);
     if (ring_) ring_->consume(step.consumed);
     if (step.outcome == Outcome::rejected) refused(step.fault);
     act(action);

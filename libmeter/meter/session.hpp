@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "meter/base/bytes.hpp"
+#include "meter/base/errc.hpp"
 #include "meter/reading.hpp"
 
 namespace meter {
@@ -21,11 +22,21 @@ struct LineFormat {
   friend bool operator==(const LineFormat&, const LineFormat&) = default;
 };
 
+/// What only a session of IEC 62056-21 knows. The address is `SessionOptions::addresses`.
+struct Iec62056Options {
+  LineFormat sign_on{300, 7, 'E'};     ///< 8N1: parity is put into the eighth bit
+  /// V Z Y of the acknowledgement where the meter wants others than "0Z0" ("051": Logarex LK13BE).
+  std::string acknowledgement;
+  bool wake_up = false;                ///< battery-powered: NUL characters first
+  std::vector<std::string> registers;  ///< read these by R2 in programming mode ("F001")
+};
+
 /// How a session is to ask. Defaults are the link's own.
 struct SessionOptions {
   std::chrono::seconds interval{0};    ///< between two readouts; 0: the link's default
   std::vector<std::string> addresses;  ///< whom to ask; empty: the link's default
   LineFormat line;                     ///< the configured line, in force at `on_start`
+  Iec62056Options iec62056;
 };
 
 /// Asks and acknowledges: IEC 62056-21 sign-on, wired M-Bus master, AMIS acknowledgement. Pure: it
@@ -53,6 +64,8 @@ class Session {
   virtual Action on_start() noexcept = 0;
   /// A link frame with a right checksum, as it was on the line; also an echo of what was written.
   virtual Action on_frame(Bytes frame, Verdict verdict) noexcept = 0;
+  /// Bytes were refused that came to no frame.
+  virtual Action on_refusal(Errc) noexcept { return {}; }
   /// The time that the last action named has passed.
   virtual Action on_timeout() noexcept = 0;
   /// Between two readouts: no bytes for so long are no fault. 0: the meter speaks by itself.

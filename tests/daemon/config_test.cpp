@@ -200,6 +200,15 @@ TEST_F(ConfigTest, ARoleThatSpeaksNeedsALinkToSpeak) {
   EXPECT_THAT(error("[adapter.a]\naddresses = [\"1\", 2]\n"),
               AllOf(StartsWith("smartmeterd.toml:2:19: "), HasSubstr("expected a text")));
   EXPECT_THAT(error("[adapter.a]\naddresses = [\"/?!\"]\n"), HasSubstr("letters and digits"));
+  const auto reader = load(
+      "[adapter.a]\ndevice = \"/dev/x\"\nlink = \"iec62056-21\"\nrole = \"reader\"\n"
+      "iec62056.acknowledgement = \"051\"\niec62056.wake_up = true\n"
+      "iec62056.registers = [\"F001\"]\n");
+  EXPECT_EQ(reader.adapters[0].acknowledgement, "051");
+  EXPECT_TRUE(reader.adapters[0].wake_up);
+  EXPECT_THAT(reader.adapters[0].registers, ElementsAre("F001"));
+  EXPECT_THAT(error("[adapter.a]\niec62056.acknowledgement = \"W1\"\n"),
+              HasSubstr("three digits"));
 }
 
 TEST_F(ConfigTest, MistakesNameTheirPlaceAndWhatWasExpected) {
