@@ -83,7 +83,7 @@ class InlineText {
   explicit InlineText(std::string_view text) noexcept { (void)assign(text); }
   [[nodiscard]] bool assign(std::string_view text) noexcept {
     if (text.size() > Capacity) return false;
-    std::memcpy(text_.data(), text.data(), text.size());
+    if (!text.empty()) std::memcpy(text_.data(), text.data(), text.size());
     size_ = static_cast<unsigned char>(text.size());
     return true;
   }

@@ -12,7 +12,7 @@ namespace meter::mbus {
 namespace {
 
 constexpr std::byte filler{0x2f};
-constexpr std::size_t block_size = 16, value_size = 4, clock_size = 6;
+constexpr std::size_t block_size = 16, clock_size = 6;
 
 /// DIF, DIFE, VIF and VIFEs as octets, and what their value is.
 struct Record {
