@@ -336,7 +336,7 @@ TEST(Reassembler, RawApdusPassThrough) {
   EXPECT_EQ(take(reassembler, Link::raw, from_hex("E6 E7 00 0F 01")), "0F01");
   EXPECT_EQ(take(reassembler, Link::raw, from_hex("DB 01")), "DB01");
   EXPECT_EQ(take(reassembler, Link::raw, {}), "truncated");
-  EXPECT_EQ(take(reassembler, Link::p1, from_hex("0F")), "unsupported-apdu");
+  EXPECT_EQ(take(reassembler, Link::glow, from_hex("0F")), "unsupported-apdu");
 }
 
 }  // namespace
