@@ -8,6 +8,7 @@
 #include "meter/dlms/data_notification.hpp"
 #include "meter/dlms/reassembler.hpp"
 #include "meter/explain_line.hpp"
+#include "meter/iec62056/data_readout.hpp"
 #include "meter/link/amis.hpp"
 #include "meter/mbus/amis.hpp"
 #include "meter/p1/telegram.hpp"
@@ -74,11 +75,19 @@ bool begins_amis(Link link, Bytes clear) noexcept {
   return link == Link::amis && mbus::plausible_amis(clear);
 }
 
+bool begins_readout(Link link, Bytes) noexcept {
+  return link == Link::iec62056_21;
+}
+bool plausible_readout(Bytes) noexcept {
+  return false;  // never encrypted
+}
+
 constexpr ApplicationDecoder application_decoders[] = {
     {begins_notification, plausible_notification, dlms::decode_data_notification},
     {begins_amis, mbus::plausible_amis, mbus::decode_amis},
     {begins_sml, sml::begins_file, sml::decode_file},
     {begins_p1_telegram, p1::plausible_telegram, p1::decode_telegram},
+    {begins_readout, plausible_readout, iec62056::decode_data_readout},
 };
 
 const ApplicationDecoder* find_application_decoder(Link link, Bytes apdu) noexcept {

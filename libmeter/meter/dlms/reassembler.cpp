@@ -3,7 +3,9 @@
 #include "meter/dlms/reassembler.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <string_view>
 #include <utility>
 
 #include "meter/base/inline_vector.hpp"
@@ -45,9 +47,10 @@ class Joint {
     pending_ = true;
   }
   /// False, and dropped, when the limit is exceeded.
-  bool append(Bytes piece) noexcept {
+  template <class Copy = decltype([](Bytes from, std::byte* to) { std::ranges::copy(from, to); })>
+  bool append(Bytes piece, Copy copy = {}) noexcept {
     if (piece.size() > Reassembler::apdu_size_max - size_) return drop(), false;
-    std::copy(piece.begin(), piece.end(), octets_.get() + size_);
+    copy(piece, octets_.get() + size_);
     size_ += piece.size();
     return true;
   }
@@ -90,6 +93,8 @@ struct Piece {
 struct Reassembler::State {
   Joint link_message;          ///< M-Bus fragments or HDLC segments
   unsigned next_fragment = 0;  ///< M-Bus
+  /// IEC 62056-21: who answered, for the block that follows, however long the meter takes.
+  InlineText<64> identification;
 
   /// More blocks than the smallest transmit buffer (128 octets) needs for the largest APDU.
   static constexpr std::size_t blocks_max = 256;
@@ -99,6 +104,7 @@ struct Reassembler::State {
   Result<std::optional<Message>> take_mbus(Bytes payload) noexcept;
   Result<std::optional<Message>> take_hdlc(Bytes payload) noexcept;
   Result<std::optional<Bytes>> take_sml(Bytes payload) noexcept;
+  Result<std::optional<Message>> take_iec62056(Bytes payload) noexcept;
   Result<std::optional<Message>> join(const Piece& piece) noexcept;
   Result<std::optional<Bytes>> take_block(const Message& message) noexcept;
   Result<std::optional<Bytes>> begin_transfer(const Message& message, Bytes block) noexcept;
@@ -213,6 +219,57 @@ Result<std::optional<Bytes>> Reassembler::State::take_sml(Bytes payload) noexcep
   return link_message.finish();
 }
 
+/// Copies characters of seven bits: the eighth may be their parity.
+void copy_characters(Bytes from, std::byte* to) noexcept {
+  for (const std::byte octet : from) *to++ = octet & std::byte{0x7f};
+}
+
+/// The data lines with which meters begin their list. Bare lines whose identification was not
+/// heard are whole only from there: "1.8.0" may be the rest of "21.8.0".
+bool begins_a_list(std::string_view lines) noexcept {
+  for (const std::string_view code : {"0.0.0(", "F.F(", "C.1.0("})
+    if (lines.starts_with(code)) return true;
+  return false;
+}
+
+/// Identification and data lines become one text, `/XXXZ…` CR LF in front; STX, ETX and EOT are
+/// taken off. A block that ends with EOT is followed by more (IEC 62056-21 6.3.14).
+Result<std::optional<Message>> Reassembler::State::take_iec62056(Bytes payload) noexcept {
+  constexpr unsigned soh = 0x01, stx = 0x02, etx = 0x03, eot = 0x04;
+  const auto character = [](std::byte octet) { return u8(octet) & 0x7f; };
+  if (payload.empty()) return fault(Errc::truncated);
+  const unsigned first = character(payload.front()), last = character(payload.back());
+  if (first == soh) return std::nullopt;  // a command, or the echo of one
+  if (first == '/') {
+    std::array<std::byte, InlineText<64>::capacity> line;
+    const Bytes fitting = payload.first(std::min(payload.size(), line.size()));
+    copy_characters(fitting, line.data());
+    (void)identification.assign(text_of(Bytes(line).first(fitting.size())));
+    if (link_message.drop()) return fault(Errc::lost_fragment);
+    return std::nullopt;
+  }
+  if (!link_message.pending()) {
+    link_message.begin(Origin{});
+    if (!identification.empty()) {
+      (void)link_message.append(bytes_of(identification.view()));
+      (void)link_message.append(bytes_of("\r\n"));
+    }
+  }
+  const bool is_block = first == stx;
+  if (is_block) payload = payload.subspan(1);
+  if (is_block && (last == etx || last == eot)) payload = payload.first(payload.size() - 1);
+  const std::size_t begin = link_message.octets().size();
+  if (!link_message.append(payload, copy_characters)) return fault(Errc::oversize);
+  if (!is_block && identification.empty() &&
+      !begins_a_list(text_of(link_message.octets().subspan(begin)))) {
+    link_message.drop();
+    return fault(Errc::lost_fragment);
+  }
+  if (is_block && last == eot) return std::nullopt;
+  identification.clear();
+  return Message{Origin{}, link_message.finish(), 0};
+}
+
 /// Block 1 always begins a transfer anew: meters break transfers off and restart them.
 Result<std::optional<Bytes>> Reassembler::State::begin_transfer(const Message& message,
                                                                 Bytes block) noexcept {
@@ -276,6 +333,9 @@ Result<std::optional<Bytes>> Reassembler::take(Link link, Bytes payload) noexcep
       break;
     case Link::hdlc:
       message = state.take_hdlc(payload);
+      break;
+    case Link::iec62056_21:
+      message = state.take_iec62056(payload);
       break;
     case Link::raw:
       message = Message{Origin{}, without_llc(payload), 0};

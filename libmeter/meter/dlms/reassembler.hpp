@@ -32,7 +32,8 @@ class Reassembler {
   ///         in it, FCS and flags are not);
   ///   raw:  the APDU, perhaps with LLC header;
   ///   sml:  the messages of one file, octets 1B doubled as on the line;
-  ///   p1:   text, which stays as it is, or a ciphered APDU, perhaps without its tag.
+  ///   p1:   text, which stays as it is, or a ciphered APDU, perhaps without its tag;
+  ///   iec62056_21: a line, block or command, eighth bits as received.
   /// Returns the APDU when it is whole: a view into `payload` or into this object, valid until
   /// the next call. Nothing: more frames are needed. After a fault it waits for a first fragment;
   /// when the faulty frame is itself a first fragment, it is kept (a restarted push).

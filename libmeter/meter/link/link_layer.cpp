@@ -7,6 +7,7 @@
 
 #include "meter/link/amis.hpp"
 #include "meter/link/hdlc.hpp"
+#include "meter/link/iec62056.hpp"
 #include "meter/link/mbus.hpp"
 #include "meter/link/p1.hpp"
 #include "meter/link/raw.hpp"
@@ -16,13 +17,16 @@
 namespace meter::link {
 namespace {
 
-/// The stronger proof first: two CRCs, one, a sum with delimiters, nothing.
+/// The stronger proof first: two CRCs, one, a sum with delimiters, seven bits with a grammar,
+/// nothing.
 constexpr std::array layers = {
     LinkLayer{Link::hdlc, hdlc_frame_size_max, true, scan_hdlc},
     LinkLayer{Link::sml, sml_frame_size_max, true, scan_sml},
     LinkLayer{Link::p1, p1_frame_size_max, true, scan_p1},
     LinkLayer{Link::amis, amis_frame_size_max, true, scan_amis},
     LinkLayer{Link::mbus, mbus_frame_size_max, true, scan_mbus},
+    // Seven bits of check are too little to choose a layer by: it is configured.
+    LinkLayer{Link::iec62056_21, iec62056_frame_size_max, false, scan_iec62056},
     LinkLayer{Link::raw, raw_frame_size_max, false, scan_raw},
 };
 
@@ -39,6 +43,7 @@ const LinkLayer* find_link_layer(Link link) noexcept {
 
 Scan scan_rest(const LinkLayer& layer, Bytes received) noexcept {
   if (layer.link == Link::raw) return scan_raw_rest(received);
+  if (layer.link == Link::iec62056_21) return scan_iec62056_rest(received);
   const auto scan = layer.link == Link::p1 ? scan_p1_rest : layer.scan;
   Scan result;
   for (;;) {
