@@ -132,6 +132,14 @@ struct Error {
   ~Error() { sd_bus_error_free(&raw); }
 };
 
+/// Nobody serves the name, and nobody could start who does.
+bool is_absent(const sd_bus_error& error) {
+  const std::string_view name = error.name != nullptr ? error.name : "";
+  return name == SD_BUS_ERROR_SERVICE_UNKNOWN || name == SD_BUS_ERROR_NAME_HAS_NO_OWNER ||
+         name.starts_with("org.freedesktop.DBus.Error.Spawn") ||
+         name.starts_with("org.freedesktop.systemd1.");
+}
+
 }  // namespace
 
 const Value::Map& Value::map() const {
@@ -148,12 +156,24 @@ const Value& Value::operator[](const std::string& key) const {
 
 Bus::Bus(const std::string& where) : where_(where), bus_(open_bus(where)) {}
 
+bool Bus::reload() {
+  Error error;
+  sd_bus_message* raw = nullptr;
+  check(sd_bus_message_new_method_call(bus_.get(), &raw, service, root,
+                                       "org.smartmeterd1.Manager", "Reload"),
+        "cannot ask for a reload");
+  const std::unique_ptr<sd_bus_message, Unref> call(raw);
+  // A daemon that is not running reads everything anyway once it starts.
+  check(sd_bus_message_set_auto_start(call.get(), 0), "cannot ask for a reload");
+  const int result = sd_bus_call(bus_.get(), call.get(), 0, &error.raw, nullptr);
+  if (result >= 0) return true;
+  if (is_absent(error.raw)) return false;
+  throw std::runtime_error(explain(error.raw, result));
+}
+
 std::string Bus::explain(const sd_bus_error& error, int result) const {
   const std::string_view name = error.name != nullptr ? error.name : "";
-  const bool absent = name == SD_BUS_ERROR_SERVICE_UNKNOWN ||
-                      name == SD_BUS_ERROR_NAME_HAS_NO_OWNER ||
-                      name.starts_with("org.freedesktop.DBus.Error.Spawn") ||
-                      name.starts_with("org.freedesktop.systemd1.");
+  const bool absent = is_absent(error);
   if (absent && where_ == "system")
     return "smartmeterd is not running: start it with \"systemctl start smartmeterd\"";
   if (absent)

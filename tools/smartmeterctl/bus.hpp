@@ -68,6 +68,8 @@ class Bus {
   std::vector<Object> meters(const std::string& name);
   /// The properties of org.smartmeterd1.Meter, or an empty value if the object is gone.
   Value meter_properties(const std::string& path);
+  /// Has the daemon read its configuration and keys again; false where it is not running.
+  bool reload();
   /// Calls `on_reading` for each Reading signal until it returns false, and `on_owner` when the
   /// daemon leaves the bus (false) or comes (true).
   void watch(const std::function<bool(const ReadingSignal&)>& on_reading,

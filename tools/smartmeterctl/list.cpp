@@ -12,25 +12,6 @@
 namespace smartmeterctl {
 namespace {
 
-using Row = std::vector<std::string>;
-
-/// A table with columns as wide as their longest cell; the first row is its heading.
-void print_table(const std::vector<Row>& rows) {
-  std::vector<std::size_t> widths(rows.front().size(), 0);
-  for (const Row& row : rows)
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  for (const Row& row : rows) {
-    std::string line;
-    for (std::size_t i = 0; i < row.size(); ++i) line += fmt::format("{:<{}}  ", row[i], widths[i]);
-    line.erase(line.find_last_not_of(' ') + 1);
-    fmt::print("{}\n", &row == &rows.front() ? bold(line) : line);
-  }
-}
-
-std::string or_dash(const std::string& text) {
-  return text.empty() ? "-" : text;
-}
-
 /// An object's properties, and the path under which others name it.
 void write_object(meter::JsonWriter& json, const Object& object, const Value& properties) {
   json.begin_object().key("path").text(object.path);

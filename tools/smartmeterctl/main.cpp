@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// smartmeterctl: decodes recordings, and shows what smartmeterd reads.
+// smartmeterctl: shows what smartmeterd reads, claims adapters, keeps keys, decodes recordings.
 #include <fmt/core.h>
 
 #include <csignal>
@@ -11,6 +11,7 @@ namespace {
 
 constexpr const char* footer = R"(
 Examples:
+  sudo smartmeterctl key add house             asks for the meter's key
   smartmeterctl list                           adapters and meters, and what is wrong with them
   smartmeterctl show                           every value of every meter
   smartmeterctl watch --json                   one JSON object for each telegram
@@ -33,6 +34,7 @@ int main(int argc, char** argv) {
   add_show(app, action);
   add_watch(app, action);
   add_decode(app, action);
+  add_key(app, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

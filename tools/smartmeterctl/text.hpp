@@ -29,6 +29,11 @@ std::string age_text(std::uint64_t time_us);
 /// In bold on a terminal, unless NO_COLOR is set.
 std::string bold(std::string_view text);
 
+using Row = std::vector<std::string>;
+/// A table with columns as wide as their longest cell; the first row is its heading.
+void print_table(const std::vector<Row>& rows);
+std::string or_dash(const std::string& text);
+
 /// Key "readings" and its object.
 void write_readings(meter::JsonWriter& json, const Value& readings);
 /// Any value as it came; numbers that are not finite as null.

@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""smartmeterctl key: what is taken, what is refused and why, and that no output holds a key.
+
+The keys are those of the DLMS Green Book's examples. Files are written below a scratch root; the
+real daemon reads them.
+"""
+
+import json
+import os
+import pathlib
+import re
+import stat
+import subprocess
+import sys
+import unittest
+
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS / "integration")]
+
+import tap  # noqa: E402
+from harness import (LIMIT_S, SMARTMETERCTL, SMARTMETERD, TEST_AUTHENTICATION_KEY,  # noqa: E402
+                     TEST_KEY, World, telegrams, wait_for)
+
+OTHER_KEY = "FFEEDDCCBBAA99887766554433221100"
+# First 8 hex digits of the SHA-256 of the octets, by sha256sum.
+FINGERPRINT = "be45cb26"
+NO_BUS = "unix:path=/nix/bus"
+
+
+class Keys(World):
+    def setUp(self):
+        super().setUp()
+        self.root = self.directory / "root"
+        self.files = self.root / "etc" / "smartmeterd" / "keys.d"
+
+    def ctl(self, *arguments, key="", bus=NO_BUS, status=None):
+        on_bus = ["--bus", bus] if arguments[0] != "list" else []
+        done = subprocess.run(
+            [SMARTMETERCTL, "key", *arguments, "--root", str(self.root), *on_bus], input=key,
+            capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        said = re.sub(r"[^0-9a-f]", "", (done.stdout + done.stderr).lower())
+        for secret in (TEST_KEY, TEST_AUTHENTICATION_KEY, OTHER_KEY):
+            self.assertNotIn(secret.lower(), said)
+        if status is not None:
+            self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        return done
+
+    def add(self, key, *arguments, name="house"):
+        return self.ctl("add", name, *arguments, key=key, status=0)
+
+    def text(self, name="house"):
+        return (self.files / f"{name}.toml").read_text()
+
+    def capture(self, family, *options, count=2):
+        octets, _ = telegrams(family, count, *options)
+        path = self.directory / "capture.bin"
+        path.write_bytes(octets)
+        return str(path)
+
+    def test_as_operators_print_them(self):
+        blanks = " ".join(TEST_KEY[i:i + 4] for i in range(0, 32, 4))
+        dashes = "-".join(TEST_KEY[i:i + 2] for i in range(0, 32, 2)).lower()
+        other = TEST_AUTHENTICATION_KEY
+        for text, authentication in (
+                (TEST_KEY, False), (blanks, False), (dashes, False),
+                (f"GUEK: {blanks}", False), (f"EK {TEST_KEY}\r\n", False),
+                (f"GPK60={TEST_KEY}\nGPK61={other}\n", True),
+                (f"gak: {other.lower()}\nguek: {dashes}\n", True),
+                (f"EK {TEST_KEY} AK {other}", True),
+                (f"GPK 60 {blanks}; GPK 61 {other}", True),
+                (f"Global Unicast Encryption Key:\n  {blanks}\nAuthentication Key:\n  {other}\n",
+                 True),
+                (f"{blanks}\n{other}\n", True),
+                (f"{TEST_KEY[:16]}\n{TEST_KEY[16:]}\n", False)):
+            with self.subTest(text.replace(TEST_KEY, "KEY")):
+                done = self.add(text)
+                self.assertIn(FINGERPRINT, done.stdout)
+                self.assertIn(f'encryption = "{TEST_KEY}"', self.text())
+                self.assertEqual(f'authentication = "{other}"' in self.text(), authentication)
+                (self.files / "house.toml").unlink()
+
+    def test_what_is_wrong_is_said(self):
+        for text, words in (
+                (TEST_KEY[:-1], "32 hex digits (64 for AES-256), this one has 31"),
+                ("O" + TEST_KEY[1:], "the letter O at position 1 is probably the digit 0"),
+                ("GUEK: 0l" + TEST_KEY[2:], "the letter l at position 2 is probably the digit 1"),
+                (TEST_KEY[:4] + "I" + TEST_KEY[5:], "the letter I at position 5"),
+                (TEST_KEY[:-1] + "z", "position 32 is not a hex digit"),
+                (f"EK {TEST_KEY} AK {TEST_AUTHENTICATION_KEY[:30]}",
+                 "authentication key: a key has 32 hex digits"),
+                (f"GAK {TEST_AUTHENTICATION_KEY}", "the encryption key (GUEK, EK, GPK60) is needed"),
+                (f"EK {TEST_KEY} EK {OTHER_KEY}", "two encryption keys"),
+                ("0" * 32, "all zeros"), ("", "there is no key"), ("x" * 5000, "longer than any")):
+            with self.subTest(words):
+                done = self.ctl("add", "house", key=text, status=1)
+                self.assertIn(words, done.stderr)
+                self.assertFalse((self.files / "house.toml").exists())
+
+    def test_a_key_on_the_command_line_is_refused(self):
+        for arguments in ((TEST_KEY,), ("house", "--meter", TEST_KEY),
+                          ("house", "--label", TEST_KEY)):
+            done = self.ctl("add", *arguments, status=2)
+            self.assertIn("others can see it", done.stderr)
+        self.assertFalse(self.files.exists())
+
+    def test_wrong_names(self):
+        for arguments in (("../x",), ("a/b",), ("",), ("house", "--label", "two\nlines"),
+                          ("house", "--meter", "x" * 65)):
+            self.ctl("add", *arguments, key=TEST_KEY, status=2)
+        self.assertFalse(self.files.exists())
+
+    def test_file_is_not_for_others(self):
+        self.add(TEST_KEY)
+        self.assertEqual(stat.S_IMODE((self.files / "house.toml").stat().st_mode), 0o640)
+        self.assertEqual([path.name for path in self.files.iterdir()], ["house.toml"])
+
+    def test_several_keys_and_the_daemon_reads_them(self):
+        self.add(TEST_KEY, "--meter", "4B464D6750000009", "--label", 'old "one" \\')
+        with (self.files / "house.toml").open("a") as stream:
+            stream.write("\n# the operator's letter of May\n")
+        self.add(f"EK {OTHER_KEY} AK {TEST_AUTHENTICATION_KEY}", "--label", "next")
+        self.add(TEST_KEY, name="flat")
+        config = self.root / "etc" / "smartmeterd" / "smartmeterd.toml"
+        config.write_text("")
+        done = subprocess.run([SMARTMETERD, "--check", "--config", str(config)],
+                              capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        listed = json.loads(self.ctl("list", "--json", status=0).stdout)
+        self.assertEqual([(key["name"], key["meter"], key["label"], len(key["authentication"]))
+                          for key in listed],
+                         [("flat", "*", "", 0), ("house", "4B464D6750000009", 'old "one" \\', 0),
+                          ("house", "*", "next", 1)])
+        self.assertEqual(listed[0]["encryption"], FINGERPRINT)
+        table = self.ctl("list", status=0).stdout
+        self.assertRegex(table, rf"house +any +next +authentication +[0-9a-f]{{8}}…")
+        with self.subTest("the same again, and another one with the same label"):
+            self.assertIn("already", self.ctl("add", "flat", key=TEST_KEY, status=1).stderr)
+            self.assertIn("--label", self.ctl("add", "flat", key=OTHER_KEY, status=1).stderr)
+        with self.subTest("remove one of a file"):
+            self.ctl("remove", "house", "--label", "next", status=0)
+            self.assertNotIn(OTHER_KEY, self.text())
+            self.assertIn("letter of May", self.text())
+            self.assertIn(TEST_KEY, self.text())
+        with self.subTest("remove by fingerprint"):
+            self.ctl("remove", FINGERPRINT, status=0)
+            self.assertEqual(list(self.files.iterdir()), [])
+            self.assertIn("no such key", self.ctl("remove", "house", status=1).stderr)
+
+    def test_broken_file_is_named_and_kept(self):
+        self.files.mkdir(parents=True)
+        broken = self.files / "house.toml"
+        broken.write_text(f"[[key]]\nencryption = {TEST_KEY}\n")
+        done = self.ctl("add", "house", key=OTHER_KEY, status=1)
+        self.assertIn("house.toml:2: not TOML", done.stderr)
+        self.assertIn(TEST_KEY, broken.read_text())
+
+    def test_not_root(self):
+        if os.geteuid() != 0:
+            command = []
+        else:
+            command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        for arguments in (("add", "house"), ("list",), ("remove", "house")):
+            done = subprocess.run([*command, SMARTMETERCTL, "key", *arguments], input="",
+                                  capture_output=True, text=True, timeout=LIMIT_S, check=False)
+            if "Permission denied" in done.stderr and "smartmeterctl:" not in done.stderr:
+                self.skipTest("another user cannot run the program here")
+            self.assertEqual(done.returncode, 1, done.stderr)
+            self.assertIn(f'run "sudo smartmeterctl key {" ".join(arguments)}"', done.stderr)
+
+    def test_recordings(self):
+        plain = self.capture("kaifa-noe")  # encrypted, no tag
+        self.add(OTHER_KEY)
+        done = self.ctl("test", plain, status=1)
+        self.assertIn("does not fit", done.stdout)
+        self.assertRegex(done.stdout, r"system title [0-9A-F]{16}")
+        self.add(TEST_KEY, name="right")
+        done = self.ctl("test", plain, status=0)
+        self.assertIn("carries no tag", done.stdout)
+        done = self.ctl("test", "--ask", plain, key=f"EK {OTHER_KEY} AK {TEST_KEY}", status=1)
+        self.assertIn("swapped", done.stdout)
+
+    def test_recordings_with_a_tag(self):
+        path = self.capture("kaifa-burgenland", "--auth-key", TEST_AUTHENTICATION_KEY)
+        for key, status, words in (
+                (f"EK {TEST_KEY} AK {TEST_AUTHENTICATION_KEY}", 0, "the tag is verified"),
+                (f"EK {TEST_KEY} AK {OTHER_KEY}", 1, "authentication key is wrong"),
+                (f"EK {TEST_KEY}", 0, "only the authentication key can verify"),
+                (f"EK {OTHER_KEY}", 1, "does not fit")):
+            with self.subTest(words):
+                done = self.ctl("test", "--ask", path, key=key, status=status)
+                self.assertIn(words, done.stdout)
+
+    def test_recordings_without_use(self):
+        empty = self.directory / "empty"
+        empty.write_bytes(b"")
+        noise = self.directory / "noise"
+        noise.write_bytes(bytes(range(256)) * 4)
+        for path, words in ((empty, "is empty"), (noise, "no telegram")):
+            done = self.ctl("test", "--ask", str(path), key=TEST_KEY, status=1)
+            self.assertIn(words, done.stderr)
+        clear = self.capture("aidon")
+        self.assertIn("not encrypted",
+                      self.ctl("test", "--ask", clear, key=TEST_KEY, status=1).stdout)
+        self.ctl("test", "--ask", status=2)
+
+    def test_running_daemon_takes_the_key(self):
+        self.bus.start()
+        self.config = self.root / "etc" / "smartmeterd" / "smartmeterd.toml"
+        self.files.mkdir(parents=True, mode=0o750)
+        self.config.write_text('[gateway]\ninstance = "test"\n')
+        self.start_daemon(device=f"{self.pty.path},link=mbus", mqtt=False)
+        self.wait_opened()
+        octets, _ = telegrams("kaifa-noe", 2)
+        self.pty.send(octets)
+        wait_for("the missing key", lambda: self.bus.adapter_property("Problem") == "key-missing")
+        done = self.ctl("add", "house", key=TEST_KEY, bus=self.bus.address, status=0)
+        self.assertIn("read its keys again", done.stdout)
+        self.pty.send(octets)
+        wait_for("a meter", self.bus.meters)
+        done = self.ctl("test", bus=self.bus.address, status=0)
+        self.assertRegex(done.stdout, r"meter \S+: key ok")
+        self.assertIn("read its keys again",
+                      self.ctl("remove", "house", bus=self.bus.address, status=0).stdout)
+
+    def test_daemon_is_not_running(self):
+        self.bus.start()
+        done = self.ctl("add", "house", key=TEST_KEY, bus=self.bus.address, status=0)
+        self.assertIn("not running", done.stdout)
+
+
+if __name__ == "__main__":
+    tap.main()

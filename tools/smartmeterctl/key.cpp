@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+// smartmeterctl key: meter keys added, listed, removed and tried.
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include "tools/capture_file.hpp"
+#include "tools/smartmeterctl/bus.hpp"
+#include "tools/smartmeterctl/key_file.hpp"
+#include "tools/smartmeterctl/key_text.hpp"
+#include "tools/smartmeterctl/key_trial.hpp"
+#include "tools/smartmeterctl/system_file.hpp"
+#include "tools/smartmeterctl/text.hpp"
+#include "tools/smartmeterctl/verbs.hpp"
+
+namespace smartmeterctl {
+namespace {
+
+using meter::dlms::KeyEntry;
+
+struct KeyOptions {
+  std::string root;
+  std::string bus = "system";
+  std::string name;  ///< of the file, or what to remove
+  std::string meter = "*";
+  std::string label;
+  std::string file;  ///< a recording
+  bool ask = false;
+  bool json = false;
+
+  std::filesystem::path directory() const { return below(root, "/etc/smartmeterd/keys.d"); }
+  std::string group() const { return root.empty() ? "smartmeterd" : ""; }
+};
+
+constexpr const char* add_footer = R"(
+Asks for the keys without showing them, or reads them from standard input; never give a key as an
+argument. Keys are taken as operators print them: with blanks, dashes or colons, in capital or
+small letters, with a name in front (GUEK, EK, GPK60; GAK, AK, GPK61) or on two lines, the
+encryption key first. NAME is the file in /etc/smartmeterd/keys.d. A meter may have several keys,
+as when the operator announces a new one: the one that fits is used. A running smartmeterd takes
+the key at once.
+
+Examples:
+  sudo smartmeterctl key add house
+  sudo smartmeterctl key add house --label next --meter 4B464D6750000009
+  sudo smartmeterctl key add house < letter.txt)";
+
+constexpr const char* test_footer = R"(
+Says for each meter in a recording (received bytes or hex text) whether the stored keys fit, or,
+with --ask, a key that is asked for or read from standard input and not stored. The replay rule
+does not count here. A running smartmeterd tries the stored keys on every telegram: without FILE
+this shows what it found.
+
+Exit status: 0 a key fits, 1 none does, 2 wrong usage.
+
+Examples:
+  sudo smartmeterctl key test
+  sudo smartmeterctl key test capture.bin
+  smartmeterctl key test --ask capture.hex)";
+
+/// A name or text that goes into a file, and on a terminal.
+void check_text(const char* what, const std::string& text) {
+  constexpr std::size_t size_max = 64;
+  if (text.size() > size_max || std::ranges::any_of(text, [](char c) {
+        return static_cast<unsigned char>(c) < ' ' || c == '\x7f';
+      }))
+    throw UsageError(fmt::format("{}: at most {} printable characters", what, size_max));
+}
+
+/// Whether a text could be a key that was given on the command line by mistake.
+void check_no_key(const char* what, const std::string& text) {
+  if (meter::dlms::EncryptionKey::parse(text).key)
+    throw UsageError(fmt::format(
+        "{}: this is a key; others can see it on the command line: smartmeterctl asks for it",
+        what));
+}
+
+void check_name(const std::string& name) {
+  constexpr std::string_view allowed =
+      "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
+  if (name.empty() || name.size() > 64 || name.find_first_not_of(allowed) != name.npos)
+    throw UsageError("NAME: letters, digits, '-' and '_', as in \"house\"");
+}
+
+MeterKeys ask_keys() {
+  Secret text(secret_input_max);
+  if (!is_prompting()) {
+    try {
+      text.read(STDIN_FILENO, false);
+    } catch (const std::runtime_error& error) {
+      throw std::runtime_error(fmt::format("standard input {}", error.what()));
+    }
+    return read_key_text(text.view());
+  }
+  prompt_secret("Encryption key (GUEK, EK, GPK60), not shown: ", text);
+  MeterKeys keys = read_key_text(text.view());
+  if (keys.authentication) return keys;
+  Secret second(secret_input_max);
+  prompt_secret("Authentication key (GAK, AK, GPK61), empty if there is none: ", second);
+  keys.authentication = read_authentication_key(second.view());
+  return keys;
+}
+
+/// Tells the daemon. The file is written in any case: what goes wrong here is said, no more.
+void reload(const KeyOptions& options) {
+  try {
+    if (Bus(options.bus).reload())
+      fmt::print("smartmeterd has read its keys again: \"smartmeterctl list\" shows whether they "
+                 "fit.\n");
+    else
+      fmt::print("smartmeterd is not running: it reads the keys when it starts.\n");
+  } catch (const std::runtime_error& error) {
+    fmt::print(stderr, "smartmeterctl: smartmeterd was not told: {}\n", error.what());
+  }
+}
+
+std::string fingerprints(const KeyEntry& entry) {
+  std::string text = entry.encryption.fingerprint();
+  for (const auto& key : entry.authentication) text += ", authentication " + key.fingerprint();
+  return text;
+}
+
+int add_keys(const KeyOptions& options) {
+  check_no_key("NAME", options.name);
+  check_name(options.name);
+  for (const auto& [what, text] : {std::pair{"--meter", options.meter}, {"--label", options.label}}) {
+    check_no_key(what, text);
+    check_text(what, text);
+  }
+  require_root(options.root, fmt::format("key add {}", options.name));
+  KeyFile file(options.directory() / (options.name + ".toml"), options.group());
+  const MeterKeys keys = ask_keys();
+  for (const StoredKey& stored : file.keys()) {
+    const KeyEntry& entry = stored.entry;
+    const bool same_key = std::ranges::equal(entry.encryption.octets(), keys.encryption.octets());
+    if (same_key && entry.meter == options.meter && !keys.authentication)
+      throw std::runtime_error(fmt::format("{} holds this key already", file.path().native()));
+    if (entry.meter == options.meter && entry.label == options.label && !same_key)
+      throw std::runtime_error(fmt::format(
+          "{} holds another key for this meter with this label: give it another --label, or run "
+          "\"smartmeterctl key remove {}\" first",
+          file.path().native(), options.name));
+  }
+  file.add(options.meter, options.label, keys);
+  fmt::print("Stored in {}: encryption {}{}.\n", file.path().native(),
+             keys.encryption.fingerprint(),
+             keys.authentication ? ", authentication " + keys.authentication->fingerprint() : "");
+  reload(options);
+  return exit_good;
+}
+
+void print_json(const std::vector<KeyFile>& files) {
+  std::string text;
+  meter::JsonWriter json(text);
+  json.begin_array();
+  for (const KeyFile& file : files)
+    for (const StoredKey& key : file.keys()) {
+      json.begin_object().key("name").text(file.name()).key("meter").text(key.entry.meter);
+      json.key("label").text(key.entry.label);
+      json.key("encryption").text(key.entry.encryption.fingerprint());
+      json.key("authentication").begin_array();
+      for (const auto& one : key.entry.authentication) json.text(one.fingerprint());
+      json.end_array().end_object();
+    }
+  json.end_array();
+  fmt::print("{}\n", text);
+}
+
+int list_keys(const KeyOptions& options) {
+  require_root(options.root, "key list");
+  const auto files = KeyFile::all(options.directory(), options.group());
+  if (options.json) {
+    print_json(files);
+    return exit_good;
+  }
+  std::vector<Row> rows{{"NAME", "METER", "LABEL", "KIND", "SHA-256"}};
+  for (const KeyFile& file : files)
+    for (const auto& [entry, line] : file.keys()) {
+      const Row common{file.name(), entry.meter == "*" ? "any" : entry.meter, or_dash(entry.label)};
+      const auto row = [&](const char* kind, const std::string& fingerprint) {
+        rows.push_back(common);
+        rows.back().insert(rows.back().end(), {kind, fingerprint + "…"});
+      };
+      row(entry.encryption.octets().size() == 16 ? "encryption" : "encryption (AES-256)",
+          entry.encryption.fingerprint());
+      for (const auto& key : entry.authentication) row("authentication", key.fingerprint());
+    }
+  if (rows.size() == 1)
+    fmt::print("No key: \"sudo smartmeterctl key add NAME\" asks for one.\n");
+  else
+    print_table(rows);
+  return exit_good;
+}
+
+/// What of a file is meant by a name or the first digits of a key's SHA-256, and a label.
+std::vector<std::size_t> selected(const KeyFile& file, const KeyOptions& options,
+                                  bool with_label) {
+  std::vector<std::size_t> which;
+  for (std::size_t i = 0; i < file.keys().size(); ++i) {
+    const KeyEntry& entry = file.keys()[i].entry;
+    const bool named =
+        file.name() == options.name || entry.encryption.fingerprint() == options.name;
+    if (named && (!with_label || entry.label == options.label)) which.push_back(i);
+  }
+  return which;
+}
+
+int remove_keys(const KeyOptions& options, bool with_label) {
+  check_no_key("NAME", options.name);
+  require_root(options.root, fmt::format("key remove {}", options.name));
+  bool removed = false;
+  for (KeyFile& file : KeyFile::all(options.directory(), options.group())) {
+    const auto which = selected(file, options, with_label);
+    if (which.empty()) continue;
+    for (const std::size_t i : which)
+      fmt::print("Removed from {}: encryption {}.\n", file.path().native(),
+                 fingerprints(file.keys()[i].entry));
+    file.remove(which);
+    removed = true;
+  }
+  if (!removed)
+    throw std::runtime_error(
+        fmt::format("there is no such key: \"smartmeterctl key list\" shows the names"));
+  reload(options);
+  return exit_good;
+}
+
+/// What the running daemon found with the stored keys.
+int show_found(const KeyOptions& options) {
+  bool fits = false;
+  Bus bus(options.bus);
+  for (const Object& object : bus.meters("")) {
+    const Value& meter = object.meter();
+    const std::string state = meter["KeyState"].text();
+    fits = fits || state == "ok";
+    fmt::print("meter {}: key {}{}\n", meter["Id"].text(), state,
+               state != "ok"                              ? ""
+               : meter["Authenticated"].text() == "yes" ? ", tag verified"
+                                                          : ", no tag or no key to verify it");
+  }
+  for (const Object& object : bus.adapters())
+    fmt::print("adapter {}: {}\n", object.adapter()["Device"].text(),
+               problem_text(object.adapter()["Problem"].text()));
+  fmt::print("To try a key that is not stored, record some telegrams and name the file.\n");
+  return fits ? exit_good : exit_nothing;
+}
+
+std::vector<std::byte> recording(const std::string& name) {
+  tools::CaptureFile file(name);
+  std::vector<std::byte> octets, piece;
+  while (file.read(piece)) octets.insert(octets.end(), piece.begin(), piece.end());
+  if (file.hex_broken_at())
+    throw std::runtime_error(fmt::format("{}: text, but not hex ({})", name, *file.hex_broken_at()));
+  if (octets.empty()) throw std::runtime_error(name + ": is empty: record the meter's bytes first");
+  return octets;
+}
+
+/// One key's findings in words; whether it opened something.
+bool print_trial(const std::string& name, const Trial& trial) {
+  for (const auto& [meter, fit] : trial.meters)
+    fmt::print("{}: {} {}\n", meter, name, describe(fit));
+  return trial.opened();
+}
+
+std::string no_telegram(const Trial& trial) {
+  if (trial.refusal)
+    return fmt::format("no telegram to try a key on: {}", meter::describe(*trial.refusal));
+  return "no telegram to try a key on: record longer, and check the line settings";
+}
+
+int test_keys(const KeyOptions& options) {
+  if (options.file.empty()) {
+    if (options.ask) throw UsageError("--ask needs a recording: name its FILE");
+    return show_found(options);
+  }
+  if (options.ask && options.file == "-" )
+    throw UsageError("--ask reads the key from standard input: name the recording's FILE");
+  const auto octets = recording(options.file);
+  bool fits = false;
+  Trial last;
+  const auto try_one = [&](const std::string& name, const KeyEntry& entry) {
+    last = try_key(octets, entry);
+    fits = print_trial(name, last) || fits;
+  };
+  if (options.ask) {
+    MeterKeys keys = ask_keys();
+    KeyEntry entry{"*", std::move(keys.encryption), {}, {}};
+    if (keys.authentication) entry.authentication.push_back(std::move(*keys.authentication));
+    try_one("the key", entry);
+  } else {
+    require_root(options.root, fmt::format("key test {}", options.file));
+    bool any = false;
+    for (const KeyFile& file : KeyFile::all(options.directory(), options.group()))
+      for (const auto& [entry, line] : file.keys()) {
+        any = true;
+        try_one(fmt::format("key {} ({}{}{})", entry.encryption.fingerprint(), file.name(),
+                            entry.label.empty() ? "" : ", ", entry.label),
+                entry);
+      }
+    if (!any) throw std::runtime_error("no key is stored: use --ask to give one");
+  }
+  if (last.meters.empty()) throw std::runtime_error(options.file + ": " + no_telegram(last));
+  return fits ? exit_good : exit_nothing;
+}
+
+}  // namespace
+
+void add_key(CLI::App& app, Action& action) {
+  auto options = std::make_shared<KeyOptions>();
+  CLI::App* key = app.add_subcommand("key", "meter keys: add, list, remove and test them");
+  key->require_subcommand(1);
+  const auto verb = [&](const char* name, const char* text, const char* footer, bool on_bus) {
+    CLI::App* command = key->add_subcommand(name, text);
+    command->footer(footer);
+    command->add_option("--root", options->root)->group("");  // for tests: a scratch tree
+    if (on_bus)
+      command->add_option("--bus", options->bus, "system, session or an address")
+          ->type_name("BUS")
+          ->capture_default_str();
+    return command;
+  };
+  CLI::App* add = verb("add", "store a key and have smartmeterd read it", add_footer, true);
+  add->add_option("NAME", options->name, "of the file, such as \"house\"")->required();
+  add->add_option("--meter", options->meter, "its id or system title; * for any")
+      ->capture_default_str();
+  add->add_option("--label", options->label, "tells several keys of a meter apart");
+  add->callback([options, &action] { action = [options] { return add_keys(*options); }; });
+
+  CLI::App* list = verb("list", "names, meters, and the first digits of each key's SHA-256",
+                        "\nNo key is ever shown.", false);
+  list->add_flag("--json", options->json, "for machines");
+  list->callback([options, &action] { action = [options] { return list_keys(*options); }; });
+
+  CLI::App* remove = verb("remove", "forget a key",
+                          "\nExamples:\n  sudo smartmeterctl key remove house\n"
+                          "  sudo smartmeterctl key remove house --label old\n"
+                          "  sudo smartmeterctl key remove 1f2e3d4c", true);
+  remove->add_option("NAME", options->name, "of the file, or the digits that \"key list\" shows")
+      ->required();
+  const CLI::Option* label = remove->add_option("--label", options->label, "only this one");
+  remove->callback([options, label, &action] {
+    action = [options, label] { return remove_keys(*options, label->count() > 0); };
+  });
+
+  CLI::App* test = verb("test", "whether keys fit a recording's telegrams", test_footer, true);
+  test->add_option("FILE", options->file, "received bytes or hex text, - for standard input");
+  test->add_flag("--ask", options->ask, "try a key that is not stored");
+  test->callback([options, &action] { action = [options] { return test_keys(*options); }; });
+}
+
+}  // namespace smartmeterctl

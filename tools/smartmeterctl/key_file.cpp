@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// KeyFile: one file of /etc/smartmeterd/keys.d, read, extended and cut.
+#include "tools/smartmeterctl/key_file.hpp"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <sys/stat.h>
+#include <toml++/toml.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+#include "meter/base/hex.hpp"
+#include "tools/smartmeterctl/system_file.hpp"
+
+namespace smartmeterctl {
+namespace {
+
+namespace fs = std::filesystem;
+using meter::dlms::AuthenticationKey;
+using meter::dlms::EncryptionKey;
+
+constexpr std::size_t file_size_max = 1024 * 1024;  // as the daemon's
+constexpr mode_t file_mode = 0640;
+
+/// A parsed file, its texts wiped when it dies.
+class SecretTable {
+ public:
+  explicit SecretTable(toml::table table) : table_(std::move(table)) {}
+  SecretTable(const SecretTable&) = delete;
+  SecretTable& operator=(const SecretTable&) = delete;
+  ~SecretTable() { wipe(table_); }
+  const toml::table& table() const { return table_; }
+
+ private:
+  static void wipe(toml::node& node) {
+    if (auto* text = node.as_string()) explicit_bzero(text->get().data(), text->get().size());
+    if (auto* table = node.as_table())
+      for (auto&& [key, value] : *table) wipe(value);
+    if (auto* array = node.as_array())
+      for (auto& value : *array) wipe(value);
+  }
+  toml::table table_;
+};
+
+std::unique_ptr<Secret> read_whole(const fs::path& file) {
+  const auto fail = [&](const char* problem) {
+    throw std::runtime_error(fmt::format("{}: {}", file.native(), problem));
+  };
+  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (fd < 0 && errno == ENOENT) return std::make_unique<Secret>(0);
+  if (fd < 0) fail(std::strerror(errno));
+  struct Close {
+    int fd;
+    ~Close() { ::close(fd); }
+  } const close{fd};
+  struct stat status{};
+  if (::fstat(fd, &status) != 0) fail(std::strerror(errno));
+  if (!S_ISREG(status.st_mode)) fail("expected a regular file");
+  if (static_cast<std::size_t>(status.st_size) > file_size_max) fail("larger than 1 MiB");
+  auto text = std::make_unique<Secret>(static_cast<std::size_t>(status.st_size));
+  try {
+    text->read(fd, false);
+  } catch (const std::runtime_error&) {
+    fail("changed while it was read");
+  }
+  return text;
+}
+
+/// A text in the quotes of TOML.
+std::string quoted(const std::string& text) {
+  std::string result = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') result += '\\';
+    result += c;
+  }
+  return result + '"';
+}
+
+void append_key(Secret& text, std::string_view name, meter::Bytes octets) {
+  std::array<char, 64> digits;
+  text.append(name);
+  text.append(" = \"");
+  text.append(meter::write_hex(octets, digits, meter::hex_upper));
+  text.append("\"\n");
+  explicit_bzero(digits.data(), digits.size());
+}
+
+template <class Key>
+Key parsed_key(const toml::node& node) {
+  const auto* text = node.as_string();
+  auto parsed = Key::parse(text != nullptr ? std::string_view(text->get()) : std::string_view());
+  if (!parsed.key) throw std::runtime_error(parsed.error);
+  return std::move(*parsed.key);
+}
+
+StoredKey stored_key(const toml::table& table) {
+  const toml::node* encryption = table.get("encryption");
+  if (encryption == nullptr) throw std::runtime_error("[[key]] without encryption");
+  StoredKey key{{table["meter"].value_or(std::string("*")), parsed_key<EncryptionKey>(*encryption),
+                 {}, table["label"].value_or(std::string())},
+                table.source().begin.line};
+  if (const toml::node* node = table.get("authentication")) {
+    if (const auto* array = node->as_array())
+      for (const auto& one : *array)
+        key.entry.authentication.push_back(parsed_key<AuthenticationKey>(one));
+    else
+      key.entry.authentication.push_back(parsed_key<AuthenticationKey>(*node));
+  }
+  return key;
+}
+
+}  // namespace
+
+KeyFile::KeyFile(fs::path file, std::string group)
+    : file_(std::move(file)), group_(std::move(group)), text_(read_whole(file_)) {
+  parse();
+}
+
+void KeyFile::parse() {
+  const auto fail = [this](std::size_t line, std::string_view problem) {
+    throw std::runtime_error(fmt::format("{}:{}: {}", file_.native(), line, problem));
+  };
+  std::size_t line = 1;
+  try {
+    const SecretTable content(toml::parse(text_->view()));
+    const toml::array* keys = content.table()["key"].as_array();
+    if (keys == nullptr) return;
+    for (const auto& node : *keys) {
+      line = node.source().begin.line;
+      if (!node.is_table()) fail(line, "expected a table [[key]]");
+      keys_.push_back(stored_key(*node.as_table()));
+    }
+  } catch (const toml::parse_error& error) {  // its own words may quote the file
+    fail(error.source().begin.line, "not TOML, expected [[key]] tables with values in quotes");
+  } catch (const std::runtime_error& error) {
+    if (std::string_view(error.what()).starts_with(file_.native())) throw;
+    fail(line, error.what());
+  }
+}
+
+void KeyFile::add(const std::string& meter, const std::string& label, const MeterKeys& keys) {
+  constexpr std::size_t names_max = 256;  // of one entry, without meter and label
+  Secret text(text_->view().size() + 2 * (meter.size() + label.size()) + names_max);
+  text.append(text_->view());
+  if (!text.view().empty()) text.append(text.view().ends_with('\n') ? "\n" : "\n\n");
+  text.append("[[key]]\nmeter = " + quoted(meter) + "\n");
+  if (!label.empty()) text.append("label = " + quoted(label) + "\n");
+  append_key(text, "encryption", keys.encryption.octets());
+  if (keys.authentication) append_key(text, "authentication", keys.authentication->octets());
+  write_file(file_, text.view(), file_mode, group_);
+}
+
+void KeyFile::remove(const std::vector<std::size_t>& which) {
+  if (which.size() == keys_.size()) return remove_file(file_);
+  Secret text(text_->view().size());
+  std::string_view rest = text_->view();
+  for (std::size_t line = 1; !rest.empty(); ++line) {
+    const std::size_t size = std::min(rest.find('\n'), rest.size() - 1) + 1;
+    // The last key whose header stands at or above this line.
+    const auto after = std::ranges::upper_bound(keys_, line, {}, &StoredKey::line);
+    const auto index = static_cast<std::size_t>(after - keys_.begin());
+    if (index == 0 || !std::ranges::count(which, index - 1)) text.append(rest.substr(0, size));
+    rest.remove_prefix(size);
+  }
+  write_file(file_, text.view(), file_mode, group_);
+}
+
+std::vector<KeyFile> KeyFile::all(const fs::path& directory, const std::string& group) {
+  std::vector<fs::path> paths;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(directory, error))
+    if (entry.path().extension() == ".toml") paths.push_back(entry.path());
+  if (error && error != std::errc::no_such_file_or_directory)
+    throw std::runtime_error(fmt::format("{}: {}", directory.native(), error.message()));
+  std::ranges::sort(paths);
+  std::vector<KeyFile> files;
+  for (const fs::path& path : paths) files.emplace_back(path, group);
+  return files;
+}
+
+}  // namespace smartmeterctl

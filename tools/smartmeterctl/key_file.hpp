@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// KeyFile: one file of /etc/smartmeterd/keys.d, read, extended and cut.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "meter/dlms/security.hpp"
+#include "tools/smartmeterctl/key_text.hpp"
+#include "tools/smartmeterctl/secret.hpp"
+
+namespace smartmeterctl {
+
+/// One [[key]] of a file.
+struct StoredKey {
+  meter::dlms::KeyEntry entry;
+  std::size_t line = 0;  ///< of its header, from 1
+};
+
+/// Keeps what it does not understand, comments above all. Messages hold no key material. Every
+/// failure is a std::runtime_error with the file's name.
+class KeyFile {
+ public:
+  /// Reads the file; a missing one is empty. What is written belongs to `group`, where it is named.
+  KeyFile(std::filesystem::path file, std::string group);
+
+  const std::filesystem::path& path() const { return file_; }
+  std::string name() const { return file_.stem().native(); }
+  const std::vector<StoredKey>& keys() const { return keys_; }
+
+  /// Writes the file with one key more.
+  void add(const std::string& meter, const std::string& label, const MeterKeys& keys);
+  /// Writes the file without these (indices of keys()), or removes it where none is left.
+  void remove(const std::vector<std::size_t>& which);
+
+  /// The files of a directory, by name. Throws where it cannot be read; none where it is missing.
+  static std::vector<KeyFile> all(const std::filesystem::path& directory,
+                                  const std::string& group);
+
+ private:
+  void parse();
+  std::filesystem::path file_;
+  std::string group_;
+  std::unique_ptr<Secret> text_;
+  std::vector<StoredKey> keys_;
+};
+
+}  // namespace smartmeterctl

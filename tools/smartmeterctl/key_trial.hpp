@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Trial: whether a key opens the telegrams of a recording, and what is wrong where it does not.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "meter/base/bytes.hpp"
+#include "meter/base/errc.hpp"
+#include "meter/dlms/security.hpp"
+
+namespace smartmeterctl {
+
+/// What a key does to a meter's telegrams, the most telling last.
+enum class Fit : std::uint8_t {
+  wrong,                       ///< does not fit
+  not_encrypted,               ///< there is nothing to open
+  swapped,                     ///< the authentication key is the encryption key
+  altered,                     ///< fits, but the telegram was damaged or altered
+  authentication_key_wrong,    ///< fits, the authentication key does not
+  authentication_key_missing,  ///< fits, the tag could be verified with an authentication key
+  no_tag,                      ///< fits, the telegram has no tag
+  verified,                    ///< fits, the tag is right
+};
+
+/// What a key found in a recording: for each meter, by the words for its system title.
+struct Trial {
+  std::map<std::string, Fit> meters;
+  std::size_t frames_refused = 0;
+  std::optional<meter::Errc> refusal;  ///< the last one that has nothing to do with keys
+
+  bool opened() const;
+};
+
+/// The words of a finding, which follow "the key ".
+const char* describe(Fit fit);
+
+/// Tries the key with every one of its authentication keys, whatever meter it is stored for.
+Trial try_key(meter::Bytes recording, const meter::dlms::KeyEntry& key);
+
+}  // namespace smartmeterctl

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files below /etc that smartmeterctl writes: whole or not at all, by root alone.
+#include "tools/smartmeterctl/system_file.hpp"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <grp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <stdexcept>
+
+namespace smartmeterctl {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void fail(const fs::path& file, int error) {
+  throw std::runtime_error(fmt::format("{}: {}", file.native(), std::strerror(error)));
+}
+
+/// An open file descriptor, closed when it dies.
+class OpenFile {
+ public:
+  explicit OpenFile(int fd) : fd_(fd) {}
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+  ~OpenFile() { ::close(fd_); }
+  int fd() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+void write_all(int fd, std::string_view text, const fs::path& file) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(fd, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) fail(file, errno);
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+/// A rename is on the disk once its directory is.
+void sync_directory(const fs::path& directory) {
+  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) fail(directory, errno);
+  const OpenFile open(fd);
+  if (::fsync(fd) != 0) fail(directory, errno);
+}
+
+void give_to(int fd, const std::string& group, const fs::path& file) {
+  const struct group* found = ::getgrnam(group.c_str());
+  if (found == nullptr)
+    throw std::runtime_error(
+        fmt::format("there is no group {}: install smartmeterd, then run systemd-sysusers", group));
+  if (::fchown(fd, 0, found->gr_gid) != 0) fail(file, errno);
+}
+
+}  // namespace
+
+fs::path below(const std::string& root, std::string_view path) {
+  return fs::path(root + std::string(path));
+}
+
+void require_root(const std::string& root, std::string_view arguments) {
+  if (!root.empty() || ::geteuid() == 0) return;
+  throw std::runtime_error(
+      fmt::format("only root may do this: run \"sudo smartmeterctl {}\"", arguments));
+}
+
+void write_file(const fs::path& file, std::string_view text, mode_t mode,
+                const std::string& group) {
+  std::error_code error;
+  fs::create_directories(file.parent_path(), error);
+  if (error) fail(file.parent_path(), error.value());
+  // Ends in neither ".rules" nor ".toml" nor ".conf": nobody takes it for the file itself.
+  std::string temporary = (file.parent_path() / ("." + file.filename().native())).native();
+  temporary += ".XXXXXX";
+  const int fd = ::mkostemp(temporary.data(), O_CLOEXEC);  // mode 0600
+  if (fd < 0) fail(file, errno);
+  const OpenFile open(fd);
+  try {
+    write_all(fd, text, file);
+    if (!group.empty()) give_to(fd, group, file);
+    if (::fchmod(fd, mode) != 0 || ::fsync(fd) != 0 ||
+        ::rename(temporary.c_str(), file.c_str()) != 0)
+      fail(file, errno);
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  sync_directory(file.parent_path());
+}
+
+void remove_file(const fs::path& file) {
+  if (::unlink(file.c_str()) != 0) fail(file, errno);
+  sync_directory(file.parent_path());
+}
+
+}  // namespace smartmeterctl

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files below /etc that smartmeterctl writes: whole or not at all, by root alone.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace smartmeterctl {
+
+/// `path` below `root`, which tests set to a scratch directory; empty: the system itself.
+std::filesystem::path below(const std::string& root, std::string_view path);
+
+/// Throws std::runtime_error with the command to type where `root` is empty and the caller is not
+/// root: `arguments` is what follows "smartmeterctl".
+void require_root(const std::string& root, std::string_view arguments);
+
+/// Replaces the file by `text`: written beside it, synchronised, renamed. `group` empty: keeps the
+/// caller's. Makes missing directories. Throws std::runtime_error with the file's name.
+void write_file(const std::filesystem::path& file, std::string_view text, mode_t mode,
+                const std::string& group = {});
+
+/// Removes the file for good. Throws std::runtime_error with the file's name.
+void remove_file(const std::filesystem::path& file);
+
+}  // namespace smartmeterctl
