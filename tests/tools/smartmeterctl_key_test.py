@@ -89,7 +89,7 @@ class Keys(World):
                 (TEST_KEY[:-1] + "z", "position 32 is not a hex digit"),
                 (f"EK {TEST_KEY} AK {TEST_AUTHENTICATION_KEY[:30]}",
                  "authentication key: a key has 32 hex digits"),
-                (f"GAK {TEST_AUTHENTICATION_KEY}", "the encryption key (GUEK, EK, GPK60) is needed"),
+                (f"GAK {TEST_AUTHENTICATION_KEY}", "the encryption key (GUEK, EK, GPK60)"),
                 (f"EK {TEST_KEY} EK {OTHER_KEY}", "two encryption keys"),
                 ("0" * 32, "all zeros"), ("", "there is no key"), ("x" * 5000, "longer than any")):
             with self.subTest(words):

@@ -128,7 +128,8 @@ std::string fingerprints(const KeyEntry& entry) {
 int add_keys(const KeyOptions& options) {
   check_no_key("NAME", options.name);
   check_name(options.name);
-  for (const auto& [what, text] : {std::pair{"--meter", options.meter}, {"--label", options.label}}) {
+  for (const auto& [what, text] :
+       {std::pair{"--meter", options.meter}, {"--label", options.label}}) {
     check_no_key(what, text);
     check_text(what, text);
   }
@@ -255,7 +256,8 @@ std::vector<std::byte> recording(const std::string& name) {
   std::vector<std::byte> octets, piece;
   while (file.read(piece)) octets.insert(octets.end(), piece.begin(), piece.end());
   if (file.hex_broken_at())
-    throw std::runtime_error(fmt::format("{}: text, but not hex ({})", name, *file.hex_broken_at()));
+    throw std::runtime_error(
+        fmt::format("{}: text, but not hex ({})", name, *file.hex_broken_at()));
   if (octets.empty()) throw std::runtime_error(name + ": is empty: record the meter's bytes first");
   return octets;
 }
@@ -278,7 +280,7 @@ int test_keys(const KeyOptions& options) {
     if (options.ask) throw UsageError("--ask needs a recording: name its FILE");
     return show_found(options);
   }
-  if (options.ask && options.file == "-" )
+  if (options.ask && options.file == "-")
     throw UsageError("--ask reads the key from standard input: name the recording's FILE");
   const auto octets = recording(options.file);
   bool fits = false;

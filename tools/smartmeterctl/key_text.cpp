@@ -160,7 +160,7 @@ std::optional<AuthenticationKey> read_authentication_key(std::string_view text) 
   const std::vector<Part> parts = cut_at_names(text);
   if (parts.empty()) return std::nullopt;
   if (parts.size() > 1 || parts[0].purpose == Purpose::encryption)
-    throw std::runtime_error("authentication key: expected one authentication key (GAK, AK, GPK61)");
+    throw std::runtime_error("expected one authentication key (GAK, AK, GPK61)");
   return parse<AuthenticationKey>(parts[0].text, "authentication key");
 }
 
