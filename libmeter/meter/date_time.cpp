@@ -98,6 +98,45 @@ DateTime DateTime::from_epoch(std::int64_t seconds, std::int16_t deviation) noex
   return t;
 }
 
+std::optional<DateTime> DateTime::from_mbus(Bytes octets) noexcept {
+  constexpr std::size_t size_g = 2, size_f = 4, size_i = 6;
+  const std::size_t size = octets.size();
+  if (size != size_g && size != size_f && size != size_i) return std::nullopt;
+  const std::size_t date_at = size == size_g ? 0 : size == size_f ? 2 : 3;
+  const unsigned low = u8(octets[date_at]), high = u8(octets[date_at + 1]);
+  DateTime t;
+  t.day = low & 0x1f;
+  t.month = high & 0x0f;
+  unsigned year = low >> 5 | (high >> 4) << 3;
+  unsigned century = 0;  // not sent, or sent as 0 by meters that do not know of it
+  if (size == size_g) {
+    t.is_date = true;
+  } else if (size == size_f) {
+    const unsigned minute = u8(octets[0]), hour = u8(octets[1]);
+    if ((minute & 0x80) != 0) return std::nullopt;
+    t.minute = minute & 0x3f;
+    t.hour = hour & 0x1f;
+    century = hour >> 5 & 3;
+    // Winter time is not told from a clock that knows no summer time.
+    if ((hour & 0x80) != 0) t.status = 0x80;
+  } else {
+    const unsigned second = u8(octets[0]), minute = u8(octets[1]);
+    if ((minute & 0x80) != 0) return std::nullopt;
+    t.second = second & 0x3f;
+    t.minute = minute & 0x3f;
+    t.hour = u8(octets[2]) & 0x1f;
+    if ((second & 0x40) != 0)
+      t.status = 0x80;
+    else
+      t.status = 0x00;
+  }
+  // Annex A: without a century 0 to 80 is 20xx, 81 to 99 is 19xx.
+  if (century == 0) century = year <= 80 ? 1 : 0;
+  t.year = static_cast<std::uint16_t>(1900 + 100 * century + year);
+  if (year > 99 || !is_possible(t)) return std::nullopt;
+  return t;
+}
+
 DateTime DateTime::with_standard_offset(std::optional<std::int16_t> minutes) const noexcept {
   constexpr int summer_min = 60;
   DateTime t = *this;
@@ -114,6 +153,7 @@ std::string_view DateTime::to_text(std::span<char> buffer) const noexcept {
   out = put(out, month, 2);
   *out++ = '-';
   out = put(out, day, 2);
+  if (is_date) return {buffer.data(), static_cast<std::size_t>(out - buffer.data())};
   *out++ = 'T';
   out = put(out, hour, 2);
   *out++ = ':';

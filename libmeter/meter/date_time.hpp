@@ -22,6 +22,7 @@ struct DateTime {
   std::uint8_t hundredths = 0xff;  ///< 0xff: not specified
   std::int16_t deviation = deviation_unspecified;
   std::uint8_t status = 0xff;      ///< COSEM clock status; bit 7 = daylight saving; ff unspecified
+  bool is_date = false;            ///< a day without a time (M-Bus type G); the time is midnight
 
   friend constexpr bool operator==(const DateTime&, const DateTime&) = default;
 
@@ -38,9 +39,13 @@ struct DateTime {
   /// With the deviation that follows from standard time's minutes east of Greenwich, where the
   /// clock told summer (one hour more) from winter and gave no deviation; else the same.
   DateTime with_standard_offset(std::optional<std::int16_t> minutes) const noexcept;
+  /// Types G (2 octets, a date), F (4) and I (6) of EN 13757-3 annex A, low octet first. Nothing if
+  /// the meter marked it invalid, or if it is a pattern ("every month") or impossible.
+  static std::optional<DateTime> from_mbus(Bytes octets) noexcept;
 
   static constexpr std::size_t text_size_max = 32;
-  /// "2021-09-27T09:47:15+02:00"; without an offset when the deviation is unspecified.
+  /// "2021-09-27T09:47:15+02:00"; without an offset when the deviation is unspecified, "2021-09-27"
+  /// for a date.
   std::string_view to_text(std::span<char> buffer) const noexcept;
   /// Microseconds since the epoch; nothing when the deviation is unspecified.
   std::optional<std::int64_t> to_epoch_us() const noexcept;

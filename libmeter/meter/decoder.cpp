@@ -12,6 +12,7 @@
 #include "meter/link/amis.hpp"
 #include "meter/mbus/amis.hpp"
 #include "meter/p1/telegram.hpp"
+#include "meter/mbus/application.hpp"
 #include "meter/sml/file.hpp"
 
 namespace meter {
@@ -82,9 +83,14 @@ bool plausible_readout(Bytes) noexcept {
   return false;  // never encrypted
 }
 
+bool begins_mbus_message(Link link, Bytes message) noexcept {
+  return (link == Link::mbus || link == Link::mbus_master) && mbus::is_application_message(message);
+}
+
 constexpr ApplicationDecoder application_decoders[] = {
     {begins_notification, plausible_notification, dlms::decode_data_notification},
     {begins_amis, mbus::plausible_amis, mbus::decode_amis},
+    {begins_mbus_message, mbus::is_application_message, mbus::decode},
     {begins_sml, sml::begins_file, sml::decode_file},
     {begins_p1_telegram, p1::plausible_telegram, p1::decode_telegram},
     {begins_readout, plausible_readout, iec62056::decode_data_readout},
@@ -283,7 +289,8 @@ void Decoder::State::explain_frame(const link::Scan& found) const {
     line.text(", destination ").hex(take_hdlc_address(rest));
     line.text(", source ").hex(take_hdlc_address(rest));
     if (!rest.empty()) line.text(", control ").hex(rest.first(1));
-  } else if (layer->link == Link::mbus && rest.size() > 2) {
+  } else if (rest.size() > 2 && (layer->link == Link::mbus || layer->link == Link::mbus_master ||
+                                 layer->link == Link::amis)) {
     line.text(", control ").hex(rest.first(1)).text(", address ").hex(rest.subspan(1, 1));
     line.text(", CI ").hex(rest.subspan(2, 1));
   } else if (layer->link == Link::p1) {

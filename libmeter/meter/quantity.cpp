@@ -190,9 +190,13 @@ constexpr auto table = std::to_array<Quantity>({
      "measurement"},
     {"return_temperature", "200-0:45.0.0"_obis, Unit::degree_celsius, "", "temperature",
      "measurement"},
+    {"temperature_difference", "200-0:46.0.0"_obis, Unit::kelvin, "", "", "measurement"},
     {"external_temperature", "200-0:47.0.0"_obis, Unit::degree_celsius, "", "temperature",
      "measurement"},
-    {"operating_time", "200-0:51.0.0"_obis, Unit::day, "", "duration", "total_increasing"},
+    {"mass", "200-0:48.0.0"_obis, Unit::kilogram, "", "", "total_increasing"},
+    {"pressure", "200-0:49.0.0"_obis, Unit::bar, "", "pressure", "measurement"},
+    {"relative_humidity", "200-0:52.0.0"_obis, Unit::percent, "", "humidity", "measurement"},
+    {"operating_time", "200-0:51.0.0"_obis, Unit::hour, "", "duration", "total_increasing"},
     {"heat_cost_units", "200-0:53.0.0"_obis, Unit::none, "", "", "total_increasing"},
     {"capture_time", "200-0:56.0.0"_obis, Unit::none, "CaptureTime", "timestamp", "", Use::time},
     // … and fields of JSON.
@@ -345,6 +349,9 @@ std::optional<Decimal> convert(Decimal value, Unit from, Unit to) noexcept {
   if (to == Unit::kilowatt_hour && source.base == Unit::joule &&
       value.exponent + source.power <= Decimal::exponent_max)
     return kilowatt_hours(value.scaled(source.power));
+  if (from == Unit::day && to == Unit::hour && value.mantissa < INT64_MAX / 24 &&
+      value.mantissa > INT64_MIN / 24)
+    return Decimal{value.mantissa * 24, value.exponent};
   if (source.base != target.base) return std::nullopt;
   const int power = source.power - target.power;
   if (value.exponent + power < -Decimal::exponent_max ||

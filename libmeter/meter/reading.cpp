@@ -45,6 +45,7 @@ Reading Reading::from_octets(Obis obis, Bytes octets, std::uint8_t flags) noexce
 std::optional<DateTime> Reading::date_time() const noexcept {
   if (kind_ != Kind::date_time) return std::nullopt;
   if (auto cosem = DateTime::from_cosem(octets())) return cosem;
+  if (auto mbus = DateTime::from_mbus(octets())) return mbus;
   return DateTime::from_p1(text());
 }
 
@@ -59,7 +60,9 @@ void ReadingSet::clear() noexcept {
   details.clear();
   sub_meters.clear();
   medium = Medium::electricity;
+  reordered.clear();
   meter_id.clear();
+  manufacturer.clear();
   meter_id_is_title = false;
   time.reset();
   standard_offset_min.reset();

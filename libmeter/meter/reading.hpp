@@ -38,7 +38,12 @@ class Reading {
   static Reading text(Obis obis, std::string_view text, std::uint8_t flags = 0) noexcept {
     return with_octets(obis, Kind::text, bytes_of(text), flags);
   }
-  /// 12 octets of a COSEM date-time, or the 13 characters of a P1 time stamp.
+  /// Octets that stand for no text, printable or not.
+  static Reading octets(Obis obis, Bytes octets, std::uint8_t flags = 0) noexcept {
+    return with_octets(obis, Kind::octets, octets, flags);
+  }
+  /// 12 octets of a COSEM date-time, the 13 characters of a P1 time stamp, or 2, 4 or 6 octets of
+  /// M-Bus.
   static Reading date_time(Obis obis, Bytes octets, std::uint8_t flags = 0) noexcept {
     return with_octets(obis, Kind::date_time, octets, flags);
   }
@@ -155,7 +160,11 @@ struct ReadingSet {
   /// Their values are in `readings` too: `sub_meter_telegram` picks one's out.
   InlineVector<SubMeter, sub_meters_max> sub_meters;
   Medium medium = Medium::electricity;
+  /// What readings and labels point to where the source sends it in another order (texts of
+  /// EN 13757-3 come last character first). As much as one frame can hold, and labels.
+  InlineVector<std::byte, 1024> reordered;
   MeterId meter_id;               ///< empty: the telegram names no meter
+  InlineText<3> manufacturer;     ///< "KAM" (EN 13757-3); empty: not sent
   bool meter_id_is_title = false; ///< only the system title was there: a better id may come
   std::optional<DateTime> time;   ///< the meter's clock; nothing if it sent none
   /// Minutes east of Greenwich of the meter's standard time, where its clock tells summer from

@@ -13,11 +13,13 @@ namespace meter {
 enum class Unit : std::uint8_t {
   year = 1, month = 2, week = 3, day = 4, hour = 5, minute = 6, second = 7, degree = 8,
   degree_celsius = 9, currency = 10, metre = 11, cubic_metre = 13, cubic_metre_corrected = 14,
-  cubic_metre_per_hour = 15, litre = 19, kilogram = 20, joule = 25, watt = 27, volt_ampere = 28,
-  var = 29, watt_hour = 30, volt_ampere_hour = 31, var_hour = 32, ampere = 33, volt = 35,
-  hertz = 44, percent = 56, dbm = 70, other = 254, none = 255,
+  cubic_metre_per_hour = 15, litre = 19, kilogram = 20, bar = 24, joule = 25, joule_per_hour = 26,
+  watt = 27, volt_ampere = 28, var = 29, watt_hour = 30, volt_ampere_hour = 31, var_hour = 32,
+  ampere = 33, volt = 35,
+  hertz = 44, kelvin = 52, percent = 56, dbm = 70, other = 254, none = 255,
   kilowatt_hour = 200, kilovar_hour = 201, kilovolt_ampere_hour = 202, kilowatt = 203,
   kilovar = 204, kilovolt_ampere = 205, gigajoule = 206, megajoule = 207, milliampere = 208,
+  kilogram_per_hour = 209,
 };
 
 /// "Wh", "m³", "" for none and for units without a symbol.

@@ -35,6 +35,7 @@ constexpr std::array<Words, errc_count> words = {{
     {"malformed", "the telegram contradicts its own structure"},
     {"nesting-too-deep", "the telegram is nested deeper than any meter's"},
     {"too-many-elements", "the telegram has more elements than any meter's"},
+    {"device-error", "the meter refuses to be read: it answered with an error code"},
     {"list-unknown", "the telegram was decoded, but the meaning of its list is not known"},
 }};
 

@@ -35,6 +35,7 @@ enum class Errc : std::uint8_t {
   malformed,         ///< the content contradicts its own structure
   nesting_too_deep,  ///< A-XDR nesting beyond the limit
   too_many_elements, ///< more elements or readings than the limit
+  device_error,      ///< the meter answers that it cannot do what it was asked for
   list_unknown,      ///< decoded, but no rule knows what the values mean
 };
 inline constexpr std::size_t errc_count = static_cast<std::size_t>(Errc::list_unknown) + 1;

@@ -15,6 +15,8 @@ namespace meter::dlms {
 namespace {
 
 constexpr std::size_t llc_size = 3;
+/// C and A of M-Bus requests; less is the acknowledgement.
+constexpr std::size_t short_frame_size = 2;
 constexpr unsigned tag_data_notification = 0x0f;
 constexpr unsigned tag_general_glo_ciphering = 0xdb;
 constexpr unsigned tag_general_block_transfer = 0xe0;
@@ -130,12 +132,13 @@ Result<std::optional<Message>> Reassembler::State::join(const Piece& piece) noex
   return Message{piece.origin, link_message.finish(), piece.offset};
 }
 
-/// C A CI STSAP DTSAP data (EN 13757-1: CI 00 to 1F is fragment number and FIN).
+/// C A CI STSAP DTSAP data (EN 13757-1: CI 00 to 1F is fragment number and FIN). Under any other CI
+/// the frame is a message of its own, which C, A and CI belong to (EN 13757-3).
 Result<std::optional<Message>> Reassembler::State::take_mbus(Bytes payload) noexcept {
   constexpr std::size_t header_size = 5;
   if (payload.size() < 3) return fault(Errc::truncated, payload.size());
   const unsigned control_information = u8(payload[2]);
-  if (control_information > 0x1f) return fault(Errc::unsupported_apdu, 2);
+  if (control_information > 0x1f) return Message{Origin{}, payload, 0};
   if (payload.size() < header_size) return fault(Errc::truncated, payload.size());
   const unsigned number = control_information & 0x0f;
   const Origin origin{u8(payload[1]) << 16 | u8(payload[3]) << 8 | u8(payload[4]), 0};
@@ -328,6 +331,9 @@ Result<std::optional<Bytes>> Reassembler::take(Link link, Bytes payload) noexcep
   State& state = *state_;
   Result<std::optional<Message>> message;
   switch (link) {
+    case Link::mbus_master:
+      if (payload.size() <= short_frame_size) return std::nullopt;
+      [[fallthrough]];
     case Link::mbus:
       message = state.take_mbus(payload);
       break;

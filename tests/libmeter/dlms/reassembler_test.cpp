@@ -102,12 +102,10 @@ TEST_F(MbusFragments, OtherAddressesAreNotJoined) {
   EXPECT_EQ(fragment("11", "01", "02 67"), "lost-fragment");
 }
 
-TEST_F(MbusFragments, OtherApplicationsAreRefused) {
+/// Messages of EN 13757-3 come in one frame, and C, A and CI belong to them.
+TEST_F(MbusFragments, OtherApplicationsAreWholeMessages) {
   for (const char* ci : {"20", "50", "72", "78", "7A", "BD", "FF"})
-    EXPECT_EQ(fragment(ci, "01 02"), "unsupported-apdu") << ci;
-  const auto refused = reassembler.take(Link::mbus, from_hex("08 01 72 11 22 33"));
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error(), (Fault{Errc::unsupported_apdu, 2}));
+    EXPECT_EQ(fragment(ci, "01 02"), "53FF" + std::string(ci) + "01670102") << ci;
 }
 
 TEST_F(MbusFragments, ShortFrames) {
@@ -115,7 +113,7 @@ TEST_F(MbusFragments, ShortFrames) {
   EXPECT_EQ(take(reassembler, Link::mbus, from_hex("53 FF")), "truncated");
   EXPECT_EQ(take(reassembler, Link::mbus, from_hex("53 FF 10 01")), "truncated");
   EXPECT_EQ(take(reassembler, Link::mbus, from_hex("53 FF 10 01 67")), "truncated");
-  EXPECT_EQ(take(reassembler, Link::mbus, from_hex("53 FE BD")), "unsupported-apdu");
+  EXPECT_EQ(take(reassembler, Link::mbus, from_hex("53 FE BD")), "53FEBD");
 }
 
 TEST_F(MbusFragments, ResetDropsWhatIsHalfReceived) {
