@@ -218,7 +218,8 @@ link::Scan Decoder::State::scan_with(const link::LinkLayer& candidate,
 
 /// The layer with the first frame whose checksum is right is the one. Until then a byte is
 /// dropped only when no layer has a use for it. A frame that nothing proves may be the content of
-/// one that another layer is still waiting for.
+/// one that another layer is still waiting for, or has refused: then only a key that opens it
+/// shows that it is not, and of what is not only its start is dropped.
 link::Scan Decoder::State::detect(Bytes received) noexcept {
   link::Scan frame, nothing;
   const link::LinkLayer* found_by = nullptr;
@@ -231,7 +232,10 @@ link::Scan Decoder::State::detect(Bytes received) noexcept {
     const link::Scan found = scan_with(candidate, received);
     nothing.discard = std::min(nothing.discard, found.discard);
     nothing.refused = nothing.refused && found.refused;
-    if (found.refused && cause.code == Errc::line_noise) cause = found.fault;
+    const bool damaged = found.refused && found.fault.code != Errc::line_noise;
+    if (cause.code == Errc::line_noise ? found.refused
+                                       : damaged && found.fault.offset < cause.offset)
+      cause = found.fault;
     if (found.size == 0) waited_for = std::min(waited_for, found.discard);
     if (found.size == 0 || (frame.size != 0 && frame.discard <= found.discard)) continue;
     frame = found;
@@ -240,7 +244,13 @@ link::Scan Decoder::State::detect(Bytes received) noexcept {
   if (frame.size != 0 && (frame.proven || waited_for > frame.discard)) {
     layer = found_by;
     believed = frame.proven;
-    return frame;
+    const bool inside_damaged = cause.code != Errc::line_noise && cause.offset < frame.discard;
+    if (believed || !inside_damaged || u8(frame.payload[0]) != tag_general_glo_ciphering ||
+        decryptor.opens(frame.payload, *this))
+      return frame;
+    layer = nullptr;
+    nothing.discard = frame.discard + 1;
+    nothing.refused = true;
   }
   // A refusal beyond the dropped bytes is found again, and reported, when they are dropped.
   if (cause.code != Errc::line_noise && cause.offset < nothing.discard) {

@@ -310,6 +310,24 @@ TEST(Links, NoiseIsCountedOnceARun) {
   EXPECT_EQ(device.feed(over_mbus(notification(1))).size(), 1u);
 }
 
+TEST(Links, TheCipheredTelegramInADamagedFrameIsNotP1) {
+  const Octets mbus = test::mbus_frame(concatenated({from_hex("53 FF 10 01 67"), push(1)}));
+  const Octets hdlc =
+      test::hdlc_frame(from_hex("CE FF 03 13"), concatenated({from_hex("E6 E7 00"), push(1)}));
+  for (const Octets& frame : {mbus, hdlc})
+    for (const auto& ring : {keys(ek_text, {ak_text}), std::shared_ptr<const KeyRing>()}) {
+      Device device(ring);
+      Octets damaged = frame;
+      damaged[100] ^= std::byte{0x10};
+      EXPECT_TRUE(device.feed(damaged).empty());
+      EXPECT_EQ(device.feed(over_mbus(push(2))).size(), ring ? 1u : 0u);
+      ASSERT_FALSE(device.causes.empty());
+      EXPECT_EQ(device.refused(Errc::bad_checksum), 1u);
+      EXPECT_EQ(device.refused(Errc::key_wrong), 0u);
+      EXPECT_EQ(device.refused(Errc::key_missing), ring ? 0u : 1u);
+    }
+}
+
 TEST(BareApdu, IsReadAtTheEndOfInput) {
   for (const Octets& apdu : {notification(12937), push(1, 0x20), push(1),
                              concatenated({from_hex("E6E700"), notification(12937)})}) {
