@@ -160,23 +160,23 @@ std::optional<Obis> parse_line_code(std::string_view code) noexcept {
 }
 
 std::optional<DataSet> next_data_set(std::string_view& line) noexcept {
-  const char* at = line.data();
-  const char* const end = at + line.size();
-  DataSet set;
-  if (at == end || (*at != '(' && !take_code(at, end, set.obis))) return std::nullopt;
+  const char* const begin = line.data();
+  const char* const end = begin + line.size();
+  const char* at = begin;
+  Obis obis;
+  if (at == end || (*at != '(' && !take_code(at, end, obis))) return std::nullopt;
   if (at == end || *at != '(') return std::nullopt;
-  const auto code_size = static_cast<std::size_t>(at - line.data());
-  set.code = line.substr(0, code_size);
-  while (at != end && *at == '(') {
+  const std::string_view code(begin, at);
+  const char* const values = at;
+  std::size_t count = 0;
+  for (; at != end && *at == '('; ++count) {
     do ++at;  // values are short: faster than any search
     while (at != end && *at != ')' && *at != '(');
     if (at == end || *at == '(') return std::nullopt;
     ++at;
   }
-  const auto size = static_cast<std::size_t>(at - line.data());
-  set.values = ValueGroups(line.substr(code_size, size - code_size));
-  line.remove_prefix(size);
-  return set;
+  line = std::string_view(at, end);
+  return DataSet{obis, code, ValueGroups(std::string_view(values, at)), count};
 }
 
 DataValue parse_data_value(std::string_view value) noexcept {

@@ -2,6 +2,7 @@
 // DataSet, DataValue: the ASCII grammar `code(value*unit)` of P1 and IEC 62056-21.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -41,6 +42,7 @@ struct DataSet {
   Obis obis;
   std::string_view code;  ///< as sent
   ValueGroups values;
+  std::size_t value_count = 0;  ///< at least one
 };
 
 /// A code as `DataSet` has it, and nothing behind it; nullopt for anything else. F may follow `*`,

@@ -80,11 +80,21 @@ MeterId decode_id(std::string_view sent) noexcept {
   return MeterId(without_blanks(sent));
 }
 
-/// Its values, as far as the shapes of lines differ.
+/// A line's values, as far as the shapes of lines differ.
 struct Values {
   static constexpr std::size_t kept = 8;
-  std::array<std::string_view, kept> value;
-  std::size_t count = 0;  ///< may be more than `kept`
+  explicit Values(const DataSet& set) noexcept : count(set.value_count) {
+    const std::string_view all = set.values.rest();
+    if (count == 1) {  // almost always
+      (void)value.push_back_made([&] { return std::string_view(all.data() + 1, all.size() - 2); });
+      return;
+    }
+    ValueGroups groups = set.values;
+    while (const auto next = groups.next())
+      if (!value.push_back(*next)) break;
+  }
+  InlineVector<std::string_view, kept> value;
+  std::size_t count;  ///< may be more than `kept`
 };
 
 class Telegram {
@@ -106,7 +116,11 @@ class Telegram {
   void take_continuation(std::string_view value) noexcept;
   std::uint8_t sub_meter_of(std::uint8_t channel) noexcept;
   void note_identity(const Obis& obis, std::string_view value) noexcept;
-  void add(const Reading& reading, std::uint8_t sub_meter) noexcept;
+  template <class Make>
+  void add(const Obis& obis, bool is_time, Make make) noexcept;
+  void add_number(const Obis& obis, Decimal value, Unit unit, std::uint8_t sub_meter,
+                  std::uint8_t flags = 0) noexcept;
+  void add_octets(const Obis& obis, std::string_view octets, std::uint8_t sub_meter) noexcept;
   void add_time(Obis obis, std::string_view time, std::uint8_t sub_meter) noexcept;
   void explain(std::uint64_t at, std::string_view text) const {
     if (observer_ != nullptr) observer_->stage("list", offset_ + at, text);
@@ -132,10 +146,9 @@ class Telegram {
   std::array<std::uint64_t, 4> seen_{};
 };
 
-/// Appended, or put in the place of the earlier line with the same code.
-void Telegram::add(const Reading& reading, std::uint8_t sub_meter) noexcept {
-  const Obis obis = reading.obis();
-  const bool is_time = reading.kind() == Reading::Kind::date_time;
+/// What `make` returns, appended or put in the place of the earlier line with the same code.
+template <class Make>
+void Telegram::add(const Obis& obis, bool is_time, Make make) noexcept {
   constexpr std::uint64_t golden_ratio = 0x9e3779b97f4a7c15;  // spreads (Knuth 6.4)
   const std::uint64_t hash = (obis.key() << 1 | (is_time ? 1u : 0u)) * golden_ratio >> 56;
   std::uint64_t& word = seen_[hash >> 6];
@@ -143,16 +156,29 @@ void Telegram::add(const Reading& reading, std::uint8_t sub_meter) noexcept {
   if ((word & bit) != 0 && !may_repeat(obis))
     for (Reading& earlier : out_.readings)
       if (earlier.obis() == obis && (earlier.kind() == Reading::Kind::date_time) == is_time) {
-        earlier = reading.of_sub_meter(sub_meter);
+        earlier = make();
         return;
       }
   word |= bit;
-  if (!out_.readings.push_back(reading.of_sub_meter(sub_meter))) too_many_ = true;
+  if (!out_.readings.push_back_made(make)) too_many_ = true;
+}
+
+void Telegram::add_number(const Obis& obis, Decimal value, Unit unit, std::uint8_t sub_meter,
+                          std::uint8_t flags) noexcept {
+  add(obis, false,
+      [&] { return Reading::number(obis, value, unit, flags).of_sub_meter(sub_meter); });
+}
+
+void Telegram::add_octets(const Obis& obis, std::string_view octets,
+                          std::uint8_t sub_meter) noexcept {
+  add(obis, false,
+      [&] { return Reading::from_octets(obis, bytes_of(octets)).of_sub_meter(sub_meter); });
 }
 
 /// An impossible one (632525252525W) is none.
 void Telegram::add_time(Obis obis, std::string_view time, std::uint8_t sub_meter) noexcept {
-  if (DateTime::from_p1(time)) add(Reading::date_time(obis, bytes_of(time)), sub_meter);
+  if (!DateTime::from_p1(time)) return;
+  add(obis, true, [&] { return Reading::date_time(obis, bytes_of(time)).of_sub_meter(sub_meter); });
 }
 
 void Telegram::take_value(Obis obis, std::string_view value, std::uint8_t sub_meter) noexcept {
@@ -164,10 +190,10 @@ void Telegram::take_value(Obis obis, std::string_view value, std::uint8_t sub_me
       const bool unexplained = is_power_factor(obis) && parsed.unit == Unit::none &&
                                Decimal::compare(*parsed.number, {1, 0}) > 0;
       const auto flags = static_cast<std::uint8_t>(unexplained ? Reading::scale_unknown : 0);
-      return add(Reading::number(obis, *parsed.number, parsed.unit, flags), sub_meter);
+      return add_number(obis, *parsed.number, parsed.unit, sub_meter, flags);
     }
   }
-  add(Reading::from_octets(obis, bytes_of(value)), sub_meter);
+  add_octets(obis, value, sub_meter);
 }
 
 /// `(v)`, `(TST)(v)`, or a list, which is kept as it was sent.
@@ -179,8 +205,7 @@ void Telegram::take_values(const DataSet& set, const Values& values,
     if (!values.value[1].empty()) add_time(set.obis, values.value[0], sub_meter);
     return;
   }
-  const std::string_view list = set.values.rest();
-  add(Reading::from_octets(set.obis, bytes_of(list)), sub_meter);
+  add_octets(set.obis, set.values.rest(), sub_meter);
 }
 
 /// 0-0:98.1.0(n)(1-0:1.6.0)(1-0:1.6.0) and n times (month's end)(time of the peak)(peak): eMUCS.
@@ -212,7 +237,7 @@ void Telegram::take_peaks(const DataSet& set) noexcept {
     if (!parsed.number || !DateTime::from_p1(peak.time)) continue;
     Obis obis = peak_code;
     obis.f = static_cast<std::uint8_t>(last_billing_period + i);
-    add(Reading::number(obis, *parsed.number, parsed.unit), 0);
+    add_number(obis, *parsed.number, parsed.unit, 0);
     add_time(obis, peak.time, 0);
   }
 }
@@ -250,8 +275,8 @@ void Telegram::take_continuation(std::string_view value) noexcept {
   std::ranges::copy(unit, with_unit.begin() + 2);
   const DataValue one = parse_data_value({with_unit.data(), 2 + unit.size()});
   if (!one.number) return;
-  add(Reading::number(next_line_.obis, number->scaled(one.number->exponent), one.unit),
-      next_line_.sub_meter);
+  add_number(next_line_.obis, number->scaled(one.number->exponent), one.unit,
+             next_line_.sub_meter);
   add_time(next_line_.obis, next_line_.time, next_line_.sub_meter);
 }
 
@@ -295,7 +320,7 @@ void Telegram::take_own(const DataSet& set, const Values& values) noexcept {
     if (values.count != 1) return take_values(set, values, 0);
     out_.time = DateTime::from_p1(first);
     if (!out_.time) return take_value(obis, first, 0);
-    return add(Reading::date_time(obis, bytes_of(first)), 0);
+    return add(obis, true, [&] { return Reading::date_time(obis, bytes_of(first)); });
   } else if (obis == profile_code) {
     traits_.snapshot = looks_like_time(first);
     take_peaks(set);
@@ -311,9 +336,7 @@ void Telegram::take_own(const DataSet& set, const Values& values) noexcept {
 bool Telegram::take_line(std::string_view line) noexcept {
   const auto set = next_data_set(line);
   if (!set || !line.empty()) return false;
-  Values values;
-  for (ValueGroups groups = set->values; const auto value = groups.next(); ++values.count)
-    if (values.count < Values::kept) values.value[values.count] = *value;
+  const Values values(*set);
   if (set->code.empty()) {
     take_continuation(values.value[0]);
     return true;
