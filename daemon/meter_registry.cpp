@@ -27,12 +27,14 @@ constexpr auto stale_after_unknown = 120s;
 
 bool is_letter(char c) noexcept { return c >= 'A' && c <= 'Z'; }
 
-/// The flag association's three letters: of the system title, else where the id has them: a
-/// logical device name (16 characters, Blue Book 4.1.8.2) begins with them, an identification of
+/// The flag association's three letters: as the meter sends them, of the system title, else where
+/// the id has them: a logical device name (16 characters, Blue Book 4.1.8.2) begins with them, an identification of
 /// DIN 43863-5 (14 characters) has them after the medium's digit.
 std::string manufacturer_of(const meter::ReadingSet& readings, std::string_view id) {
   std::string_view letters;
-  if (readings.system_title)
+  if (!readings.manufacturer.empty())
+    letters = readings.manufacturer.view();
+  else if (readings.system_title)
     letters = meter::text_of(*readings.system_title).substr(0, 3);
   else if (id.size() == 16)
     letters = id.substr(0, 3);
