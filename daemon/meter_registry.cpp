@@ -28,8 +28,8 @@ constexpr auto stale_after_unknown = 120s;
 bool is_letter(char c) noexcept { return c >= 'A' && c <= 'Z'; }
 
 /// The flag association's three letters: as the meter sends them, of the system title, else where
-/// the id has them: a logical device name (16 characters, Blue Book 4.1.8.2) begins with them, an identification of
-/// DIN 43863-5 (14 characters) has them after the medium's digit.
+/// the id has them: a logical device name (16 characters, Blue Book 4.1.8.2) begins with them, an
+/// identification of DIN 43863-5 (14 characters) has them after the medium's digit.
 std::string manufacturer_of(const meter::ReadingSet& readings, std::string_view id) {
   std::string_view letters;
   if (!readings.manufacturer.empty())
