@@ -50,8 +50,10 @@ class DataLines {
     if (is_line_end(c)) {
       several_lines_ = true;
       carriage_return_ = carriage_return_ || c == '\r';
+      at_line_start_ = c == '\n';
       return !in_value_ && code_size_ == 0;
     }
+    at_line_start_ = false;
     if (!is_text(c) || ended_) return false;
     if (in_value_) {
       in_value_ = c != ')';
@@ -71,6 +73,18 @@ class DataLines {
   /// Whole data sets, at least one.
   bool whole() const noexcept { return has_value_ && !in_value_ && code_size_ == 0; }
   bool in_value() const noexcept { return in_value_; }
+  /// This block control character may follow. ETX comes behind `!` CR LF, or behind the only data
+  /// set of an answer, which has no line end (6.4.5); EOT behind a line's end. What damage made
+  /// one of them stands elsewhere, but for the end of the first line.
+  bool may_end_with(char c) const noexcept {
+    if (!whole()) return false;
+    if (c == eot) return at_line_start_ && !ended_;
+    return ended_ ? at_line_start_ : !several_lines_;
+  }
+  /// Damage may have made STX of this character, which would fit here.
+  bool may_miss(char c) const noexcept {
+    return is_line_end(c) && whole() && !ended_;
+  }
   /// `!` was there: nothing but the line's end follows.
   bool ended() const noexcept { return ended_; }
   /// The line ends are LF alone: no meter sends that, a tool for texts wrote it.
@@ -83,6 +97,7 @@ class DataLines {
   bool ended_ = false;
   bool several_lines_ = false;
   bool carriage_return_ = false;
+  bool at_line_start_ = false;
 };
 
 /// What stands at the front of some bytes, and how many of them it is.
@@ -121,6 +136,11 @@ Found examine_request(Bytes at, bool no_more) noexcept {
   return wait(at, no_more);
 }
 
+/// `/` and `!` by 6.3.2; brackets, because the rest of a damaged value ends with one.
+constexpr bool may_not_identify(char c) noexcept {
+  return c == '/' || c == '!' || c == '(' || c == ')';
+}
+
 /// `/XXXZ…` CR LF (6.3.2). Text in front of it is dropped, so that a glitch costs nothing.
 Found examine_identification(Bytes at, bool no_more) noexcept {
   constexpr std::size_t speed_at = 4;
@@ -135,7 +155,7 @@ Found examine_identification(Bytes at, bool no_more) noexcept {
     if (size != 0) return refuse(Errc::line_noise, i);  // CR without LF
     if (c == '\r' && i > speed_at)
       size = i;
-    else if (i < speed_at ? !is_letter(c) : !is_text(c) || c == '(' || c == '!' || c == '/')
+    else if (i < speed_at ? !is_letter(c) : !is_text(c) || may_not_identify(c))
       return refuse(Errc::line_noise, i);
   }
   if (at.size() >= identification_size_max)
@@ -152,12 +172,17 @@ Found examine_block(Bytes at, bool no_more) noexcept {
   (void)eighth_bit.take(at[0]);
   for (std::size_t i = 1; i < std::min(at.size(), iec62056_frame_size_max); ++i) {
     const char c = character(at[i]);
-    if (c == stx) return refuse(Errc::bad_length, i);
+    // A line's end that damage made STX begins no block. It shows by the check, which is right
+    // behind it only where the sum in front of it is that line end; so is one torn block's in 128.
+    if (c == stx) {
+      const bool was_line_end =
+          lines.may_miss(static_cast<char>(check)) && eighth_bit.take(at[i]);
+      return refuse(Errc::bad_length, was_line_end ? i + 1 : i);
+    }
     if (!eighth_bit.take(at[i])) return refuse(Errc::line_noise, i);
     check ^= static_cast<unsigned char>(c);
     if (c == etx || c == eot) {
-      // Without the end mark a character that damage made ETX would end a block early.
-      if (!lines.whole() || (c == etx && !lines.ended())) return refuse(Errc::bad_length, i);
+      if (!lines.may_end_with(c)) return refuse(Errc::bad_length, i);
       if (i + 1 == at.size()) return wait(at, no_more);
       // The character behind may be the next block's STX, if the check is what got lost.
       if (!eighth_bit.take(at[i + 1]) || (u8(at[i + 1]) & 0x7f) != check)

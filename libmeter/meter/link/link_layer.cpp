@@ -25,8 +25,7 @@ constexpr std::array layers = {
     LinkLayer{Link::p1, p1_frame_size_max, true, scan_p1},
     LinkLayer{Link::amis, amis_frame_size_max, true, scan_amis},
     LinkLayer{Link::mbus, mbus_frame_size_max, true, scan_mbus},
-    // Seven bits of check are too little to choose a layer by: it is configured.
-    LinkLayer{Link::iec62056_21, iec62056_frame_size_max, false, scan_iec62056},
+    LinkLayer{Link::iec62056_21, iec62056_frame_size_max, true, scan_iec62056},
     LinkLayer{Link::raw, raw_frame_size_max, false, scan_raw},
 };
 

@@ -141,6 +141,23 @@ inline Octets p1_frame(Bytes body) {
   return frame;
 }
 
+/// STX lines end, block check character (IEC 62056-21 6.3.4); with even parity in the eighth bit.
+inline Octets iec62056_block(Bytes lines, unsigned end, bool parity) {
+  Octets frame{std::byte{0x02}};
+  append(frame, lines);
+  frame.push_back(static_cast<std::byte>(end));
+  std::byte check{0};
+  for (std::size_t i = 1; i < frame.size(); ++i) check ^= frame[i];
+  frame.push_back(check);
+  if (!parity) return frame;
+  for (std::byte& octet : frame) {
+    unsigned ones = 0;
+    for (unsigned bit = 0; bit < 7; ++bit) ones += u8(octet) >> bit & 1;
+    if (ones % 2 != 0) octet |= std::byte{0x80};
+  }
+  return frame;
+}
+
 /// The receive buffer of a device: takes pieces, hands frames' payloads on.
 class Pump {
  public:
