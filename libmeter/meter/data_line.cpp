@@ -199,7 +199,7 @@ DataValue parse_data_value(std::string_view value) noexcept {
   if (ends && star != 0 && value[0] != '.' && value[star - 1] != '.') {
     const std::size_t decimals = point == 0 ? 0 : star - point - 1;
     parsed.text = value.substr(0, star);
-    parsed.number = Decimal{mantissa, static_cast<std::int8_t>(-static_cast<int>(decimals))};
+    parsed.number.emplace(mantissa, static_cast<std::int8_t>(-static_cast<int>(decimals)));
     if (star == value.size()) return parsed;
   } else {
     star = value.find('*');
@@ -211,7 +211,7 @@ DataValue parse_data_value(std::string_view value) noexcept {
   if (parsed.unit_text.empty()) return parsed;
   const SentUnit sent = sent_unit(parsed.unit_text);
   parsed.unit = sent.unit;
-  if (parsed.number) parsed.number = parsed.number->scaled(sent.power);
+  if (parsed.number && sent.power != 0) parsed.number = parsed.number->scaled(sent.power);
   return parsed;
 }
 

@@ -156,7 +156,7 @@ P1Text examine_ciphered(Bytes text, std::size_t identification_end, std::size_t 
 /// A long text (0-0:96.13.0) goes on in the next line: its bracket is open, and closes there.
 bool breaks_within_a_value(std::string_view line, std::string_view rest) noexcept {
   if (line.ends_with('\r')) line.remove_suffix(1);
-  if (line.ends_with(')')) return false;  // almost always
+  if (line.ends_with(')')) return false;
   const std::size_t bracket = line.find_last_of("()");
   if (bracket == std::string_view::npos || line[bracket] == ')') return false;
   const std::size_t next = rest.find_first_of("()");
@@ -190,7 +190,7 @@ P1Text examine_p1_text(Bytes from_start, bool at_end) noexcept {
   return limited(found);
 }
 
-std::optional<std::string_view> next_p1_line(std::string_view& text) noexcept {
+std::optional<std::string_view> next_unusual_p1_line(std::string_view& text) noexcept {
   if (text.empty()) return std::nullopt;
   std::size_t end = text.find('\n');
   if (breaks_within_a_value(text.substr(0, end), text.substr(std::min(end, text.size()))))

@@ -43,10 +43,22 @@ P1Text examine_p1_text(Bytes from_start, bool at_end) noexcept;
 
 /// Takes the line at the front of `text`, without its line end; with the lines that follow, as far
 /// as a value goes on in them. Nothing when `text` is empty.
-std::optional<std::string_view> next_p1_line(std::string_view& text) noexcept;
+inline std::optional<std::string_view> next_p1_line(std::string_view& text) noexcept;
 
 /// A line as the grammar has it (data_line.hpp), each unit behind a number; an empty one, or values
 /// that continue the line before.
 bool is_sound_p1_line(std::string_view line) noexcept;
+
+/// `next_p1_line` for every line; the inline one has a short way for nearly all.
+std::optional<std::string_view> next_unusual_p1_line(std::string_view& text) noexcept;
+
+std::optional<std::string_view> next_p1_line(std::string_view& text) noexcept {
+  const std::size_t end = text.find('\n');
+  if (end == std::string_view::npos || end < 2 || text[end - 1] != '\r' || text[end - 2] != ')')
+    return next_unusual_p1_line(text);
+  const std::string_view line = text.substr(0, end - 1);
+  text.remove_prefix(end + 1);
+  return line;
+}
 
 }  // namespace meter

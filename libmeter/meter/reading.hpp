@@ -55,6 +55,8 @@ class Reading {
     return r;
   }
 
+  void set_sub_meter(std::uint8_t number) noexcept { sub_meter_ = number; }
+
   /// `Obis{}`: the source has no code for it; its `ReadingDetail` says what it is.
   Obis obis() const noexcept { return obis_; }
   /// Whose value it is: 0 this meter's, n that of `ReadingSet::sub_meters[n - 1]`.

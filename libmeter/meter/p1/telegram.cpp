@@ -110,18 +110,18 @@ class Telegram {
   void take_sub_meter(const DataSet& set, const Values& values) noexcept;
   void take_own(const DataSet& set, const Values& values) noexcept;
   void take_values(const DataSet& set, const Values& values, std::uint8_t sub_meter) noexcept;
-  void take_value(Obis obis, std::string_view value, std::uint8_t sub_meter) noexcept;
+  void take_value(const Obis& obis, std::string_view value, std::uint8_t sub_meter) noexcept;
   void take_peaks(const DataSet& set) noexcept;
   void take_two_lines(Obis obis, const Values& values, std::uint8_t sub_meter) noexcept;
   void take_continuation(std::string_view value) noexcept;
   std::uint8_t sub_meter_of(std::uint8_t channel) noexcept;
   void note_identity(const Obis& obis, std::string_view value) noexcept;
   template <class Make>
-  void add(const Obis& obis, bool is_time, Make make) noexcept;
-  void add_number(const Obis& obis, Decimal value, Unit unit, std::uint8_t sub_meter,
+  void add(const Obis& obis, bool is_time, std::uint8_t sub_meter, Make make) noexcept;
+  void add_number(const Obis& obis, const Decimal& value, Unit unit, std::uint8_t sub_meter,
                   std::uint8_t flags = 0) noexcept;
   void add_octets(const Obis& obis, std::string_view octets, std::uint8_t sub_meter) noexcept;
-  void add_time(Obis obis, std::string_view time, std::uint8_t sub_meter) noexcept;
+  void add_time(const Obis& obis, std::string_view time, std::uint8_t sub_meter) noexcept;
   void explain(std::uint64_t at, std::string_view text) const {
     if (observer_ != nullptr) observer_->stage("list", offset_ + at, text);
   }
@@ -148,7 +148,7 @@ class Telegram {
 
 /// What `make` returns, appended or put in the place of the earlier line with the same code.
 template <class Make>
-void Telegram::add(const Obis& obis, bool is_time, Make make) noexcept {
+void Telegram::add(const Obis& obis, bool is_time, std::uint8_t sub_meter, Make make) noexcept {
   constexpr std::uint64_t golden_ratio = 0x9e3779b97f4a7c15;  // spreads (Knuth 6.4)
   const std::uint64_t hash = (obis.key() << 1 | (is_time ? 1u : 0u)) * golden_ratio >> 56;
   std::uint64_t& word = seen_[hash >> 6];
@@ -157,31 +157,33 @@ void Telegram::add(const Obis& obis, bool is_time, Make make) noexcept {
     for (Reading& earlier : out_.readings)
       if (earlier.obis() == obis && (earlier.kind() == Reading::Kind::date_time) == is_time) {
         earlier = make();
-        return;
+        return earlier.set_sub_meter(sub_meter);
       }
   word |= bit;
-  if (!out_.readings.push_back_made(make)) too_many_ = true;
+  if (out_.readings.push_back_made(make))
+    out_.readings.back().set_sub_meter(sub_meter);
+  else
+    too_many_ = true;
 }
 
-void Telegram::add_number(const Obis& obis, Decimal value, Unit unit, std::uint8_t sub_meter,
-                          std::uint8_t flags) noexcept {
-  add(obis, false,
-      [&] { return Reading::number(obis, value, unit, flags).of_sub_meter(sub_meter); });
+void Telegram::add_number(const Obis& obis, const Decimal& value, Unit unit,
+                          std::uint8_t sub_meter, std::uint8_t flags) noexcept {
+  add(obis, false, sub_meter, [&] { return Reading::number(obis, value, unit, flags); });
 }
 
 void Telegram::add_octets(const Obis& obis, std::string_view octets,
                           std::uint8_t sub_meter) noexcept {
-  add(obis, false,
-      [&] { return Reading::from_octets(obis, bytes_of(octets)).of_sub_meter(sub_meter); });
+  add(obis, false, sub_meter, [&] { return Reading::from_octets(obis, bytes_of(octets)); });
 }
 
 /// An impossible one (632525252525W) is none.
-void Telegram::add_time(Obis obis, std::string_view time, std::uint8_t sub_meter) noexcept {
+void Telegram::add_time(const Obis& obis, std::string_view time, std::uint8_t sub_meter) noexcept {
   if (!DateTime::from_p1(time)) return;
-  add(obis, true, [&] { return Reading::date_time(obis, bytes_of(time)).of_sub_meter(sub_meter); });
+  add(obis, true, sub_meter, [&] { return Reading::date_time(obis, bytes_of(time)); });
 }
 
-void Telegram::take_value(Obis obis, std::string_view value, std::uint8_t sub_meter) noexcept {
+void Telegram::take_value(const Obis& obis, std::string_view value,
+                          std::uint8_t sub_meter) noexcept {
   if (value.empty()) return;
   if (!is_text_code(obis)) {
     const DataValue parsed = parse_data_value(value);
@@ -320,7 +322,7 @@ void Telegram::take_own(const DataSet& set, const Values& values) noexcept {
     if (values.count != 1) return take_values(set, values, 0);
     out_.time = DateTime::from_p1(first);
     if (!out_.time) return take_value(obis, first, 0);
-    return add(obis, true, [&] { return Reading::date_time(obis, bytes_of(first)); });
+    return add(obis, true, 0, [&] { return Reading::date_time(obis, bytes_of(first)); });
   } else if (obis == profile_code) {
     traits_.snapshot = looks_like_time(first);
     take_peaks(set);
