@@ -79,8 +79,9 @@ bool begins_amis(Link link, Bytes clear) noexcept {
 bool begins_readout(Link link, Bytes) noexcept {
   return link == Link::iec62056_21;
 }
-bool plausible_readout(Bytes) noexcept {
-  return false;  // never encrypted
+/// Never behind a cipher of DLMS: what a wrong key yields must not pass for one of these.
+bool never_encrypted(Bytes) noexcept {
+  return false;
 }
 
 bool begins_mbus_message(Link link, Bytes message) noexcept {
@@ -90,10 +91,10 @@ bool begins_mbus_message(Link link, Bytes message) noexcept {
 constexpr ApplicationDecoder application_decoders[] = {
     {begins_notification, plausible_notification, dlms::decode_data_notification},
     {begins_amis, mbus::plausible_amis, mbus::decode_amis},
-    {begins_mbus_message, mbus::is_application_message, mbus::decode},
+    {begins_mbus_message, never_encrypted, mbus::decode},
     {begins_sml, sml::begins_file, sml::decode_file},
     {begins_p1_telegram, p1::plausible_telegram, p1::decode_telegram},
-    {begins_readout, plausible_readout, iec62056::decode_data_readout},
+    {begins_readout, never_encrypted, iec62056::decode_data_readout},
 };
 
 const ApplicationDecoder* find_application_decoder(Link link, Bytes apdu) noexcept {
@@ -396,10 +397,12 @@ Result<void> Decoder::State::read(Bytes clear, const dlms::CipherFacts& facts) n
   if (decoder == nullptr) return fault(Errc::unsupported_apdu, 0);
   const auto read =
       decoder->decode(clear, readings, options.observer, apdu_offset + facts.clear_offset);
-  if (readings.link == Link::p1 || readings.link == Link::amis)
+  // Clocks of DLMS say their deviation; these keep the local time.
+  if (readings.link != Link::hdlc && readings.link != Link::raw && readings.link != Link::sml)
     readings.standard_offset_min = options.standard_offset_min;
   if (readings.time)
     readings.time = readings.time->with_standard_offset(readings.standard_offset_min);
+  if (!read) readings.clear();
   return read;
 }
 

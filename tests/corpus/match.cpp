@@ -164,6 +164,8 @@ bool same_number(const Register& found, const ExpectedReading& expected) {
     return sent != 0 && is_close(value * sent / seconds, expected);
   }
   const ScaledUnit from = base_of(found.unit);
+  if (from.base == Unit::joule && to->base == Unit::watt_hour)
+    return is_close(value / 3600 * std::pow(10.0, from.power - to->power), expected);
   // Differences of temperature are printed in either unit.
   const bool difference = symbol(found.unit) == "K" && to->base == Unit::degree_celsius;
   const bool comparable = from.base == to->base || found.unit == Unit::none || difference;
@@ -244,7 +246,8 @@ std::string mismatch_by_name(const Telegram& telegram, const ExpectedReading& ex
     if (expected.name == "meter_type" &&
         mismatch_by_code(telegram, expected, "1-1:96.1.1"_obis).empty())
       return "";
-    return wrong;
+    const auto is_record = [](const Register& r) { return r.is_record; };
+    if (std::ranges::none_of(telegram.registers, is_record)) return wrong;
   }
   // A name of the source's own (wired M-Bus): some record must say just that.
   for (const Register& each : telegram.registers)

@@ -183,4 +183,21 @@ TEST(WrongKey, is_refused) {
   ASSERT_TRUE(decode(decoder, meter.next().octets())) << "the next good telegram is read";
 }
 
+/// Without a tag only the clear text's structure tells a wrong key: no decoder may take garbage.
+TEST(WrongKey, never_yields_a_telegram) {
+  metersim::MeterOptions options;
+  options.start.epoch_s = 1795172405;
+  metersim::Meter meter(*metersim::find_family("kaifa-noe"), options);
+  meter::Decoder decoder({}, test_keys(false));
+  for (int i = 0; i < 20'000; ++i) {
+    const Octets octets = meter.next_with_wrong_key().octets();
+    for (auto rest = std::as_bytes(std::span(octets));;) {
+      const auto step = decoder.next(rest);
+      ASSERT_NE(step.outcome, meter::Decoder::Outcome::telegram) << "telegram " << i;
+      if (step.outcome == meter::Decoder::Outcome::need_more) break;
+      rest = rest.subspan(step.consumed);
+    }
+  }
+}
+
 }  // namespace

@@ -20,9 +20,9 @@ namespace {
 constexpr std::size_t link_header_size = 3;  // C, A, CI
 constexpr std::size_t identification_size = 8;
 constexpr std::uint16_t manufacturer_amis = 0x4c2d;  // SAM
-constexpr std::string_view profile_records = "EN 13757-3 records";
-constexpr std::string_view profile_fixed = "EN 13757-3 fixed structure";
-constexpr std::string_view profile_amis = "AMIS";
+constexpr std::string_view profile_records = "mbus-records";
+constexpr std::string_view profile_fixed = "mbus-fixed";
+constexpr std::string_view profile_amis = "amis-td351x";
 
 enum class Form : std::uint8_t { unknown, long_header, short_header, no_header, fixed, error };
 
@@ -152,9 +152,10 @@ Reading Collector::octets_of(const Record& record, Obis code) noexcept {
 
 Reading Collector::reading_of(const Record& record, const ValueInformation& information,
                               Obis code) noexcept {
+  if (information.failed) return octets_of(record, {});
   if (information.measured == Measured::date || information.measured == Measured::date_time)
     return Reading::date_time(code, format_.high_octet_first ? reversed(record.data) : record.data);
-  const auto number = information.failed ? std::nullopt : number_of(record, format_);
+  const auto number = number_of(record, format_);
   if (!number) return octets_of(record, {});
   Decimal value = *number;
   const int exponent = value.exponent + information.power;
@@ -171,6 +172,7 @@ Reading Collector::reading_of(const Record& record, const ValueInformation& info
 
 Result<void> Collector::add(const Record& record) noexcept {
   ValueInformation information = value_information(record.vif, record.vifes, manufacturer_);
+  apply_subunit(record.subunit, manufacturer_, information);
   Obis code = code_of(record, information, is_electricity());
   NumberFormat format = format_;
   format_.is_unsigned = is_amis_;

@@ -91,6 +91,7 @@ Result<void> read_fixed(Bytes data, bool high_octet_first, ReadingSet& out) noex
   const std::uint8_t units[] = {reader.octet(), reader.octet()};
   const Bytes counters[] = {reader.take(4), reader.take(4)};
   if (!reader.ok()) return fault(Errc::truncated, data.size());
+  if (!reader.consumed()) return fault(Errc::malformed, reader.offset());
 
   std::array<std::byte, 4> in_order;
   std::ranges::reverse_copy(number, in_order.begin());

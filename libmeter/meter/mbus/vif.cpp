@@ -363,9 +363,63 @@ constexpr std::uint16_t letters(const char (&text)[4]) noexcept {
   return static_cast<std::uint16_t>((text[0] - 64) << 10 | (text[1] - 64) << 5 | (text[2] - 64));
 }
 
-/// Behind FF a manufacturer's own VIFEs follow; of a few it is known what they say.
+constexpr std::uint16_t schneider = letters("SEC"), eltako = letters("ELT"), ime = letters("IME"),
+                        kamstrup = letters("KAM");
+
+/// What stands behind VIF FF: the manufacturer's code and, with some, a VIF that scales it. From
+/// captures whose sources print the values.
+struct ManufacturerRow {
+  std::uint16_t manufacturer;
+  std::uint8_t code;
+  std::uint8_t scale;  ///< the VIF behind the code; 0: none
+  std::string_view label;
+  Unit unit = Unit::none;
+  std::int16_t power = 0;
+};
+constexpr auto manufacturer_rows = std::to_array<ManufacturerRow>({
+    {schneider, 0x0a, 0, "power factor"},
+    {schneider, 0x0b, 0, "frequency", Unit::hertz},
+    {schneider, 0x24, 0, "nominal frequency", Unit::hertz},
+    // Volume times temperature, m³ × °C.
+    {kamstrup, 0x07, 0, "volume times flow temperature"},
+    {kamstrup, 0x08, 0, "volume times return temperature"},
+    {ime, 0x00, 0x04, "energy", Unit::watt_hour, 1},
+    {ime, 0x01, 0x04, "reactive energy", Unit::var_hour, 1},
+    {ime, 0x04, 0x2b, "power", Unit::watt},
+    {ime, 0x05, 0x2b, "reactive power", Unit::var},
+    {ime, 0x06, 0x2b, "apparent power", Unit::volt_ampere},
+    {ime, 0x07, 0x48, "voltage", Unit::volt, -1},
+    {ime, 0x08, 0x48, "voltage between phases", Unit::volt, -1},
+    {ime, 0x09, 0x59, "current", Unit::ampere, -3},
+    {ime, 0x0a, 0x48, "frequency", Unit::hertz, -1},
+    {ime, 0x0d, 0x2b, "power demand", Unit::watt},
+    {ime, 0x0e, 0x2b, "maximum power demand", Unit::watt},
+    {ime, 0x0f, 0x21, "operating time", Unit::minute},
+    {ime, 0x5a, 0, "frequency", Unit::hertz, -1},
+});
+
+/// Registers only: what else the manufacturer means by them is not known.
+void apply_manufacturer_code(Bytes vifes, std::uint16_t manufacturer,
+                             ValueInformation& out) noexcept {
+  out.is_plain = false;
+  if (vifes.empty()) return;
+  const unsigned code = u8(vifes[0]) & code_mask;
+  const unsigned scale = vifes.size() > 1 ? u8(vifes[1]) & code_mask : 0;
+  const auto* row = std::ranges::find_if(manufacturer_rows, [&](const ManufacturerRow& each) {
+    return each.manufacturer == manufacturer && each.code == code && each.scale == scale;
+  });
+  if (row == manufacturer_rows.end()) return;
+  out.label = row->label;
+  out.unit = row->unit;
+  out.power = row->power;
+  out.measured = other;
+  out.scale_known = true;
+  for (const std::byte rest : vifes.subspan(std::min<std::size_t>(vifes.size(), 2)))
+    apply_combinable(static_cast<std::uint8_t>(u8(rest) & code_mask), out);
+}
+
+/// Behind a VIF and FF a manufacturer's own VIFEs follow; of a few it is known what they say.
 void apply_manufacturers(Bytes vifes, std::uint16_t manufacturer, ValueInformation& out) noexcept {
-  constexpr std::uint16_t schneider = letters("SEC"), eltako = letters("ELT");
   const std::uint8_t code = vifes.size() == 1 ? static_cast<std::uint8_t>(vifes[0]) : 0;
   const bool names_phases = manufacturer == schneider || manufacturer == eltako;
   if (names_phases && code >= 1 && code <= 3) return apply_second_table(code, out);
@@ -387,7 +441,7 @@ ValueInformation value_information(std::uint8_t vif, Bytes vifes,
   else
     apply(primary_table, vif, out);
   if (out.measured == manufacturer_specific) {
-    out.is_plain = false;
+    apply_manufacturer_code(vifes, manufacturer, out);
     return out;
   }
   while (at < vifes.size()) {
@@ -402,6 +456,14 @@ ValueInformation value_information(std::uint8_t vif, Bytes vifes,
       apply_combinable(code & code_mask, out);
   }
   return out;
+}
+
+void apply_subunit(std::uint16_t subunit, std::uint16_t manufacturer,
+                   ValueInformation& information) noexcept {
+  if (manufacturer != schneider || subunit != 1 || information.measured != energy) return;
+  information.label = "reactive energy";
+  information.unit = Unit::var_hour;
+  information.measured = reactive_energy;
 }
 
 }  // namespace meter::mbus

@@ -47,4 +47,9 @@ inline constexpr std::size_t vife_count_max = 10;
 ValueInformation value_information(std::uint8_t vif, Bytes vifes,
                                    std::uint16_t manufacturer) noexcept;
 
+/// What a manufacturer counts under a subunit: Schneider's iEM3000 sends reactive energy as
+/// energy of subunit 1.
+void apply_subunit(std::uint16_t subunit, std::uint16_t manufacturer,
+                   ValueInformation& information) noexcept;
+
 }  // namespace meter::mbus
