@@ -73,6 +73,8 @@ class DataLines {
   /// Whole data sets, at least one.
   bool whole() const noexcept { return has_value_ && !in_value_ && code_size_ == 0; }
   bool in_value() const noexcept { return in_value_; }
+  /// Of a refusal: without the beginning of a value, an STX is any octet of noise.
+  Errc cause() const noexcept { return has_value_ ? Errc::bad_length : Errc::line_noise; }
   /// This block control character may follow. ETX comes behind `!` CR LF, or behind the only data
   /// set of an answer, which has no line end (6.4.5); EOT behind a line's end. What damage made
   /// one of them stands elsewhere, but for the end of the first line.
@@ -177,12 +179,12 @@ Found examine_block(Bytes at, bool no_more) noexcept {
     if (c == stx) {
       const bool was_line_end =
           lines.may_miss(static_cast<char>(check)) && eighth_bit.take(at[i]);
-      return refuse(Errc::bad_length, was_line_end ? i + 1 : i);
+      return refuse(lines.cause(), was_line_end ? i + 1 : i);
     }
     if (!eighth_bit.take(at[i])) return refuse(Errc::line_noise, i);
     check ^= static_cast<unsigned char>(c);
     if (c == etx || c == eot) {
-      if (!lines.may_end_with(c)) return refuse(Errc::bad_length, i);
+      if (!lines.may_end_with(c)) return refuse(lines.cause(), i);
       if (i + 1 == at.size()) return wait(at, no_more);
       // The character behind may be the next block's STX, if the check is what got lost.
       if (!eighth_bit.take(at[i + 1]) || (u8(at[i + 1]) & 0x7f) != check)
@@ -190,7 +192,7 @@ Found examine_block(Bytes at, bool no_more) noexcept {
       return {.kind = Found::Kind::frame, .size = i + 2, .payload = at.first(i + 1),
               .proven = true};
     }
-    if (!lines.take(c)) return refuse(Errc::bad_length, i);
+    if (!lines.take(c)) return refuse(lines.cause(), i);
   }
   if (at.size() >= iec62056_frame_size_max)
     return refuse(Errc::bad_length, iec62056_frame_size_max);
