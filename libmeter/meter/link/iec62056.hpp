@@ -19,7 +19,7 @@ inline constexpr std::size_t iec62056_frame_size_max = 15 * 1024;
 ///                   character behind it and by the form of its data lines
 ///   command         SOH … ETX, an echo of what was written or a meter's answer; not proven
 ///   bare data lines up to `!` CR LF (meters that send no STX); not proven
-/// One flipped bit, or one changed character, never makes another block: by the check and the lines;
+/// One flipped bit, or one changed character, never makes another block, by check and lines;
 /// except, once in 128 such accidents, a character of a code that becomes STX or a first line's end
 /// that becomes ETX (without parity). A torn block without an identification behind it may cost
 /// the next one as rarely. Two changed characters are found in 127 of 128 blocks.
