@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Families that send P1 telegrams: identification, lines, CRC; some of them ciphered.
+// Families that send lines of text: P1 telegrams, some of them ciphered, and IEC 62056-21.
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
+#include <span>
 
 #include "tools/metersim/families.hpp"
 
@@ -78,7 +79,9 @@ class Lines {
                 std::string_view unit) {
     std::int64_t value = values_[quantity];
     const bool kilo = unit.starts_with('k');
-    for (int power = resolution(quantity) - (kilo ? 3 : 0); power < exponent; ++power) value /= 10;
+    const int held = resolution(quantity) - (kilo ? 3 : 0);
+    for (int power = held; power < exponent; ++power) value /= 10;
+    for (int power = held; power > exponent; --power) value *= 10;
     std::string sent = padded(value, exponent, width);
     say(quantity, value, exponent, unit);
     return this->value(code, sent.append("*").append(unit));
@@ -312,6 +315,40 @@ void encode_poland(const Values& values, const Security* security, std::uint32_t
   telegram.invocation_counter = counter;
 }
 
+/// IEC 62056-21 mode D: EasyMeter Q3D.
+void encode_mode_d(const Values& values, const Security*, std::uint32_t, Telegram& telegram) {
+  Lines lines("ESY5Q3DA1004 V3.04", values, telegram);
+  telegram.meter = values.serial;
+  lines.value("1-0:0.0.0*255", values.serial);
+  lines.number("1-0:1.8.0*255", Quantity::energy_import, -7, 16, "kWh");
+  lines.number("1-0:2.8.0*255", Quantity::energy_export, -7, 16, "kWh");
+  lines.number("1-0:1.7.0*255", Quantity::power_import, -2, 9, "W");
+  lines.number("1-0:2.7.0*255", Quantity::power_export, -2, 9, "W");
+  finish(lines, false, nullptr, 0);
+}
+
+/// IEC 62056-21 mode C as a head beside the reader's hears it: identification, then STX, lines with
+/// reduced codes, ETX and the block check (6.3.4). Landis+Gyr ZMF.
+void encode_mode_c(const Values& values, const Security*, std::uint32_t, Telegram& telegram) {
+  Lines lines("", values, telegram);
+  const std::size_t head_size = lines.text().size();
+  const std::string clock = values.clock.text();
+  telegram.meter = values.serial;
+  telegram.time = clock;
+  lines.value("F.F", "00").value("C.1.0", values.serial);
+  lines.value("0.9.1", clock.substr(11, 8)).value("0.9.2", clock.substr(2, 8));
+  lines.number("1.8.0", Quantity::energy_import, -3, 10, "kWh");
+  lines.number("1.8.1", Quantity::energy_import_t1, -3, 10, "kWh");
+  lines.number("1.8.2", Quantity::energy_import_t2, -3, 10, "kWh");
+  lines.number("2.8.0", Quantity::energy_export, -3, 10, "kWh");
+  lines.number("32.7", Quantity::voltage_l1, -1, 5, "V");
+  lines.number("31.7", Quantity::current_l1, -2, 6, "A");
+  const std::string block = lines.text().substr(head_size) + "!\r\n\x03";
+  char check = 0;
+  for (const char c : block) check = static_cast<char>(check ^ c);
+  telegram.frames = {octets_of("/LGZ5ZMF100AC.M27\r\n"), octets_of("\x02" + block + check)};
+}
+
 Family family(std::string_view name, std::string_view description, std::uint8_t control,
               const Title& title, std::string_view serial, decltype(Family::encode) encode) {
   Family made{.name = name,
@@ -348,6 +385,11 @@ std::vector<Family> p1_families() {
       family("kaifa-pl", "Poland: encrypted behind a clear identification", 0x30, kaifa,
              "KFM1020030000001", encode_poland),
   };
+  all.push_back(family("mode-d", "EasyMeter Q3D: a push of IEC 62056-21 mode D", 0, iskra,
+                       "0273011003684", encode_mode_d));
+  all.push_back(family("iec-mode-c", "Landis+Gyr ZMF: a readout of IEC 62056-21 mode C, overheard",
+                       0, iskra, "18438636", encode_mode_c));
+  for (Family& row : std::span(all).last(2)) row.link = Link::iec62056_21;
   // Public for every meter (SMARTY P1 specification 1.1.3).
   all[3].security.authentication_key = octets_from_hex("00112233445566778899AABBCCDDEEFF");
   return all;

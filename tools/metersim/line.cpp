@@ -20,6 +20,8 @@
 #include <utility>
 #include <vector>
 
+#include "tools/metersim/line_speed.hpp"
+
 namespace metersim {
 namespace {
 
@@ -121,6 +123,8 @@ class PtyLine : public Line {
   }
 
   Octets receive() override { return read_waiting(master_.get()); }
+
+  unsigned baud() const override { return line_speed(slave_.get()); }
 
   void drain() override {
     // Written octets reach the reader's queue a moment later: empty counts when it stays so.

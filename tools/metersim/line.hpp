@@ -23,6 +23,8 @@ class Line {
   /// What the reader wrote, waiting for it a moment (`pause_ms`); empty when it wrote nothing, and
   /// on a line that is only sent on.
   virtual Octets receive() { return {}; }
+  /// The speed that the reader has set; 0 where there is none.
+  virtual unsigned baud() const { return 0; }
   /// Waits until what was sent has been read, for at most five seconds.
   virtual void drain() {}
 

@@ -130,8 +130,8 @@ void Player::play(const Octets& capture) {
 void Player::serve(Responder& responder) {
   while (pause_.until(steady_clock::now())) {
     const Octets heard = line_.receive();
-    if (heard.empty()) continue;
-    const Octets answer = responder.received(heard);
+    const Octets answer =
+        heard.empty() ? responder.due(line_.baud()) : responder.received(heard);
     if (!answer.empty() && !send_paced(answer)) return;
   }
 }

@@ -3,12 +3,11 @@
 #include "tools/metersim/responder.hpp"
 
 #include <algorithm>
-#include <vector>
 
 namespace metersim {
 
 std::span<const ResponderKind> responders() {
-  static const std::vector<ResponderKind> table = {};
+  static const std::vector<ResponderKind> table = readout_meters();
   return table;
 }
 

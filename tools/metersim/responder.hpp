@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "tools/metersim/meter.hpp"
 
@@ -19,6 +20,9 @@ class Responder {
   /// Takes what the reader wrote, in pieces as they arrive, perhaps half a request; gives what goes
   /// back over the line now (nothing: the request is not whole, or is not for us).
   virtual Octets received(OctetView octets) = 0;
+  /// What it says by itself: asked for again and again while the reader is quiet, with the speed
+  /// that the reader's end of the line has then (0: cannot be told).
+  virtual Octets due([[maybe_unused]] unsigned baud) { return {}; }
 };
 
 /// A row of `metersim run`: chosen by name like a family.
@@ -28,6 +32,8 @@ struct ResponderKind {
   std::unique_ptr<Responder> (*make)(const MeterOptions& options);
 };
 std::span<const ResponderKind> responders();
+/// The rows of IEC 62056-21.
+std::vector<ResponderKind> readout_meters();
 /// By name, or null.
 const ResponderKind* find_responder(std::string_view name);
 
