@@ -51,9 +51,9 @@ class Conversation {
     }
     if (action.write.empty()) return;
     written_ += meter::text_of(action.write);
-    const Octets request(reinterpret_cast<const std::uint8_t*>(action.write.data()),
-                         reinterpret_cast<const std::uint8_t*>(action.write.data()) +
-                             action.write.size());
+    const Octets request(
+        reinterpret_cast<const std::uint8_t*>(action.write.data()),
+        reinterpret_cast<const std::uint8_t*>(action.write.data()) + action.write.size());
     hear(meter_->received(request));
   }
   void hear(const Octets& said) {
@@ -63,9 +63,8 @@ class Conversation {
       std::optional<meter::Session::Action> action;
       if (step.outcome == Outcome::telegram) telegram_ = true;
       if (!step.frame.empty())
-        action = session_->on_frame(step.frame, step.outcome == Outcome::telegram
-                                                    ? Verdict::telegram
-                                                    : Verdict::progress);
+        action = session_->on_frame(
+            step.frame, step.outcome == Outcome::telegram ? Verdict::telegram : Verdict::progress);
       else if (step.outcome == Outcome::rejected)
         action = session_->on_refusal(step.fault.code);
       rest = rest.subspan(step.consumed);
@@ -92,22 +91,41 @@ void expect_readout(std::string_view name, std::string_view written,
   EXPECT_EQ(conversation.readings().meter_id.view(), "18438636");
 }
 
-TEST(ReadoutMeter, ModeA) { expect_readout("mode-a-meter", "/?!\r\n", {300}); }
-TEST(ReadoutMeter, ModeB) { expect_readout("mode-b-meter", "/?!\r\n", {300, 9600}); }
+TEST(ReadoutMeter, ModeA) {
+  expect_readout("mode-a-meter", "/?!\r\n", {300});
+}
+TEST(ReadoutMeter, ModeB) {
+  expect_readout("mode-b-meter", "/?!\r\n", {300, 9600});
+}
 TEST(ReadoutMeter, ModeC) {
-  expect_readout("mode-c-meter", "/?!\r\n\x06" "050\r\n", {300, 9600});
+  expect_readout("mode-c-meter",
+                 "/?!\r\n\x06"
+                 "050\r\n",
+                 {300, 9600});
 }
 TEST(ReadoutMeter, Blocks) {
-  expect_readout("mode-c-blocks", "/?!\r\n\x06" "050\r\n\x06", {300, 9600});
+  expect_readout("mode-c-blocks",
+                 "/?!\r\n\x06"
+                 "050\r\n\x06",
+                 {300, 9600});
 }
 TEST(ReadoutMeter, WrongCheckOnce) {
-  expect_readout("mode-c-bad-check", "/?!\r\n\x06" "050\r\n\x15", {300, 9600});
+  expect_readout("mode-c-bad-check",
+                 "/?!\r\n\x06"
+                 "050\r\n\x15",
+                 {300, 9600});
 }
 TEST(ReadoutMeter, SilentOnce) {
-  expect_readout("mode-c-silent", "/?!\r\n/?!\r\n\x06" "050\r\n", {300, 9600});
+  expect_readout("mode-c-silent",
+                 "/?!\r\n/?!\r\n\x06"
+                 "050\r\n",
+                 {300, 9600});
 }
 TEST(ReadoutMeter, Echo) {
-  expect_readout("mode-c-echo", "/?!\r\n\x06" "050\r\n", {300, 9600});
+  expect_readout("mode-c-echo",
+                 "/?!\r\n\x06"
+                 "050\r\n",
+                 {300, 9600});
 }
 
 TEST(ReadoutMeter, SaysNothingBeforeTheReaderHasChangedItsSpeed) {
@@ -117,7 +135,9 @@ TEST(ReadoutMeter, SaysNothingBeforeTheReaderHasChangedItsSpeed) {
         OctetView(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()));
   };
   EXPECT_FALSE(say("/?!\r\n").empty());
-  EXPECT_TRUE(say("\x06" "050\r\n").empty());
+  EXPECT_TRUE(say("\x06"
+                  "050\r\n")
+                  .empty());
   EXPECT_TRUE(meter->due(300).empty());
   EXPECT_FALSE(meter->due(9600).empty());
 }

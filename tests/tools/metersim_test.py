@@ -182,13 +182,17 @@ class Faults(MetersimTest):
 
 class Commands(MetersimTest):
     def test_every_family_runs_and_has_seeds(self):
-        names = [line.split()[0] for line in run("list").stdout.decode().splitlines()]
+        families, asked = run("list").stdout.decode().split("\n\n")
+        names = [line.split()[0] for line in families.splitlines()]
         self.assertIn("kaifa-noe", names)
         self.assertEqual(run("seeds", self.directory / "seeds").returncode, 0)
         seeds = sorted(path.name for path in (self.directory / "seeds").iterdir())
         for name in names:
             self.assertIn(f"{name}-clear.bin", seeds)
             self.assertEqual(run("run", name, "--fast", "--count", 1, "--out", "-").returncode, 0)
+        self.assertIn("\nmode-c-meter ", asked)
+        for line in asked.splitlines()[1:]:
+            self.assertEqual(run("run", line.split()[0], "--out", "-").returncode, 1, line)
 
     def test_wrong_usage(self):
         for arguments in ([], ["run"], ["run", "e450", "--tcp-listen", "1", "--out", "x"],

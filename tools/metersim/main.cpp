@@ -197,6 +197,7 @@ void play_capture(const std::string& path, const LineOptions& options) {
 void list_families() {
   for (const Family& family : families())
     fmt::print("{:<16} {}\n", family.name, family.description);
+  fmt::print("\nMeters that answer a reader, on a pseudo terminal:\n");
   for (const ResponderKind& kind : responders())
     fmt::print("{:<16} {}\n", kind.name, kind.description);
 }
