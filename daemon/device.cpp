@@ -28,6 +28,8 @@ constexpr auto no_bytes_limit = 35s;
 /// While the link is not known: more than two of the longest telegrams that meters send by
 /// themselves (3,000 octets of P1 in Belgium) without one of them being whole.
 constexpr std::uint64_t no_frame_bytes = 8192;
+/// More than is ever written before an answer.
+constexpr std::size_t echo_size_max = 4096;
 /// A constant break shows as nothing but zeros.
 constexpr std::uint64_t break_bytes = 64;
 /// One damaged telegram among good ones is a counter, not a problem.
@@ -158,7 +160,7 @@ Device::Device(const DeviceEnvironment& environment, AdapterConfig config,
       }),
       backoff_(backoff_min),
       session_timer_([this](int result) {
-        if (result == 0) act(session_->on_timeout());
+        if (result == 0) session_expired();
       }) {
   adapter_.name = adapter_name(config_, serial);
   adapter_.table = config_.name;
@@ -267,12 +269,19 @@ void Device::act(const meter::Session::Action& action) {
   if (!action.write.empty()) {
     last_request_ = environment_.loop.now();
     // Behind bytes that are still to be decoded an echo would not be recognized.
+    if (echo_.size() > echo_size_max) echo_.clear();  // nothing ever comes back
     if (!ring_ || ring_->readable().empty())
       echo_.insert(echo_.end(), action.write.begin(), action.write.end());
     port_->write(action.write);
   }
   if (action.wake_after)
     environment_.loop.timer(session_timer_, environment_.loop.now() + *action.wake_after);
+}
+
+/// Half of an answer is none by now: a session may go on from what is wrong with it.
+void Device::session_expired() {
+  if (half_received()) drop_half_received();
+  if (!session_timer_.pending()) act(session_->on_timeout());
 }
 
 void Device::set_line(const meter::LineFormat& format) {
@@ -368,6 +377,8 @@ void Device::decode() {
       action = session_->on_frame(step.frame, verdict);
     else if (session_ && step.outcome == Outcome::rejected)
       action = session_->on_refusal(step.fault.code);
+    else if (session_ && step.outcome == Outcome::progress)
+      action = session_->on_refusal(Errc::line_noise);  // counted once, but noise again
     if (ring_) ring_->consume(step.consumed);
     if (step.outcome == Outcome::rejected) refused(step.fault);
     act(action);

@@ -65,6 +65,7 @@ class Device : private io::PortListener {
   void retry_later();
   void start_session(const LineSettings& line);
   void act(const meter::Session::Action& action);
+  void session_expired();
   void set_line(const meter::LineFormat& format);
   bool only_echo(io::MirroredRing& ring);
   void decode();

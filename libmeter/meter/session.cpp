@@ -4,6 +4,7 @@
 
 #include "meter/iec62056/session.hpp"
 #include "meter/mbus/amis_session.hpp"
+#include "meter/mbus/master_session.hpp"
 
 namespace meter {
 
@@ -11,6 +12,8 @@ std::unique_ptr<Session> make_session(Link link, const SessionOptions& options) 
   switch (link) {
     case Link::amis:
       return std::make_unique<mbus::AmisSession>();
+    case Link::mbus_master:
+      return std::make_unique<mbus::MasterSession>(options);
     case Link::iec62056_21:
       return std::make_unique<iec62056::ReadoutSession>(options);
     default:

@@ -17,6 +17,7 @@ namespace {
 constexpr std::size_t llc_size = 3;
 /// C and A of M-Bus requests; less is the acknowledgement.
 constexpr std::size_t short_frame_size = 2;
+constexpr unsigned from_master = 0x40;  // of the C field (EN 13757-2 5.7)
 constexpr unsigned tag_data_notification = 0x0f;
 constexpr unsigned tag_general_glo_ciphering = 0xdb;
 constexpr unsigned tag_general_block_transfer = 0xe0;
@@ -332,7 +333,8 @@ Result<std::optional<Bytes>> Reassembler::take(Link link, Bytes payload) noexcep
   Result<std::optional<Message>> message;
   switch (link) {
     case Link::mbus_master:
-      if (payload.size() <= short_frame_size) return std::nullopt;
+      if (payload.size() <= short_frame_size || (u8(payload[0]) & from_master) != 0)
+        return std::nullopt;  // nothing but an acknowledgement, or an echo of the master's request
       [[fallthrough]];
     case Link::mbus:
       message = state.take_mbus(payload);

@@ -26,6 +26,8 @@ constexpr std::array layers = {
     LinkLayer{Link::amis, amis_frame_size_max, true, scan_amis},
     LinkLayer{Link::mbus, mbus_frame_size_max, true, scan_mbus},
     LinkLayer{Link::iec62056_21, iec62056_frame_size_max, true, scan_iec62056},
+    // A single E5 is a frame there: it is configured, and mbus reads the same telegrams.
+    LinkLayer{Link::mbus_master, mbus_frame_size_max, false, scan_mbus_master},
     LinkLayer{Link::raw, raw_frame_size_max, false, scan_raw},
 };
 

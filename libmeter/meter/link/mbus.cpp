@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// M-Bus long and control frames: length, sum, stop octet.
+// M-Bus frames: length, sum, stop octet.
 #include "meter/link/mbus.hpp"
 
 #include "meter/link/search.hpp"
@@ -12,6 +12,9 @@ constexpr std::byte stop_octet{0x16};
 constexpr std::size_t header_size = 4;   // 68 L L 68
 constexpr std::size_t trailer_size = 2;  // sum, 16
 constexpr std::size_t length_min = 3;    // C, A, CI: a control frame
+constexpr std::byte short_start_octet{0x10};
+constexpr std::size_t short_frame_size = 5;  // 10 C A sum 16
+constexpr std::byte acknowledgement{0xe5};
 
 /// The arithmetic sum modulo 256 (EN 13757-2 5.5); an octet-wide sum is what vectorises.
 std::byte sum_of(Bytes octets) noexcept {
@@ -35,10 +38,43 @@ Candidate examine(Bytes at_start) noexcept {
   return frame(size, content);
 }
 
+Candidate examine_short(Bytes at_start) noexcept {
+  if (at_start.size() < short_frame_size) return incomplete();
+  if (at_start[4] != stop_octet) return refused(Errc::bad_length);
+  const Bytes content = at_start.subspan(1, 2);
+  if (sum_of(content) != at_start[3]) return refused(Errc::bad_checksum);
+  return frame(short_frame_size, content);
+}
+
+Candidate examine_any(Bytes at_start) noexcept {
+  switch (at_start.front()) {
+    case start_octet: return examine(at_start);
+    case short_start_octet: return examine_short(at_start);
+    case acknowledgement: return frame(1, at_start.first(1));
+    default: return no_candidate();
+  }
+}
+
 }  // namespace
 
 Scan scan_mbus(Bytes received) noexcept {
   return search<start_octet, false, examine>(received);
+}
+
+Scan scan_mbus_master(Bytes received) noexcept {
+  using Verdict = Candidate::Verdict;
+  Scan scan;
+  for (; scan.discard < received.size(); ++scan.discard) {
+    const Candidate candidate = examine_any(received.subspan(scan.discard));
+    if (candidate.verdict == Verdict::incomplete) break;
+    if (candidate.verdict == Verdict::frame) {
+      scan.size = candidate.size;
+      scan.payload = candidate.payload;
+      break;
+    }
+    note_refusal(scan, candidate.cause, scan.discard);
+  }
+  return scan;
 }
 
 }  // namespace meter::link

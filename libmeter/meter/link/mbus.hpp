@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// M-Bus link layer (EN 13757-2, format class FT1.2 of IEC 60870-5-1): long and control frames.
+// M-Bus link layer (EN 13757-2, format class FT1.2 of IEC 60870-5-1): what is pushed, and what a
+// master hears.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +13,11 @@ namespace meter::link {
 /// libmeter/doc/mbus-link.md): at most 256 + 2 octets.
 inline constexpr std::size_t mbus_frame_size_max = 258 + 6;
 
-/// The scan function of Link::mbus; see `Scan`.
+/// The scan function of Link::mbus; see `Scan`. Long and control frames.
 Scan scan_mbus(Bytes received) noexcept;
+
+/// The scan function of Link::mbus_master: short frames (an echo of what was asked; payload: C A)
+/// and E5 (payload: itself) as well. One octet proves nothing: such a link is configured.
+Scan scan_mbus_master(Bytes received) noexcept;
 
 }  // namespace meter::link
