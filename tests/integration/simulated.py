@@ -161,8 +161,8 @@ class Line:
                 octets = os.read(self.pty.master, 4096)
             except OSError:
                 return
+            self.times.append(time.monotonic())  # first: whoever sees `written` looks at it
             self.written += octets
-            self.times.append(time.monotonic())
             if self.echo:
                 self.pty.send(octets)
             pending += octets
