@@ -267,11 +267,9 @@ class Asked(Family):
             self.pty.send(octets)
             wait_for("the acknowledgement", lambda: len(self.line.written) > before)
             self.assertLess(self.line.times[-1] - sent, 0.5)  # the meter's own limit
-        states = [topic for topic in subscriber.latest if topic.endswith("/state")]
-        wait_for("a state", lambda: [topic for topic in subscriber.latest
-                                     if topic.endswith("/state")])
-        states = [topic for topic in subscriber.latest if topic.endswith("/state")]
-        state = json.loads(subscriber.latest[states[0]])
+        topic = wait_for("a state", lambda: next(
+            (topic for topic in list(subscriber.latest) if topic.endswith("/state")), None))
+        state = json.loads(subscriber.latest[topic])
         self.assertEqual(state["link"], "amis")
         self.assertEqual(state["readings"]["energy_import"], 684.544)
         self.assertEqual(state["readings"]["power_export"], 117)
