@@ -219,8 +219,7 @@ std::string take_link(std::string_view text, AdapterConfig& adapter) {
     return {};
   }
   const auto link = meter::link_from_name(text);
-  if (link && (meter::link::find_link_layer(*link) ||
-               std::ranges::count(speaking_roles, *link, &SpeakingRole::link) > 0)) {
+  if (link && meter::link::find_link_layer(*link)) {
     adapter.link = link;
     return {};
   }
