@@ -3,11 +3,16 @@
 #include "tools/metersim/responder.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace metersim {
 
 std::span<const ResponderKind> responders() {
-  static const std::vector<ResponderKind> table = readout_meters();
+  static const std::vector<ResponderKind> table = [] {
+    std::vector<ResponderKind> all = readout_meters();
+    std::ranges::copy(mbus_slaves(), std::back_inserter(all));
+    return all;
+  }();
   return table;
 }
 

@@ -34,6 +34,9 @@ struct ResponderKind {
 std::span<const ResponderKind> responders();
 /// The rows of IEC 62056-21.
 std::vector<ResponderKind> readout_meters();
+/// The wired M-Bus: a heat meter whose readout has two telegrams, and two water meters; by primary
+/// and secondary address. The unit number is added to their numbers.
+std::vector<ResponderKind> mbus_slaves();
 /// By name, or null.
 const ResponderKind* find_responder(std::string_view name);
 
