@@ -26,11 +26,17 @@ Security security(std::uint8_t control, const Title& title, unsigned ber_octets 
 void append_value(const Values& values, Quantity quantity, std::uint8_t tag, int scaler,
                   Octets& body, Telegram& telegram);
 
+/// The `size` lowest octets of an M-Bus integer (EN 13757-3 type B), low octet first.
+void append_mbus_integer(Octets& out, std::int64_t value, unsigned size);
+/// Minute, hour, day, month and year of the local time, as in types F and I of EN 13757-3.
+void append_mbus_minute(Octets& out, const Clock& clock);
+
 std::vector<Family> cosem_families();
 std::vector<Family> list_families();
 std::vector<Family> json_families();
 std::vector<Family> p1_families();
 std::vector<Family> sml_families();
 std::vector<Family> amis_families();
+std::vector<Family> mbus_families();
 
 }  // namespace metersim

@@ -2,7 +2,6 @@
 // Siemens AMIS TD-351x: SND_UD of a meter that is the master, AES-128-CBC (mode 5).
 #include <openssl/evp.h>
 
-#include <chrono>
 #include <memory>
 #include <stdexcept>
 
@@ -26,26 +25,12 @@ Octets aes_cbc(const Octets& key, OctetView iv, OctetView clear) {
   return sealed;
 }
 
-void append_le(Octets& out, std::int64_t value) {
-  for (unsigned i = 0; i < 4; ++i) out.push_back(static_cast<std::uint8_t>(value >> 8 * i & 0xff));
-}
-
 /// CP48: seconds and the bit of summer time, minutes, hours, day, month, year.
 void append_clock(Octets& out, const Clock& clock) {
-  using namespace std::chrono;
-  const sys_seconds local{seconds(clock.epoch_s) + minutes(clock.offset_min)};
-  const sys_days midnight = floor<days>(local);
-  const year_month_day date(midnight);
-  const hh_mm_ss time(local - midnight);
-  const auto year = static_cast<unsigned>(static_cast<int>(date.year()) - 2000);
-  const unsigned octets[] = {
-      static_cast<unsigned>(time.seconds().count()) | ((clock.status & 0x80) != 0 ? 0x40u : 0u),
-      static_cast<unsigned>(time.minutes().count()),
-      static_cast<unsigned>(time.hours().count()),
-      static_cast<unsigned>(date.day()) | (year & 7) << 5,
-      static_cast<unsigned>(date.month()) | (year >> 3) << 4,
-      0};
-  for (const unsigned octet : octets) out.push_back(static_cast<std::uint8_t>(octet));
+  const auto second = static_cast<std::uint8_t>(clock.epoch_s % 60);
+  out.push_back(static_cast<std::uint8_t>(second | ((clock.status & 0x80) != 0 ? 0x40 : 0)));
+  append_mbus_minute(out, clock);
+  out.push_back(0);
 }
 
 struct Record {
@@ -92,7 +77,7 @@ void encode_amis(const Values& values, const Security* security, std::uint32_t c
   append_clock(clear, values.clock);
   for (const Record& record : records) {
     append(clear, record.head);
-    append_le(clear, record.value);
+    append_mbus_integer(clear, record.value, 4);
     const std::string text = decimal_text(record.value, record.is_energy ? -3 : 0);
     telegram.readings.push_back({record.name, text});
     if (!record.other_name.empty()) telegram.readings.push_back({record.other_name, text});
@@ -107,14 +92,7 @@ void encode_amis(const Values& values, const Security* security, std::uint32_t c
   Octets content = {control, 0xf0, 0x5b, 0, 0, 0, 0, 0x2d, 0x4c, 0x01, 0x0e, access_number, 0};
   append(content, security != nullptr ? Octets{0x50, 0x05} : Octets{0x00, 0x00});
   append(content, security != nullptr ? aes_cbc(security->key, iv, clear) : clear);
-  const auto length = static_cast<std::uint8_t>(content.size());
-  Octets frame = {0x68, length, length, 0x68};
-  append(frame, content);
-  unsigned sum = 0;
-  for (const std::uint8_t octet : content) sum += octet;
-  frame.push_back(static_cast<std::uint8_t>(sum & 0xff));
-  frame.push_back(0x16);
-  telegram.frames = {frame};
+  telegram.frames = {mbus_frame(content)};
 }
 
 }  // namespace

@@ -84,7 +84,7 @@ std::span<const Family> families() {
   static const std::vector<Family> table = [] {
     std::vector<Family> all;
     for (const auto& some : {cosem_families(), list_families(), json_families(), p1_families(),
-                             sml_families(), amis_families()})
+                             sml_families(), amis_families(), mbus_families()})
       all.insert(all.end(), some.begin(), some.end());
     return all;
   }();

@@ -194,22 +194,28 @@ Octets general_glo_ciphering(const Security& security, std::uint32_t invocation_
   return apdu;
 }
 
+Octets mbus_frame(OctetView content) {
+  const auto length = static_cast<std::uint8_t>(content.size() & 0xff);
+  Octets frame{0x68, length, length, 0x68};
+  append(frame, content);
+  unsigned sum = 0;
+  for (const std::uint8_t octet : content) sum += octet;
+  frame.push_back(static_cast<std::uint8_t>(sum & 0xff));
+  frame.push_back(0x16);
+  return frame;
+}
+
 std::vector<Octets> mbus_frames(OctetView apdu, std::size_t length_max) {
   constexpr std::size_t header_size = 5;  // C, A, CI, STSAP, DTSAP count in L
   std::vector<Octets> frames;
   while (frames.empty() || !apdu.empty()) {
     const OctetView part = apdu.first(std::min(apdu.size(), length_max - header_size));
     apdu = apdu.subspan(part.size());
-    const auto length = static_cast<std::uint8_t>(part.size() + header_size);  // modulo 256
     const auto fragment =
         static_cast<std::uint8_t>((frames.size() & 0x0f) | (apdu.empty() ? 0x10u : 0u));
-    Octets frame{0x68, length, length, 0x68, 0x53, 0xff, fragment, 0x01, 0x67};
-    append(frame, part);
-    unsigned sum = 0;
-    for (std::size_t i = 4; i < frame.size(); ++i) sum += frame[i];
-    frame.push_back(static_cast<std::uint8_t>(sum));
-    frame.push_back(0x16);
-    frames.push_back(std::move(frame));
+    Octets content{0x53, 0xff, fragment, 0x01, 0x67};
+    append(content, part);
+    frames.push_back(mbus_frame(content));
   }
   return frames;
 }

@@ -83,6 +83,9 @@ struct Security {
 Octets general_glo_ciphering(const Security& security, std::uint32_t invocation_counter,
                              OctetView plaintext);
 
+/// An M-Bus long frame (EN 13757-2): 68 L L 68 content sum 16; L modulo 256.
+Octets mbus_frame(OctetView content);
+
 /// DLMS over M-Bus (EN 13757-2 long frames, EN 13757-1 segments): one frame per fragment, CI 00,
 /// 01 … and 10 added on the last. `length_max`: the L field of a full frame; from 256 on it is
 /// sent modulo 256, as the Sagemcom T210-D does (257 appears as 68 01 01 68).
