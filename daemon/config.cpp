@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "meter/link/link_layer.hpp"
+#include "meter/mbus/master_session.hpp"
 
 namespace smartmeterd {
 namespace {
@@ -535,6 +536,11 @@ void Loader::check_adapters() const {
       if (adapter.role == Role::listen && place_.contains(key + option))
         fail_key(key + option,
                  "nobody is asked by one who listens, expected role = \"reader\" or \"master\"");
+    for (const std::string& address : adapter.addresses)
+      if (adapter.role == Role::master && !meter::mbus::slave_address(address))
+        fail_key(key + "addresses",
+                 fmt::format("expected 0 to 250, a number of 8 digits, 16 hex digits or \"search\" "
+                             "instead of \"{}\"", address));
   }
 }
 

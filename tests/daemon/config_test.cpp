@@ -200,6 +200,9 @@ TEST_F(ConfigTest, ARoleThatSpeaksNeedsALinkToSpeak) {
   EXPECT_THAT(error("[adapter.a]\naddresses = [\"1\", 2]\n"),
               AllOf(StartsWith("smartmeterd.toml:2:19: "), HasSubstr("expected a text")));
   EXPECT_THAT(error("[adapter.a]\naddresses = [\"/?!\"]\n"), HasSubstr("letters and digits"));
+  EXPECT_THAT(error("[adapter.a]\ndevice = \"/dev/x\"\nlink = \"mbus-master\"\n"
+                    "role = \"master\"\naddresses = [\"251\"]\n"),
+              AllOf(StartsWith("smartmeterd.toml:5:"), HasSubstr("0 to 250")));
   const auto reader = load(
       "[adapter.a]\ndevice = \"/dev/x\"\nlink = \"iec62056-21\"\nrole = \"reader\"\n"
       "iec62056.acknowledgement = \"051\"\niec62056.wake_up = true\n"
