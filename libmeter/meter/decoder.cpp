@@ -33,6 +33,8 @@ struct ApplicationDecoder {
   /// May name `out.link` more exactly than the link layer does.
   Result<void> (*decode)(Bytes apdu, ReadingSet& out, DecodeObserver* observer,
                          std::uint64_t observer_offset) noexcept;
+  /// Reads a frame's payload as it stood, which no joined or decrypted APDU can pass for.
+  bool of_payload = false;
 };
 
 /// The octets after the length octet of a date-time: year, month and day are possible or FF.
@@ -91,15 +93,16 @@ bool begins_mbus_message(Link link, Bytes message) noexcept {
 constexpr ApplicationDecoder application_decoders[] = {
     {begins_notification, plausible_notification, dlms::decode_data_notification},
     {begins_amis, mbus::plausible_amis, mbus::decode_amis},
-    {begins_mbus_message, never_encrypted, mbus::decode},
+    {begins_mbus_message, never_encrypted, mbus::decode, true},
     {begins_sml, sml::begins_file, sml::decode_file},
     {begins_p1_telegram, p1::plausible_telegram, p1::decode_telegram},
     {begins_readout, never_encrypted, iec62056::decode_data_readout},
 };
 
-const ApplicationDecoder* find_application_decoder(Link link, Bytes apdu) noexcept {
+const ApplicationDecoder* find_application_decoder(Link link, Bytes apdu, Bytes payload) noexcept {
   for (const ApplicationDecoder& decoder : application_decoders)
-    if (decoder.begins(link, apdu)) return &decoder;
+    if (decoder.begins(link, apdu) && (!decoder.of_payload || apdu.data() == payload.data()))
+      return &decoder;
   return nullptr;
 }
 
@@ -160,6 +163,7 @@ struct Decoder::State final : dlms::ClearTextReader {
   std::uint64_t telegrams = 0;
   InlineVector<std::byte, link::amis_frame_size_max> last_amis;  ///< the last good message
   std::uint64_t stream_offset = 0;  ///< of the first byte of `received`
+  Bytes payload;                    ///< of the frame being taken
   std::uint64_t apdu_offset = 0;    ///< of the APDU being read, for the observer
   std::size_t without_frame = 0;    ///< bytes since the last good frame
   unsigned frames = 0;              ///< of the telegram so far
@@ -320,7 +324,8 @@ Decoder::Step Decoder::State::take(Bytes received, const link::Scan& found) noex
   without_frame = 0;
   ++frames;
   if (options.observer != nullptr) explain_frame(found);
-  const auto taken = reassembler.take(layer->link, found.payload);
+  payload = found.payload;
+  const auto taken = reassembler.take(layer->link, payload);
   if (!taken) {
     frames = reassembler.pending() ? 1 : 0;
     explain("reassembly", stream_offset + payload_at, describe(taken.error().code));
@@ -383,7 +388,7 @@ Result<void> Decoder::State::read_apdu(Bytes apdu, std::uint64_t offset) noexcep
 }
 
 bool Decoder::State::plausible(Bytes clear) const noexcept {
-  const ApplicationDecoder* decoder = find_application_decoder(layer->link, clear);
+  const ApplicationDecoder* decoder = find_application_decoder(layer->link, clear, payload);
   return decoder != nullptr && decoder->plausible(clear);
 }
 
@@ -393,7 +398,7 @@ Result<void> Decoder::State::read(Bytes clear, const dlms::CipherFacts& facts) n
   readings.authentication = facts.authentication;
   readings.system_title = facts.system_title;
   readings.invocation_counter = facts.invocation_counter;
-  const ApplicationDecoder* decoder = find_application_decoder(layer->link, clear);
+  const ApplicationDecoder* decoder = find_application_decoder(layer->link, clear, payload);
   if (decoder == nullptr) return fault(Errc::unsupported_apdu, 0);
   const auto read =
       decoder->decode(clear, readings, options.observer, apdu_offset + facts.clear_offset);
