@@ -356,4 +356,69 @@ int Floor::sml_list(Octets wire) noexcept {
   return count;
 }
 
+namespace {
+
+/// A binary number of `size` octets, low octet first, with its sign.
+std::int64_t low_first(const std::uint8_t* p, unsigned size) noexcept {
+  std::uint64_t value = 0;
+  for (unsigned i = size; i-- > 0;) value = value << 8 | p[i];
+  const unsigned unused = 64 - 8 * size;
+  return size == 0 ? 0 : static_cast<std::int64_t>(value << unused) >> unused;
+}
+
+std::int64_t digits(const std::uint8_t* p, unsigned size) noexcept {
+  std::int64_t value = 0;
+  for (unsigned i = size; i-- > 0;) value = value * 100 + (p[i] >> 4) * 10 + (p[i] & 15);
+  return value;
+}
+
+/// Unit and power of ten of the VIFs that the inputs use.
+struct Scale {
+  std::uint8_t unit;
+  int power;
+};
+Scale scale_of(unsigned vif, unsigned vife) noexcept {
+  if (vif == 0x7d)
+    return vife < 0x50 ? Scale{35, static_cast<int>(vife & 15) - 9}
+                       : Scale{33, static_cast<int>(vife & 15) - 12};
+  if (vif < 0x08) return {30, static_cast<int>(vif) - 3};
+  if (vif < 0x18) return {13, static_cast<int>(vif & 7) - 6};
+  if (vif >= 0x28 && vif < 0x30) return {27, static_cast<int>(vif & 7) - 3};
+  if (vif >= 0x38 && vif < 0x40) return {14, static_cast<int>(vif & 7) - 6};
+  if (vif >= 0x58 && vif < 0x68) return {9, static_cast<int>(vif & 3) - 3};
+  return {255, 0};
+}
+
+}  // namespace
+
+int Floor::mbus_records(Octets wire) noexcept {
+  constexpr std::size_t header = 4 + 3 + 12;
+  constexpr std::uint8_t sizes[] = {0, 1, 2, 3, 4, 4, 6, 8, 0, 1, 2, 3, 4, 0, 6, 0};
+  const std::uint8_t* p = wire.data();
+  const std::size_t length = p[1];
+  if (p[0] != 0x68 || p[2] != length || p[3] != 0x68 || wire.size() != length + 6 ||
+      p[length + 5] != 0x16 || sum(p + 4, length) != p[length + 4] || p[6] != 0x72)
+    return wrong;
+  const std::uint8_t* const end = p + 4 + length;
+  int count = 0;
+  for (p += header; p < end && *p != 0x0f && count < values_max;) {
+    Value& v = values_[count++];
+    const unsigned field = *p & 15u;
+    std::memset(v.obis, 0, sizeof v.obis);
+    v.obis[0] = *p;  // function and storage; tariff and subunit behind
+    while ((*p++ & 0x80) != 0) v.obis[1] = *p;
+    const unsigned vif = *p & 0x7fu;
+    const unsigned vife = (*p & 0x80) != 0 ? p[1] & 0x7fu : 0;
+    v.obis[2] = static_cast<std::uint8_t>(vif);
+    while ((*p++ & 0x80) != 0) v.obis[3] = *p;
+    const unsigned size = sizes[field];
+    const std::int64_t number = (field & 8) != 0 ? digits(p, size) : low_first(p, size);
+    const Scale scale = scale_of(vif, vife);
+    v.unit = scale.unit;
+    v.value = scaled(static_cast<double>(number), static_cast<std::uint8_t>(scale.power));
+    p += size;
+  }
+  return p <= end ? count : wrong;
+}
+
 }  // namespace meter::bench

@@ -38,6 +38,8 @@ class Floor {
   int p1_text(Octets wire) noexcept;
   /// SML transport, three messages, the second with a list.
   int sml_list(Octets wire) noexcept;
+  /// An M-Bus long frame with the long header and records of EN 13757-3.
+  int mbus_records(Octets wire) noexcept;
 
   const Value* values() const noexcept { return values_; }
 

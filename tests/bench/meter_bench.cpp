@@ -70,9 +70,8 @@ constexpr Input inputs[] = {
     {"c_dsmr5", "c_dsmr5.txt", "dsmr-5", "", "", &Floor::p1_text},
     {"d_sml_emh", "d_sml_emh.bin", "sml-emh", "", "", &Floor::sml_list},
     {"d2_sml_iskra", "d2_sml_iskra.bin", "sml-iskra-locked", "", "", &Floor::sml_list},
-};
-constexpr const char* inputs_of_later_decoders[] = {
-    "e_mbus_long.bin", "e2_mbus_short.bin",
+    {"e_mbus_long", "e_mbus_long.bin", "mbus-electricity", "", "", &Floor::mbus_records},
+    {"e2_mbus_short", "e2_mbus_short.bin", "mbus-heat", "", "", &Floor::mbus_records},
 };
 
 std::shared_ptr<const dlms::KeyRing> key_ring(const Input& input) {
@@ -252,8 +251,6 @@ void register_all(const std::filesystem::path& folder) {
                                        {.accept_counter_reset = true});
                                  });
   }
-  for (const char* file : inputs_of_later_decoders)
-    std::printf("decode/%s: its decoder comes later\n", file);
 }
 
 }  // namespace
