@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <cmath>
+#include <span>
 
 #include "daemon/log.hpp"
 #include "daemon/recent_gaps.hpp"
@@ -256,13 +257,15 @@ void MeterRegistry::move_behind(Entry& entry, Entry* parent) {
 }
 
 void MeterRegistry::accept_sub_meter(Entry& parent, const Adapter& adapter,
-                                     const meter::SubMeter& sub_meter) {
+                                     const meter::SubMeter& sub_meter, bool is_id_taken) {
   const Origin origin{adapter, std::nullopt, &parent, sub_meter.channel};
   Entry* heard = find_by_origin(origin);
   Identity identity{std::string(sub_meter.id.view()), true};
   // A meter that is read by itself is not shown a second time under the same name.
-  if (const Entry* other = find_by_id(identity.id); other && !other->parent) identity.id.clear();
-  if (identity.id.empty() && heard && heard->id_is_final) identity.id = heard->meter.id;
+  const Entry* namesake = find_by_id(identity.id);
+  if (is_id_taken || (namesake && !namesake->parent)) identity.id.clear();
+  if (identity.id.empty() && !is_id_taken && heard && heard->id_is_final)
+    identity.id = heard->meter.id;
   if (identity.id.empty())
     identity = {fmt::format("{}-{}", parent.meter.id, sub_meter.channel), false};
   const auto found = entry_of(origin, identity, heard, sub_meter_readings_);
@@ -352,7 +355,10 @@ std::optional<meter::Errc> MeterRegistry::accept(const Adapter& adapter,
   update(**found, adapter, readings);
   for (std::size_t i = 0; i < readings.sub_meters.size(); ++i) {
     meter::sub_meter_telegram(readings, i, sub_meter_readings_);
-    accept_sub_meter(**found, adapter, readings.sub_meters[i]);
+    const auto before = std::span(readings.sub_meters.begin(), i);
+    const bool is_id_taken =
+        std::ranges::count(before, readings.sub_meters[i].id, &meter::SubMeter::id) != 0;
+    accept_sub_meter(**found, adapter, readings.sub_meters[i], is_id_taken);
   }
   return std::nullopt;
 }

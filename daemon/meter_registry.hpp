@@ -68,7 +68,8 @@ class MeterRegistry {
                                               Entry* heard, const meter::ReadingSet& readings);
   Entry& add_meter(const Origin& origin, const Identity& identity, Entry* heard, Entry* entry,
                    const meter::ReadingSet& readings);
-  void accept_sub_meter(Entry& parent, const Adapter& adapter, const meter::SubMeter& sub_meter);
+  void accept_sub_meter(Entry& parent, const Adapter& adapter, const meter::SubMeter& sub_meter,
+                        bool is_id_taken);
   void update(Entry& entry, const Adapter& adapter, const meter::ReadingSet& readings);
   bool may_add(const Adapter& adapter) const;
   std::string_view configured_id(const Adapter& adapter) const;

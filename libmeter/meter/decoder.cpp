@@ -347,8 +347,14 @@ Decoder::Step Decoder::State::take(Bytes received, const link::Scan& found) noex
   }
   frames = 0;
   const auto read = read_apdu(apdu, stream_offset + apdu_at);
-  if (!read)
-    return refuse(read.error().code, apdu_at + (in_place ? read.error().offset : 0), consumed);
+  if (!read) {
+    const Errc code = read.error().code;
+    // A length that nothing proves may be the lost end of this telegram and the next one's front.
+    const bool is_unproven = !found.proven && (code == Errc::key_wrong || code == Errc::bad_tag ||
+                                               code == Errc::authentication_key_wrong);
+    return refuse(code, apdu_at + (in_place ? read.error().offset : 0),
+                  is_unproven ? found.discard + 1 : consumed);
+  }
   ++telegrams;
   return {Outcome::telegram, consumed, {}};
 }

@@ -305,5 +305,13 @@ TEST_F(MeterRegistryTest, MetersOutliveTheirAdapter) {
   EXPECT_EQ(registry_.size(), 1u);
 }
 
+// Ids that two meters share would mix gas with heat.
+TEST_F(MeterRegistryTest, MetersBehindThatShareAnIdStayApart) {
+  for (int i = 0; i < 2; ++i) EXPECT_FALSE(send_with("MAIN", {gas("G1", 7000), heat("G1", 8000)}));
+  ASSERT_EQ(registry_.size(), 3u);
+  EXPECT_TRUE(recorder_.meters.contains("G1"));
+  EXPECT_TRUE(recorder_.meters.contains("MAIN-2"));
+}
+
 }  // namespace
 }  // namespace smartmeterd

@@ -204,4 +204,27 @@ TEST(WrongKey, never_yields_a_telegram) {
   }
 }
 
+/// An encrypted P1 telegram has nothing behind its length but the tag: what is cut off at its end
+/// must not be taken from the next one.
+TEST(CutTelegram, costs_no_other) {
+  for (std::size_t missing = 1; missing < 40; ++missing) {
+    metersim::MeterOptions options;
+    options.start.epoch_s = 1795172405;
+    metersim::Meter meter(*metersim::find_family("smarty-lu"), options);
+    meter::Decoder decoder({}, test_keys(false));
+    Octets octets = meter.next().octets();
+    octets.resize(octets.size() - missing);
+    const Octets good = meter.next().octets();
+    octets.insert(octets.end(), good.begin(), good.end());
+    unsigned telegrams = 0;
+    for (auto rest = std::as_bytes(std::span(octets));;) {
+      const auto step = decoder.next(rest);
+      telegrams += step.outcome == meter::Decoder::Outcome::telegram ? 1 : 0;
+      if (step.outcome == meter::Decoder::Outcome::need_more) break;
+      rest = rest.subspan(step.consumed);
+    }
+    EXPECT_EQ(telegrams, 1u) << missing << " octets missing";
+  }
+}
+
 }  // namespace

@@ -334,7 +334,7 @@ void encode_mode_c(const Values& values, const Security*, std::uint32_t, Telegra
   const std::size_t head_size = lines.text().size();
   const std::string clock = values.clock.text();
   telegram.meter = values.serial;
-  telegram.time = clock;
+  telegram.time = clock.substr(0, 19);  // no season and no offset are sent
   lines.value("F.F", "00").value("C.1.0", values.serial);
   lines.value("0.9.1", clock.substr(11, 8)).value("0.9.2", clock.substr(2, 8));
   lines.number("1.8.0", Quantity::energy_import, -3, 10, "kWh");
