@@ -53,7 +53,7 @@ class Device {
   }
   void silence() {
     decoder_.silence();
-    buffer_.clear();
+    drain();
     require(!decoder_.pending(), "silence drops what is half received");
   }
   void set_keys(unsigned choice) {
