@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -40,6 +41,10 @@ struct Origin {
   friend bool operator==(const Origin&, const Origin&) = default;
 };
 
+void clear_eighth_bits(std::span<std::byte> characters) noexcept {
+  for (std::byte& character : characters) character &= std::byte{0x7f};
+}
+
 /// A message that is being joined.
 class Joint {
  public:
@@ -50,11 +55,17 @@ class Joint {
     pending_ = true;
   }
   /// False, and dropped, when the limit is exceeded.
-  template <class Copy = decltype([](Bytes from, std::byte* to) { std::ranges::copy(from, to); })>
-  bool append(Bytes piece, Copy copy = {}) noexcept {
+  bool append(Bytes piece) noexcept {
     if (piece.size() > Reassembler::apdu_size_max - size_) return drop(), false;
-    copy(piece, octets_.get() + size_);
+    if (!piece.empty()) std::memcpy(octets_.get() + size_, piece.data(), piece.size());
     size_ += piece.size();
+    return true;
+  }
+  /// The same of characters of seven bits: the eighth may be their parity and is left out.
+  bool append_characters(Bytes piece) noexcept {
+    const std::size_t begin = size_;
+    if (!append(piece)) return false;
+    clear_eighth_bits({octets_.get() + begin, piece.size()});
     return true;
   }
   /// The joined octets; valid until the next `begin`.
@@ -223,11 +234,6 @@ Result<std::optional<Bytes>> Reassembler::State::take_sml(Bytes payload) noexcep
   return link_message.finish();
 }
 
-/// Copies characters of seven bits: the eighth may be their parity.
-void copy_characters(Bytes from, std::byte* to) noexcept {
-  for (const std::byte octet : from) *to++ = octet & std::byte{0x7f};
-}
-
 /// The data lines with which meters begin their list. Bare lines whose identification was not
 /// heard are whole only from there: "1.8.0" may be the rest of "21.8.0".
 bool begins_a_list(std::string_view lines) noexcept {
@@ -245,10 +251,11 @@ Result<std::optional<Message>> Reassembler::State::take_iec62056(Bytes payload) 
   const unsigned first = character(payload.front()), last = character(payload.back());
   if (first == soh) return std::nullopt;  // a command, or the echo of one
   if (first == '/') {
-    std::array<std::byte, InlineText<64>::capacity> line;
-    const Bytes fitting = payload.first(std::min(payload.size(), line.size()));
-    copy_characters(fitting, line.data());
-    (void)identification.assign(text_of(Bytes(line).first(fitting.size())));
+    std::array<std::byte, decltype(identification)::capacity> line;
+    const std::size_t size = std::min(payload.size(), line.size());
+    std::memcpy(line.data(), payload.data(), size);
+    clear_eighth_bits(std::span(line).first(size));
+    (void)identification.assign(text_of(Bytes(line).first(size)));
     if (link_message.drop()) return fault(Errc::lost_fragment);
     return std::nullopt;
   }
@@ -263,7 +270,7 @@ Result<std::optional<Message>> Reassembler::State::take_iec62056(Bytes payload) 
   if (is_block) payload = payload.subspan(1);
   if (is_block && (last == etx || last == eot)) payload = payload.first(payload.size() - 1);
   const std::size_t begin = link_message.octets().size();
-  if (!link_message.append(payload, copy_characters)) return fault(Errc::oversize);
+  if (!link_message.append_characters(payload)) return fault(Errc::oversize);
   if (!is_block && identification.empty() &&
       !begins_a_list(text_of(link_message.octets().subspan(begin)))) {
     link_message.drop();
