@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "meter/link/mbus.hpp"
 #include "meter/link/search.hpp"
 
 namespace meter::link {
@@ -11,9 +12,9 @@ namespace {
 
 constexpr std::byte reset_frame[] = {std::byte{0x10}, std::byte{0x40}, std::byte{0xf0},
                                      std::byte{0x30}, std::byte{0x16}};
-constexpr std::byte start_octet{0x68}, stop_octet{0x16}, reader_address{0xf0}, command{0x5b};
+constexpr std::byte start_octet{0x68}, reader_address{0xf0}, command{0x5b};
 constexpr unsigned send_user_data = 0x53, frame_count_bit = 0x20;
-constexpr std::size_t header_size = 4, trailer_size = 2;
+constexpr std::size_t header_size = 4;
 constexpr std::size_t length_min = 15;  // C, A, CI and the header of twelve octets
 
 Candidate examine_reset(Bytes at_start) noexcept {
@@ -31,33 +32,14 @@ Candidate examine(Bytes at_start) noexcept {
   if (at_start[3] != start_octet || (u8(at_start[4]) & ~frame_count_bit) != send_user_data ||
       at_start[5] != reader_address || at_start[6] != command)
     return no_candidate();
-  if (at_start[1] != at_start[2] || length < length_min) return refused(Errc::bad_length);
-  const std::size_t size = header_size + length + trailer_size;
-  if (at_start.size() < size) return incomplete();
-  const Bytes content = at_start.subspan(header_size, length);
-  unsigned sum = 0;
-  for (const std::byte octet : content) sum += u8(octet);
-  if (at_start[size - 1] != stop_octet) return refused(Errc::bad_length);
-  if ((sum & 0xff) != u8(at_start[size - 2])) return refused(Errc::bad_checksum);
-  return frame(size, content);
+  if (length < length_min) return refused(Errc::bad_length);
+  return examine_long_frame(at_start);
 }
 
 }  // namespace
 
 Scan scan_amis(Bytes received) noexcept {
-  using Verdict = Candidate::Verdict;
-  Scan scan;
-  for (; scan.discard < received.size(); ++scan.discard) {
-    const Candidate candidate = examine(received.subspan(scan.discard));
-    if (candidate.verdict == Verdict::incomplete) break;
-    if (candidate.verdict == Verdict::frame) {
-      scan.size = candidate.size;
-      scan.payload = candidate.payload;
-      break;
-    }
-    note_refusal(scan, candidate.cause, scan.discard);
-  }
-  return scan;
+  return search_each<examine>(received);
 }
 
 }  // namespace meter::link

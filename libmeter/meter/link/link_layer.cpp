@@ -22,13 +22,14 @@ namespace {
 constexpr std::array layers = {
     LinkLayer{Link::hdlc, hdlc_frame_size_max, true, scan_hdlc},
     LinkLayer{Link::sml, sml_frame_size_max, true, scan_sml},
-    LinkLayer{Link::p1, p1_frame_size_max, true, scan_p1},
+    LinkLayer{Link::p1, p1_frame_size_max, true, scan_p1, scan_p1_rest},
     LinkLayer{Link::amis, amis_frame_size_max, true, scan_amis},
     LinkLayer{Link::mbus, mbus_frame_size_max, true, scan_mbus},
-    LinkLayer{Link::iec62056_21, iec62056_frame_size_max, true, scan_iec62056},
+    LinkLayer{Link::iec62056_21, iec62056_frame_size_max, true, scan_iec62056,
+              scan_iec62056_rest},
     // A single E5 is a frame there: it is configured, and mbus reads the same telegrams.
     LinkLayer{Link::mbus_master, mbus_frame_size_max, false, scan_mbus_master},
-    LinkLayer{Link::raw, raw_frame_size_max, false, scan_raw},
+    LinkLayer{Link::raw, raw_frame_size_max, false, scan_raw, scan_raw_rest},
 };
 
 }  // namespace
@@ -43,9 +44,7 @@ const LinkLayer* find_link_layer(Link link) noexcept {
 }
 
 Scan scan_rest(const LinkLayer& layer, Bytes received) noexcept {
-  if (layer.link == Link::raw) return scan_raw_rest(received);
-  if (layer.link == Link::iec62056_21) return scan_iec62056_rest(received);
-  const auto scan = layer.link == Link::p1 ? scan_p1_rest : layer.scan;
+  const auto scan = layer.scan_at_end != nullptr ? layer.scan_at_end : layer.scan;
   Scan result;
   for (;;) {
     const Scan found = scan(received.subspan(result.discard));

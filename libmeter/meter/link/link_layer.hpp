@@ -44,6 +44,9 @@ struct LinkLayer {
   /// The checksum proves the frame, so that content can choose this layer (false: raw APDU).
   bool has_checksum;
   Scan (*scan)(Bytes received) noexcept;
+  /// The same where no more bytes follow, for a layer whose frames may then end otherwise; null:
+  /// `scan` itself.
+  Scan (*scan_at_end)(Bytes received) noexcept = nullptr;
 };
 
 /// Every link layer, in the order in which automatic detection prefers them.

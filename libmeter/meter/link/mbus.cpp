@@ -23,7 +23,26 @@ std::byte sum_of(Bytes octets) noexcept {
   return std::byte{sum};
 }
 
-Candidate examine(Bytes at_start) noexcept {
+Candidate examine_short(Bytes at_start) noexcept {
+  if (at_start.size() < short_frame_size) return incomplete();
+  if (at_start[4] != stop_octet) return refused(Errc::bad_length);
+  const Bytes content = at_start.subspan(1, 2);
+  if (sum_of(content) != at_start[3]) return refused(Errc::bad_checksum);
+  return frame(short_frame_size, content);
+}
+
+Candidate examine_any(Bytes at_start) noexcept {
+  switch (at_start.front()) {
+    case start_octet: return examine_long_frame(at_start);
+    case short_start_octet: return examine_short(at_start);
+    case acknowledgement: return frame(1, at_start.first(1));
+    default: return no_candidate();
+  }
+}
+
+}  // namespace
+
+Candidate examine_long_frame(Bytes at_start) noexcept {
   if (at_start.size() < header_size) return incomplete();
   if (at_start[3] != start_octet) return no_candidate();
   if (at_start[1] != at_start[2]) return refused(Errc::bad_length);
@@ -38,43 +57,12 @@ Candidate examine(Bytes at_start) noexcept {
   return frame(size, content);
 }
 
-Candidate examine_short(Bytes at_start) noexcept {
-  if (at_start.size() < short_frame_size) return incomplete();
-  if (at_start[4] != stop_octet) return refused(Errc::bad_length);
-  const Bytes content = at_start.subspan(1, 2);
-  if (sum_of(content) != at_start[3]) return refused(Errc::bad_checksum);
-  return frame(short_frame_size, content);
-}
-
-Candidate examine_any(Bytes at_start) noexcept {
-  switch (at_start.front()) {
-    case start_octet: return examine(at_start);
-    case short_start_octet: return examine_short(at_start);
-    case acknowledgement: return frame(1, at_start.first(1));
-    default: return no_candidate();
-  }
-}
-
-}  // namespace
-
 Scan scan_mbus(Bytes received) noexcept {
-  return search<start_octet, false, examine>(received);
+  return search<start_octet, false, examine_long_frame>(received);
 }
 
 Scan scan_mbus_master(Bytes received) noexcept {
-  using Verdict = Candidate::Verdict;
-  Scan scan;
-  for (; scan.discard < received.size(); ++scan.discard) {
-    const Candidate candidate = examine_any(received.subspan(scan.discard));
-    if (candidate.verdict == Verdict::incomplete) break;
-    if (candidate.verdict == Verdict::frame) {
-      scan.size = candidate.size;
-      scan.payload = candidate.payload;
-      break;
-    }
-    note_refusal(scan, candidate.cause, scan.discard);
-  }
-  return scan;
+  return search_each<examine_any>(received);
 }
 
 }  // namespace meter::link

@@ -13,6 +13,10 @@ namespace meter::link {
 /// libmeter/doc/mbus-link.md): at most 256 + 2 octets.
 inline constexpr std::size_t mbus_frame_size_max = 258 + 6;
 
+struct Candidate;
+/// What stands at a 68 (search.hpp).
+Candidate examine_long_frame(Bytes at_start) noexcept;
+
 /// The scan function of Link::mbus; see `Scan`. Long and control frames.
 Scan scan_mbus(Bytes received) noexcept;
 

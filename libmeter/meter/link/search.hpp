@@ -78,4 +78,23 @@ Scan search(Bytes received) noexcept {
   return scan;
 }
 
+/// The same where frames begin with several octets: `examine` is asked at each octet, and answers
+/// `no_candidate` where none begins.
+template <auto examine>
+Scan search_each(Bytes received) noexcept {
+  using Verdict = Candidate::Verdict;
+  Scan scan;
+  for (; scan.discard < received.size(); ++scan.discard) {
+    const Candidate candidate = examine(received.subspan(scan.discard));
+    if (candidate.verdict == Verdict::incomplete) break;
+    if (candidate.verdict == Verdict::frame) {
+      scan.size = candidate.size;
+      scan.payload = candidate.payload;
+      break;
+    }
+    note_refusal(scan, candidate.cause, scan.discard);
+  }
+  return scan;
+}
+
 }  // namespace meter::link
