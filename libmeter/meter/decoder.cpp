@@ -11,8 +11,8 @@
 #include "meter/iec62056/data_readout.hpp"
 #include "meter/link/amis.hpp"
 #include "meter/mbus/amis.hpp"
-#include "meter/p1/telegram.hpp"
 #include "meter/mbus/application.hpp"
+#include "meter/p1/telegram.hpp"
 #include "meter/sml/file.hpp"
 
 namespace meter {

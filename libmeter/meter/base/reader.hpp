@@ -17,19 +17,15 @@ class Reader {
   constexpr explicit Reader(Bytes octets) noexcept
       : begin_(octets.data()), cursor_(octets.data()), end_(octets.data() + octets.size()) {}
 
-  /// The next unsigned integer, big-endian; 0 and poisoned if fewer octets are left.
+  /// The next unsigned integer, high octet first; 0 and poisoned if fewer octets are left.
   template <std::unsigned_integral T>
   T be() noexcept {
-    if (remaining() < sizeof(T)) [[unlikely]] {
-      poison();
-      return 0;
-    }
-    T value;
-    std::memcpy(&value, cursor_, sizeof(T));
-    cursor_ += sizeof(T);
-    if constexpr (std::endian::native == std::endian::little && sizeof(T) > 1)
-      value = std::byteswap(value);
-    return value;
+    return number<T, std::endian::big>();
+  }
+  /// The same, low octet first.
+  template <std::unsigned_integral T>
+  T le() noexcept {
+    return number<T, std::endian::little>();
   }
   std::uint8_t octet() noexcept { return be<std::uint8_t>(); }
 
@@ -76,6 +72,18 @@ class Reader {
   constexpr bool consumed() const noexcept { return ok_ && cursor_ == end_; }
 
  private:
+  template <class T, std::endian order>
+  T number() noexcept {
+    if (remaining() < sizeof(T)) [[unlikely]] {
+      poison();
+      return 0;
+    }
+    T value;
+    std::memcpy(&value, cursor_, sizeof(T));
+    cursor_ += sizeof(T);
+    if constexpr (std::endian::native != order && sizeof(T) > 1) value = std::byteswap(value);
+    return value;
+  }
   constexpr void poison() noexcept {
     ok_ = false;
     cursor_ = end_;

@@ -16,7 +16,7 @@ constexpr std::size_t block_size = 16, clock_size = 6;
 
 /// DIF, DIFE, VIF and VIFEs as octets, and what their value is.
 struct Record {
-  std::uint8_t head[5];
+  std::uint8_t head[6];
   std::uint8_t head_size;
   bool is_signed;
   Unit unit;
@@ -28,12 +28,8 @@ constexpr Record records[] = {
     {{0x04, 0x03}, 2, false, Unit::watt_hour, "1-0:1.8.0"_obis, {}},
     {{0x04, 0x83, 0x3c}, 3, false, Unit::watt_hour, "1-0:2.8.0"_obis, {}},
     {{0x84, 0x10, 0xfb, 0x82, 0x73}, 5, false, Unit::var_hour, "1-0:3.8.1"_obis, "1-0:3.8.0"_obis},
-    {{0x84, 0x10, 0xfb, 0x82, 0xf3},
-     5,
-     false,
-     Unit::var_hour,
-     "1-0:4.8.1"_obis,
-     "1-0:4.8.0"_obis},  // 3C follows
+    {{0x84, 0x10, 0xfb, 0x82, 0xf3, 0x3c}, 6, false, Unit::var_hour, "1-0:4.8.1"_obis,
+     "1-0:4.8.0"_obis},
     {{0x04, 0x2b}, 2, false, Unit::watt, "1-0:1.7.0"_obis, {}},
     {{0x04, 0xab, 0x3c}, 3, false, Unit::watt, "1-0:2.7.0"_obis, {}},
     {{0x04, 0xfb, 0x14}, 3, false, Unit::var, "1-0:3.7.0"_obis, {}},
@@ -41,29 +37,9 @@ constexpr Record records[] = {
     {{0x04, 0x83, 0xff, 0x04}, 4, true, Unit::watt_hour, "1-0:1.128.0"_obis, {}},
 };
 
-/// A VIFE whose extension bit is set announces one more: 3C, flow to the grid.
-constexpr bool another_vife(const Record& record) noexcept {
-  return (record.head[record.head_size - 1] & 0x80) != 0;
-}
-
 bool take_head(Reader& in, const std::uint8_t* head, std::size_t size) noexcept {
   const Bytes taken = in.take(size);
   return in.ok() && std::ranges::equal(taken, std::span(head, size), {}, u8);
-}
-
-/// CP48 (EN 13757-3 annex A, type I), local time with a bit for summer.
-std::optional<DateTime> clock_of(Bytes octets) noexcept {
-  const auto at = [&](std::size_t i) { return u8(octets[i]); };
-  const unsigned year = 2000 + (at(3) >> 5 | (at(4) >> 4) << 3);
-  if ((at(1) & 0x80) != 0) return std::nullopt;  // the meter calls it invalid
-  const std::byte cosem[12] = {
-      std::byte(year >> 8),    std::byte(year & 0xff),
-      std::byte(at(4) & 0x0f), std::byte(at(3) & 0x1f),
-      std::byte{0xff},         std::byte(at(2) & 0x1f),
-      std::byte(at(1) & 0x3f), std::byte(at(0) & 0x3f),
-      std::byte{0xff},         std::byte{0x80},
-      std::byte{0x00},         std::byte((at(0) & 0x40) != 0 ? 0x80 : 0x00)};
-  return DateTime::from_cosem(cosem);
 }
 
 }  // namespace
@@ -97,14 +73,12 @@ Result<void> decode_amis(Bytes clear, ReadingSet& out, DecodeObserver* observer,
   if (!take_head(in, clock_head, std::size(clock_head))) return fault(Errc::malformed, 2);
   const Bytes clock = in.take(clock_size);
   if (!in.ok()) return fault(Errc::malformed, 2);
-  out.time = clock_of(clock);
+  out.time = DateTime::from_mbus(clock);
   for (const Record& record : records) {
     const std::size_t at = 2 + in.offset();
-    const bool known = take_head(in, record.head, record.head_size) &&
-                       (!another_vife(record) || in.octet() == 0x3c);
-    const std::uint32_t sent = in.be<std::uint32_t>();
+    const bool known = take_head(in, record.head, record.head_size);
+    const std::uint32_t value = in.le<std::uint32_t>();
     if (!known || !in.ok()) return fault(Errc::malformed, at);
-    const std::uint32_t value = __builtin_bswap32(sent);
     const std::int64_t mantissa =
         record.is_signed ? static_cast<std::int32_t>(value) : std::int64_t{value};
     for (const Obis& obis : {record.obis, record.total})

@@ -52,10 +52,6 @@ constexpr ControlInformation find_control_information(std::uint8_t value) noexce
   return {value, Form::unknown, false, false};
 }
 
-std::uint16_t low_first(Bytes octets) noexcept {
-  return static_cast<std::uint16_t>(u8(octets[0]) | u8(octets[1]) << 8);
-}
-
 /// Texts of application errors (M-Bus documentation 6.6).
 constexpr std::array<std::string_view, 10> error_words = {
     "unspecified error",
@@ -96,7 +92,8 @@ class Collector {
       return fault(Errc::too_many_elements);
     return {};
   }
-  Reading reading_of(const Record& record, const ValueInformation& information, Obis code) noexcept;
+  Reading reading_of(const Record& record, const ValueInformation& information, Obis code,
+                     bool is_unsigned) noexcept;
   Reading octets_of(const Record& record, Obis code) noexcept;
   std::string_view label_of(const Record& record, const ValueInformation& information) noexcept;
   Bytes reversed(Bytes octets) noexcept;
@@ -150,12 +147,14 @@ Reading Collector::octets_of(const Record& record, Obis code) noexcept {
   return Reading::octets(code, octets);
 }
 
-Reading Collector::reading_of(const Record& record, const ValueInformation& information,
-                              Obis code) noexcept {
+Reading Collector::reading_of(const Record& record, const ValueInformation& information, Obis code,
+                              bool is_unsigned) noexcept {
   if (information.failed) return octets_of(record, {});
   if (information.measured == Measured::date || information.measured == Measured::date_time)
     return Reading::date_time(code, format_.high_octet_first ? reversed(record.data) : record.data);
-  const auto number = number_of(record, format_);
+  NumberFormat format = format_;
+  format.is_unsigned = is_unsigned;
+  const auto number = number_of(record, format);
   if (!number) return octets_of(record, {});
   Decimal value = *number;
   const int exponent = value.exponent + information.power;
@@ -174,16 +173,14 @@ Result<void> Collector::add(const Record& record) noexcept {
   ValueInformation information = value_information(record.vif, record.vifes, manufacturer_);
   apply_subunit(record.subunit, manufacturer_, information);
   Obis code = code_of(record, information, is_electricity());
-  NumberFormat format = format_;
-  format_.is_unsigned = is_amis_;
+  bool is_unsigned = is_amis_;
   // AMIS: "1.128.0", the collecting register, Wh behind the manufacturer's VIFE 04; it has a sign.
   if (is_amis_ && record.vif == 0x83 && record.vifes.size() == 2 && u8(record.vifes[0]) == 0xff &&
       u8(record.vifes[1]) == 0x04) {
     code = "1-0:1.128.0"_obis;
-    format_.is_unsigned = false;
+    is_unsigned = false;
   }
-  const Reading reading = reading_of(record, information, code);
-  format_ = format;
+  const Reading reading = reading_of(record, information, code, is_unsigned);
   if (reading.obis() == "0-0:1.0.0"_obis && !out_.time) out_.time = reading.date_time();
   return push(reading, {.label = label_of(record, information),
                         .storage = record.storage,
@@ -318,7 +315,8 @@ bool Header::is_command() const noexcept {
 
 std::uint16_t Header::manufacturer() const noexcept {
   if (identification.size() < identification_size) return 0;
-  return low_first(identification.subspan(4)) & 0x7fff;  // some meters set the highest bit
+  constexpr unsigned letters = 0x7fff;  // some meters set the highest bit
+  return Reader(identification.subspan(4)).le<std::uint16_t>() & letters;
 }
 
 bool is_application_message(Bytes message) noexcept {
@@ -338,8 +336,7 @@ Result<Header> parse_header(Bytes message) noexcept {
   if (form != Form::no_header) {
     header.access_number = reader.octet();
     header.status = reader.octet();
-    const Bytes word = reader.take(2);
-    if (reader.ok()) header.configuration = low_first(word);
+    header.configuration = reader.le<std::uint16_t>();
   }
   if (!reader.ok()) return fault(Errc::truncated, message.size());
   header.size = reader.offset();

@@ -105,7 +105,7 @@ void FileReader::message() noexcept {
 void FileReader::check(Bytes message, std::size_t at) noexcept {
   const Field sent = in_.next();
   if (!sent.is_integer() || sent.content.size() > 2) return in_.fail(Errc::malformed, at);
-  const auto crc = __builtin_bswap16(static_cast<std::uint16_t>(sent.as_unsigned()));
+  const auto crc = std::byteswap(static_cast<std::uint16_t>(sent.as_unsigned()));
   if (Crc16X25().add(message).value() != crc && Crc16Kermit().add(message).value() != crc)
     in_.fail(Errc::bad_checksum, at);
 }
