@@ -9,7 +9,8 @@
 #include "meter/dlms/reassembler.hpp"
 #include "meter/iec62056/data_readout.hpp"
 #include "meter/link/iec62056.hpp"
-#include "tests/fuzz/fuzz.hpp"
+#include "tests/fuzz/pieces.hpp"
+#include "tests/fuzz/readings.hpp"
 #include "tests/libmeter/link/frames.hpp"
 
 namespace {
@@ -18,33 +19,12 @@ using namespace meter;
 using fuzz::require;
 using test::Octets;
 
-struct Explained final : DecodeObserver {
-  void stage(std::string_view, std::uint64_t, std::string_view text) override {
-    require(!text.empty(), "an explanation says something");
-  }
-};
-
-void check(const Reading& reading, Bytes message) {
-  if (reading.kind() == Reading::Kind::number) {
-    char text[Decimal::text_size_max];
-    const Decimal value = reading.value();
-    require(value.exponent >= -Decimal::exponent_max && value.exponent <= Decimal::exponent_max,
-            "an exponent is within ±30");
-    require(!value.to_text(text).empty(), "a number can be printed");
-    return;
-  }
-  const Bytes octets = reading.octets();
-  require(octets.empty() || (octets.data() >= message.data() &&
-                             octets.data() + octets.size() <= message.data() + message.size()),
-          "texts are views into the message");
-}
-
 void decode(Bytes whole, bool explain) {
   static ReadingSet set;
   set.clear();
   // An exact copy on the heap: the address sanitizer sees a read behind it.
   const Octets message(whole.begin(), whole.end());
-  Explained explained;
+  fuzz::Explained explained;
   const auto result =
       iec62056::decode_data_readout(message, set, explain ? &explained : nullptr, 0);
   if (!result) {
@@ -54,38 +34,25 @@ void decode(Bytes whole, bool explain) {
   require(!set.readings.empty(), "a readout has registers");
   require(set.readings.size() == set.details.size(), "each register has its code as printed");
   require(!set.profile.empty(), "a readout has a profile");
-  for (const Reading& reading : set.readings) check(reading, message);
+  for (const Reading& reading : set.readings) fuzz::check(reading, message);
 }
 
 /// What comes of the wire, cut into pieces of this size.
 std::vector<Octets> messages_of(Bytes wire, std::size_t piece_size) {
   std::vector<Octets> messages;
   dlms::Reassembler reassembler;
-  Octets buffer;
-  const auto drain = [&](bool at_end) {
-    for (;;) {
-      const Octets received = buffer;
-      const link::Scan scan =
-          at_end ? link::scan_iec62056_rest(received) : link::scan_iec62056(received);
-      require(scan.discard + scan.size <= received.size(), "a frame is inside");
-      require(scan.size != 0 || received.size() - scan.discard <= link::iec62056_frame_size_max,
-              "no more is waited for than the longest frame has");
-      if (scan.size != 0) {
-        const auto taken = reassembler.take(Link::iec62056_21, scan.payload);
-        if (taken && *taken) messages.emplace_back((*taken)->begin(), (*taken)->end());
-      }
-      buffer.erase(buffer.begin(),
-                   buffer.begin() + static_cast<std::ptrdiff_t>(scan.discard + scan.size));
-      if (scan.size == 0) return;
+  fuzz::in_pieces(wire, piece_size, [&](Bytes received, bool at_end) {
+    const link::Scan scan =
+        at_end ? link::scan_iec62056_rest(received) : link::scan_iec62056(received);
+    require(scan.discard + scan.size <= received.size(), "a frame is inside");
+    require(scan.size != 0 || received.size() - scan.discard <= link::iec62056_frame_size_max,
+            "no more is waited for than the longest frame has");
+    if (scan.size != 0) {
+      const auto taken = reassembler.take(Link::iec62056_21, scan.payload);
+      if (taken && *taken) messages.emplace_back((*taken)->begin(), (*taken)->end());
     }
-  };
-  while (!wire.empty()) {
-    const std::size_t size = std::min(piece_size, wire.size());
-    test::append(buffer, wire.first(size));
-    wire = wire.subspan(size);
-    drain(false);
-  }
-  drain(true);
+    return scan;
+  });
   return messages;
 }
 

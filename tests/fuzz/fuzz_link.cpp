@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "tests/fuzz/fuzz.hpp"
+#include "tests/fuzz/pieces.hpp"
 #include "tests/libmeter/link/frames.hpp"
 
 namespace {
@@ -60,25 +61,12 @@ void check(const link::LinkLayer& layer, Bytes received, const link::Scan& scan,
 /// Feeds pieces of these sizes, then the end; every scan sees an exact copy on the heap.
 std::vector<Octets> frames_of(const link::LinkLayer& layer, Bytes wire, std::size_t piece_size) {
   std::vector<Octets> frames;
-  Octets buffer;
-  const auto drain = [&](bool at_end) {
-    for (;;) {
-      const Octets received = buffer;
-      const link::Scan scan = at_end ? link::scan_rest(layer, received) : layer.scan(received);
-      check(layer, received, scan, at_end);
-      if (scan.size != 0) frames.emplace_back(scan.payload.begin(), scan.payload.end());
-      buffer.erase(buffer.begin(),
-                   buffer.begin() + static_cast<std::ptrdiff_t>(scan.discard + scan.size));
-      if (scan.size == 0) return;
-    }
-  };
-  while (!wire.empty()) {
-    const std::size_t size = std::min(piece_size, wire.size());
-    test::append(buffer, wire.first(size));
-    wire = wire.subspan(size);
-    drain(false);
-  }
-  drain(true);
+  fuzz::in_pieces(wire, piece_size, [&](Bytes received, bool at_end) {
+    const link::Scan scan = at_end ? link::scan_rest(layer, received) : layer.scan(received);
+    check(layer, received, scan, at_end);
+    if (scan.size != 0) frames.emplace_back(scan.payload.begin(), scan.payload.end());
+    return scan;
+  });
   return frames;
 }
 

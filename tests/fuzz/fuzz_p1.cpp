@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "meter/p1/telegram.hpp"
-#include "tests/fuzz/fuzz.hpp"
+#include "tests/fuzz/readings.hpp"
 #include "tests/libmeter/link/frames.hpp"
 
 namespace {
@@ -13,28 +13,11 @@ namespace {
 using namespace meter;
 using fuzz::require;
 
-struct Explained final : DecodeObserver {
-  void stage(std::string_view, std::uint64_t, std::string_view text) override {
-    require(!text.empty(), "an explanation says something");
-  }
-};
-
 void check(const Reading& reading, const ReadingSet& set, Bytes message) {
   require(reading.sub_meter() <= set.sub_meters.size(), "a sub-meter exists");
-  if (reading.kind() == Reading::Kind::number) {
-    char text[Decimal::text_size_max];
-    const Decimal value = reading.value();
-    require(value.exponent >= -Decimal::exponent_max && value.exponent <= Decimal::exponent_max,
-            "an exponent is within ±30");
-    require(!value.to_text(text).empty(), "a number can be printed");
-    return;
-  }
   require(reading.kind() != Reading::Kind::date_time || set.time_of(reading).has_value(),
           "a date-time is possible");
-  const Bytes octets = reading.octets();
-  require(octets.empty() || (octets.data() >= message.data() &&
-                             octets.data() + octets.size() <= message.data() + message.size()),
-          "texts are views into the message");
+  fuzz::check(reading, message);
 }
 
 }  // namespace
@@ -51,7 +34,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if ((how & 2) != 0) message = test::p1_frame(message);
   message.shrink_to_fit();
   set.standard_offset_min = 60;
-  Explained explained;
+  fuzz::Explained explained;
   const auto result = p1::decode_telegram(message, set, (how & 4) != 0 ? &explained : nullptr, 0);
   if (!result) {
     require(result.error().offset <= message.size(), "the fault's offset is inside");
