@@ -147,6 +147,7 @@ Device::Device(const DeviceEnvironment& environment, AdapterConfig config,
                std::shared_ptr<const meter::dlms::KeyRing> keys)
     : environment_(environment),
       config_(std::move(config)),
+      captures_(config_.tcp.empty() ? config_.device : "tcp://" + config_.tcp),
       decoder_({.link = config_.link,
                 .check_replay = true,
                 .accept_counter_reset = environment.accept_counter_reset,
@@ -164,6 +165,7 @@ Device::Device(const DeviceEnvironment& environment, AdapterConfig config,
       }) {
   adapter_.name = adapter_name(config_, serial);
   adapter_.table = config_.name;
+  adapter_.control = this;
   adapter_.device = config_.tcp.empty() ? config_.device : "tcp://" + config_.tcp;
   if (serial) know(*serial);
   const std::string_view zone = environment_.meters.zone_of(adapter_);
@@ -348,6 +350,8 @@ void Device::port_received(io::MirroredRing& ring, std::size_t lost) {
   ring_total_ = ring.total();
   ring_ = &ring;
   adapter_.bytes_received += fresh;
+  captures_.write(ring.readable().last(
+      static_cast<std::size_t>(std::min<std::uint64_t>(fresh, ring.readable().size()))));
   if (!echo_.empty() && only_echo(ring)) return;  // that is not the meter's voice
   const meter::Bytes bytes = ring.readable();
   fresh = std::min<std::uint64_t>(fresh, bytes.size());

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/capture.hpp"
 #include "daemon/config.hpp"
 #include "daemon/history/storage.hpp"
 #include "daemon/io/device_monitor.hpp"
@@ -34,7 +35,7 @@ struct DeviceEnvironment {
 };
 
 /// Opens its port, again and again with back-off, decodes what arrives, and says what is wrong.
-class Device : private io::PortListener {
+class Device : private io::PortListener, private AdapterControl {
  public:
   /// `serial` holds what udev knows, if it does. The port is opened at once.
   Device(const DeviceEnvironment& environment, AdapterConfig config,
@@ -60,6 +61,7 @@ class Device : private io::PortListener {
   void port_opened() override;
   void port_received(io::MirroredRing& ring, std::size_t lost) override;
   void port_failed(io::PortError error, const std::string& detail) override;
+  std::expected<int, int> open_capture() override { return captures_.open(); }
 
   void open();
   void retry_later();
@@ -90,6 +92,7 @@ class Device : private io::PortListener {
   AdapterConfig config_;
   std::string syspath_;
   Adapter adapter_;
+  Captures captures_;
   meter::Decoder decoder_;
   std::unique_ptr<io::Port> port_;
   io::MirroredRing* ring_ = nullptr;  // the port's; only while bytes are pending in it

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <expected>
 #include <map>
 #include <optional>
 #include <span>
@@ -30,6 +31,17 @@ enum class Problem : std::uint8_t {
 inline constexpr std::size_t problem_count = static_cast<std::size_t>(Problem::less_protected) + 1;
 std::string_view name(Problem problem) noexcept;  ///< as on D-Bus: "port-busy", "break"
 
+/// What a client may have an adapter do; its device does it.
+class AdapterControl {
+ public:
+  /// The read end of a pipe that gets every byte received from now on, which the caller closes; or
+  /// an errno, EUSERS where there are as many as there may be.
+  virtual std::expected<int, int> open_capture() = 0;
+
+ protected:
+  ~AdapterControl() = default;
+};
+
 /// One input: a serial port or a TCP connection. Written by its device, read by the sinks.
 struct Adapter {
   std::string name;                ///< slug: object path, topic and state file
@@ -51,6 +63,7 @@ struct Adapter {
   std::int64_t last_activity_us = 0;  ///< CLOCK_REALTIME, 0 = never
   /// Between two readouts of meters that are asked; 0 where they speak by themselves.
   std::chrono::seconds readout_interval{0};
+  AdapterControl* control = nullptr;  ///< null: it can be asked for nothing
 };
 
 enum class KeyState : std::uint8_t { not_needed, missing, wrong, authentication_key_wrong, ok };

@@ -3,7 +3,10 @@
 // test.
 #include "daemon/bus/interfaces.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
@@ -82,9 +85,18 @@ int probe(sd_bus_message*, void*, sd_bus_error* error) noexcept {
                           "probing on request comes with a later version");
 }
 
-int open_capture(sd_bus_message*, void*, sd_bus_error* error) noexcept {
-  return sd_bus_error_set(error, SD_BUS_ERROR_NOT_SUPPORTED,
-                          "capturing comes with a later version");
+int open_capture(sd_bus_message* call, void* userdata, sd_bus_error* error) noexcept {
+  AdapterControl* control = static_cast<const Adapter*>(userdata)->control;
+  if (!control)
+    return sd_bus_error_set(error, SD_BUS_ERROR_NOT_SUPPORTED, "this adapter cannot be captured");
+  const auto stream = control->open_capture();
+  if (!stream && stream.error() == EUSERS)
+    return sd_bus_error_set(error, "org.smartmeterd1.Error.LimitReached",
+                            "there are as many captures of this adapter as there may be");
+  if (!stream) return sd_bus_error_set_errno(error, stream.error());
+  const int r = sd_bus_reply_method_return(call, "h", *stream);  // sends a duplicate
+  ::close(*stream);
+  return r;
 }
 
 int history(sd_bus_message*, void*, sd_bus_error* error) noexcept {

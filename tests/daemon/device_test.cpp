@@ -107,6 +107,13 @@ class DeviceTest : public io::LoopTest {
   std::string written_;
 };
 
+/// Everything that can be read now.
+std::string drain(const io::Fd& fd) {
+  char buffer[4096];
+  const ssize_t count = ::read(fd.get(), buffer, sizeof buffer);
+  return {buffer, count > 0 ? static_cast<std::size_t>(count) : 0};
+}
+
 INSTANTIATE_TEST_SUITE_P(, DeviceTest, testing::Values(Backend::io_uring, Backend::epoll),
                          io::backend_text);
 
@@ -147,6 +154,32 @@ TEST_P(DeviceTest, AnEchoIsNeitherAnAnswerNorAnError) {
   EXPECT_TRUE(run_until([&] { return script_.frames.size() == 1; }));
   send(pty_.master, "x" + frame);
   EXPECT_TRUE(run_until([&] { return script_.frames.size() == 2; }));
+}
+
+TEST_P(DeviceTest, ACaptureHoldsEveryByteAsItCame) {
+  script_.start = {.write = bytes(frame)};
+  start(Role::master);
+  ASSERT_TRUE(run_until([&] { return written() == frame; }));
+  ASSERT_NE(device_->adapter().control, nullptr);
+  const io::Fd stream(device_->adapter().control->open_capture().value_or(-1));
+  ASSERT_GE(stream.get(), 0);
+  std::string captured;
+  const std::string noise(40'000, '\x55');  // more than the ring holds
+  const std::string sent = frame + frame.substr(0, 4) + noise + frame;  // an echo first
+  for (std::size_t at = 0; at < sent.size(); at += 1000) {
+    send(pty_.master, std::string_view(sent).substr(at, 1000));
+    settle(1ms);
+    captured += drain(stream);
+  }
+  EXPECT_TRUE(run_until([&] {
+    captured += drain(stream);
+    return captured.size() >= sent.size();
+  }));
+  EXPECT_EQ(captured, sent);
+  device_->vanished();  // unplugged: the capture waits with the adapter
+  EXPECT_EQ(poll_now(stream), 0);
+  device_.reset();
+  EXPECT_EQ(poll_now(stream), POLLHUP);
 }
 
 TEST_P(DeviceTest, WhoListensNeverWritesAByte) {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <system_error>
 
+#include "daemon/capture.hpp"
 #include "private_bus.hpp"
 #include "server.hpp"
 
@@ -290,10 +291,54 @@ TEST_P(BusSinkTest, SaysWhatIsNotSupportedYet) {
   start_all();
   const std::string refused = "error org.freedesktop.DBus.Error.NotSupported: ";
   EXPECT_EQ(client_->call_with_options(adapter_path, adapter_interface, "Probe").find(refused), 0u);
-  EXPECT_EQ(
-      client_->call_with_options(adapter_path, adapter_interface, "OpenCapture").find(refused), 0u);
   EXPECT_EQ(client_->call_with_options(meter_path, meter_interface, "History", 2).find(refused),
             0u);
+}
+
+/// An adapter that gives each client a pipe of its own, until they are too many.
+class CapturedAdapter final : public AdapterControl {
+ public:
+  std::expected<int, int> open_capture() override { return captures_.open(); }
+  void receive(std::string_view text) { captures_.write(meter::bytes_of(text)); }
+
+ private:
+  Captures captures_{"usb-m-bus"};
+};
+
+TEST_P(BusSinkTest, GivesTheStreamOfACapture) {
+  CapturedAdapter control;
+  world_.adapter.control = &control;
+  start_all();
+  std::vector<Message> answers;  // each owns its stream
+  auto open = [&] {
+    sd_bus_message* answer = nullptr;
+    sd_bus_error error = SD_BUS_ERROR_NULL;
+    const int r = sd_bus_call_method(client_->bus(), bus_name, adapter_path.c_str(),
+                                     adapter_interface.c_str(), "OpenCapture", &error, &answer,
+                                     "a{sv}", 0);
+    answers.emplace_back(answer);
+    const std::string name = error.name ? error.name : "";
+    sd_bus_error_free(&error);
+    int stream = -1;
+    if (r >= 0) sd_bus_message_read(answer, "h", &stream);
+    return std::pair(stream, name);
+  };
+  const int stream = open().first;
+  ASSERT_GE(stream, 0);
+  server_->run([&](Sink&) { control.receive("\x68\xfa"); });
+  char octets[16];
+  ASSERT_EQ(::read(stream, octets, sizeof octets), 2);
+  EXPECT_EQ(std::string_view(octets, 2), "\x68\xfa");
+  while (answers.size() < Captures::captures_max) EXPECT_GE(open().first, 0);
+  EXPECT_EQ(open().second, "org.smartmeterd1.Error.LimitReached");
+  answers.erase(answers.begin());  // the first one leaves
+  EXPECT_GE(open().first, 0);
+}
+
+TEST_P(BusSinkTest, AnAdapterWithoutAPortHasNoCapture) {
+  start_all();
+  EXPECT_EQ(client_->call_with_options(adapter_path, adapter_interface, "OpenCapture"),
+            "error org.freedesktop.DBus.Error.NotSupported: this adapter cannot be captured");
 }
 
 TEST_P(BusSinkTest, TextThatIsNotUtf8DoesNotCostTheConnection) {
