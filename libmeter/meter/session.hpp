@@ -10,17 +10,10 @@
 
 #include "meter/base/bytes.hpp"
 #include "meter/base/errc.hpp"
+#include "meter/line_format.hpp"
 #include "meter/reading.hpp"
 
 namespace meter {
-
-/// Speed and character format that a session asks the line for.
-struct LineFormat {
-  unsigned baud = 0;
-  unsigned data_bits = 8;  ///< 7 or 8
-  char parity = 'N';       ///< N, E, O
-  friend bool operator==(const LineFormat&, const LineFormat&) = default;
-};
 
 /// What only a session of IEC 62056-21 knows. The address is `SessionOptions::addresses`.
 struct Iec62056Options {
