@@ -26,6 +26,9 @@ EXPECTED = (
     "lib/systemd/catalog/smartmeterd.catalog",
     "share/doc/smartmeterd/README.md",
     "share/doc/smartmeterd/smartmeterd.toml",
+    "share/doc/smartmeterd/udev/doc/mbus.md",
+    "share/doc/smartmeterd/udev/doc/ir.md",
+    "share/doc/smartmeterd/udev/doc/p1.md",
 )
 EXPECTED_ENDS = (
     "/systemd/system/smartmeterd.service",
