@@ -149,5 +149,54 @@ class Files(unittest.TestCase):
         self.assertEqual(wrong, [])
 
 
+def prose(path):
+    """The text of a Markdown file without its code, in which brackets mean something else."""
+    text = re.sub(r"(?ms)^```.*?^```", "", "\n".join(lines(path)))
+    return re.sub(r"`[^`\n]*`", "", text)
+
+
+def anchors(path):
+    """What the headings of a Markdown file can be linked by, as GitHub names them."""
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+            for heading in re.findall(r"(?m)^#+ (.+?)\s*$", "\n".join(lines(path)))}
+
+
+class Documents(unittest.TestCase):
+    def test_links_lead_somewhere(self):
+        """Every relative link names a file of the tree, and a heading in it where it names one."""
+        files = set(tree())
+        lost = []
+        for path in sorted(name for name in files if name.endswith(".md")):
+            for link in re.findall(r"\]\(([^)\s]+)\)", prose(path)):
+                if re.match(r"\w+:", link):
+                    continue
+                name, _, anchor = link.partition("#")
+                target = os.path.normpath(os.path.join(os.path.dirname(path), name)) if name \
+                    else path
+                if target not in files or anchor and anchor not in anchors(target):
+                    lost.append(f"{path}: {link}")
+        self.assertEqual(lost, [])
+
+    def test_interface_pages_name_what_there_is(self):
+        """The kinds, links and problems of udev/doc/ are those of the rules and of D-Bus."""
+        rules = "\n".join(lines("udev/61-smartmeter.rules"))
+        kinds = re.search(r'ENV\{SMARTMETER_KIND\}!="([^"]+)", GOTO', rules).group(1).split("|")
+        interface = "\n".join(lines("dbus/org.smartmeterd1.xml"))
+        problems = re.findall(r'"([\w-]+)"', re.search(r"(?s)Problem: Why (.*?)-->",
+                                                       interface).group(1))
+        self.assertEqual(sorted(os.listdir(os.path.join(ROOT, "udev/doc"))),
+                         sorted(f"{kind}.md" for kind in kinds))
+        for kind in kinds:
+            page = "\n".join(lines(f"udev/doc/{kind}.md"))
+            self.assertEqual(set(re.findall(r"--kind (\w+)", page)), {kind})
+            self.assertEqual(set(re.findall(r"/dev/smartmeter_(\w+)", page)), {kind})
+            table = page[page.index("| what is reported"):page.index("## Sources")]
+            reported = re.findall(r"(?m)^\| `([\w-]+)`", table)
+            self.assertEqual([name for name in reported if name not in problems], [])
+            for name in ("no-bytes", "break", "no-frame", "bad-checksum", "key-missing",
+                         "key-wrong", "authentication-key-wrong"):
+                self.assertIn(name, reported, kind)
+
+
 if __name__ == "__main__":
     tap.main()
