@@ -178,12 +178,13 @@ class Documents(unittest.TestCase):
         self.assertEqual(lost, [])
 
     def test_interface_pages_name_what_there_is(self):
-        """The kinds, links and problems of udev/doc/ are those of the rules and of D-Bus."""
+        """The kinds, links and problems in udev/doc/ are those of the rules, D-Bus and `list`."""
         rules = "\n".join(lines("udev/61-smartmeter.rules"))
         kinds = re.search(r'ENV\{SMARTMETER_KIND\}!="([^"]+)", GOTO', rules).group(1).split("|")
         interface = "\n".join(lines("dbus/org.smartmeterd1.xml"))
         problems = re.findall(r'"([\w-]+)"', re.search(r"(?s)Problem: Why (.*?)-->",
                                                        interface).group(1))
+        sentences = "\n".join(lines("tools/smartmeterctl/text.cpp"))
         self.assertEqual(sorted(os.listdir(os.path.join(ROOT, "udev/doc"))),
                          sorted(f"{kind}.md" for kind in kinds))
         for kind in kinds:
@@ -191,8 +192,10 @@ class Documents(unittest.TestCase):
             self.assertEqual(set(re.findall(r"--kind (\w+)", page)), {kind})
             self.assertEqual(set(re.findall(r"/dev/smartmeter_(\w+)", page)), {kind})
             table = page[page.index("| what is reported"):page.index("## Sources")]
-            reported = re.findall(r"(?m)^\| `([\w-]+)`", table)
-            self.assertEqual([name for name in reported if name not in problems], [])
+            reported = dict(re.findall(r"(?m)^\| `([\w-]+)`: ([^|]*?)(?:, or [^|,]*)? \|", table))
+            for name, words in reported.items():
+                self.assertIn(name, problems, kind)
+                self.assertIn(f'{{"{name}", "{words}', sentences, kind)
             for name in ("no-bytes", "break", "no-frame", "bad-checksum", "key-missing",
                          "key-wrong", "authentication-key-wrong"):
                 self.assertIn(name, reported, kind)
