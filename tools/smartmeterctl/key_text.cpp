@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// read_key_text(): keys as operators print them.
+// read_key_text(): keys as operators print them. A key is found by its form, so that the words of a
+// letter may stand around it; what is meant to be one but is none is found by its likeness.
 #include "tools/smartmeterctl/key_text.hpp"
 
 #include <fmt/core.h>
@@ -9,9 +10,11 @@
 #include <cctype>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "meter/base/hex.hpp"
+#include "tools/smartmeterctl/secret.hpp"
 
 namespace smartmeterctl {
 namespace {
@@ -19,149 +22,352 @@ namespace {
 using meter::dlms::AuthenticationKey;
 using meter::dlms::EncryptionKey;
 
+constexpr std::size_t key_digits = 32;          // AES-128
+constexpr std::size_t key_digits_aes_256 = 64;  // suite 2
+
+/// What only separates, in UTF-8: letters and web pages are full of it.
+constexpr std::array<std::string_view, 4> separating = {
+    "\xef\xbb\xbf",  // byte order mark
+    "\xe2\x81\xa0",  // word joiner
+    "\xc2\xa0",      // no-break space
+    "\xc2\xad",      // soft hyphen
+};
+
+/// How many octets of `text` at its front separate and are not ASCII; 0: none.
+std::size_t separator_size(std::string_view text) {
+  for (const std::string_view one : separating)
+    if (text.starts_with(one)) return one.size();
+  const auto octet = [text](std::size_t i) {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u;
+  };
+  // U+2000 to U+203F: blanks and dashes of every width, quotation marks.
+  if (octet(0) == 0xe2 && octet(1) == 0x80) return 3;
+  // «, » and the same characters in a file of Windows-1252.
+  if (octet(0) == 0xc2 && (octet(1) == 0xab || octet(1) == 0xbb)) return 2;
+  constexpr std::string_view windows_1252 = "\x82\x84\x91\x92\x93\x94\x96\x97\xa0\xab\xad\xbb";
+  const bool is_utf8_start = octet(0) >= 0xc2 && octet(1) >= 0x80 && octet(1) < 0xc0;
+  return !is_utf8_start && octet(0) >= 0x80 && windows_1252.find(text[0]) != text.npos ? 1 : 0;
+}
+
+/// The text with one blank for whatever separates. `plain` takes as much as `text` has.
+void write_plain(std::string_view text, Secret& plain) {
+  // Notepad's and PowerShell's "Unicode": every other octet of ASCII text is 0.
+  const bool is_utf16 = text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff");
+  if (is_utf16) text.remove_prefix(2);
+  for (std::size_t at = 0; at < text.size();) {
+    const bool is_continued = at > 0 && (static_cast<unsigned char>(text[at - 1]) & 0xc0) == 0xc0;
+    const std::size_t size = is_continued ? 0 : separator_size(text.substr(at));
+    if (size > 0 || text[at] == ',' || text[at] == ';')
+      plain.append(" ");
+    else if (!is_utf16 || text[at] != '\0')
+      plain.append(text.substr(at, 1));
+    at += std::max<std::size_t>(size, 1);
+  }
+}
+
 enum class Purpose { unnamed, encryption, authentication };
 
-/// Names that stand before a key. Each has a letter that is no hex digit: none is part of a key.
+/// Words that stand before a key. Each has a letter that is no hex digit: none is part of a key.
 struct Name {
   std::string_view word;
   Purpose purpose;
+  bool is_beginning = false;  ///< of a longer word, in several languages
 };
 constexpr std::array names = {
-    Name{"GUEK", Purpose::encryption},           Name{"EK", Purpose::encryption},
-    Name{"GPK60", Purpose::encryption},          Name{"ENCRYPTION", Purpose::encryption},
-    Name{"ENCRYPTIONKEY", Purpose::encryption},  Name{"GAK", Purpose::authentication},
-    Name{"AK", Purpose::authentication},         Name{"GPK61", Purpose::authentication},
-    Name{"AUTHENTICATION", Purpose::authentication},
-    Name{"AUTHENTICATIONKEY", Purpose::authentication},
-    // Words around a name: "Global Unicast Encryption Key".
-    Name{"KEY", Purpose::unnamed},               Name{"GLOBAL", Purpose::unnamed},
-    Name{"UNICAST", Purpose::unnamed},
+    Name{"GUEK", Purpose::encryption},          Name{"EK", Purpose::encryption},
+    Name{"GPK60", Purpose::encryption},         Name{"ENCRYPT", Purpose::encryption, true},
+    Name{"KRYPT", Purpose::encryption, true},   Name{"CHIFFR", Purpose::encryption, true},
+    Name{"VERSCHL", Purpose::encryption, true}, Name{"ENTSCHL", Purpose::encryption, true},
+    Name{"GAK", Purpose::authentication},       Name{"AK", Purpose::authentication},
+    Name{"GPK61", Purpose::authentication},     Name{"AUTHENT", Purpose::authentication, true},
+    Name{"AUTENT", Purpose::authentication, true},
 };
 
 bool is_word(char c) {
-  return std::isalnum(static_cast<unsigned char>(c)) != 0;
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 || static_cast<unsigned char>(c) >= 0x80;
 }
 
-/// The name at the front of `text`, and how long it is; null where there is none.
-const Name* name_at(std::string_view text, std::size_t& size) {
-  const auto word_end = [&](std::size_t from) {
-    while (from < text.size() && is_word(text[from])) ++from;
-    return from;
-  };
-  const auto same = [](std::string_view word, std::string_view name) {
-    return std::ranges::equal(word, name, [](char a, char b) {
-      return std::toupper(static_cast<unsigned char>(a)) == b;
-    });
-  };
-  size = word_end(0);
-  const bool split_number = same(text.substr(0, size), "GPK") && size + 3 <= text.size() &&
-                            word_end(size + 1) == size + 3 && text[size + 1] == '6';
-  if (split_number) {  // "GPK 60"
-    const char digit = text[size + 2];
-    size += 3;
-    if (digit == '0') return &names[2];
-    return digit == '1' ? &names[7] : nullptr;
+bool is_hex(char c) {
+  return meter::hex_value(c) >= 0;
+}
+
+/// The first word of `text` from `at` on; empty at the end.
+std::string_view word_from(std::string_view text, std::size_t at) {
+  while (at < text.size() && !is_word(text[at])) ++at;
+  std::size_t end = at;
+  while (end < text.size() && is_word(text[end])) ++end;
+  return text.substr(at, end - at);
+}
+
+std::vector<std::string_view> words_of(std::string_view text) {
+  std::vector<std::string_view> words;
+  std::size_t at = 0;
+  for (auto word = word_from(text, at); !word.empty(); word = word_from(text, at)) {
+    words.push_back(word);
+    at = static_cast<std::size_t>(word.end() - text.begin());
+  }
+  return words;
+}
+
+bool same_letters(std::string_view word, std::string_view name) {
+  return std::ranges::equal(word, name, [](char a, char b) {
+    return std::toupper(static_cast<unsigned char>(a)) == b;
+  });
+}
+
+/// The purpose that a word names, or the word and the next one ("GPK 60"), of which it then takes
+/// that in; unnamed where it is no name.
+Purpose purpose_of(std::string_view& word, std::string_view next) {
+  if (same_letters(word, "GPK") && (next == "60" || next == "61")) {
+    word = std::string_view(word.begin(), next.end());
+    return next == "60" ? Purpose::encryption : Purpose::authentication;
   }
   for (const Name& name : names)
-    if (same(text.substr(0, size), name.word)) return &name;
-  return nullptr;
+    if (same_letters(name.is_beginning ? word.substr(0, name.word.size()) : word, name.word))
+      return name.purpose;
+  return Purpose::unnamed;
 }
 
-/// One key's characters and the name before them.
+/// What stands behind a name, up to the next one; or before the first.
 struct Part {
   Purpose purpose = Purpose::unnamed;
   std::string_view text;
 };
 
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view around = " \t\r\n:=\"',;.()[]";
-  const auto first = text.find_first_not_of(around);
-  if (first == text.npos) return {};
-  return text.substr(first, text.find_last_not_of(around) - first + 1);
-}
-
-/// Cuts the text at the names.
+/// Cuts the text at the names. The first part is what stands before them.
 std::vector<Part> cut_at_names(std::string_view text) {
-  std::vector<Part> parts;
-  Part part;
-  std::size_t begin = 0;
-  const auto end_part = [&](std::size_t end) {
-    part.text = trimmed(text.substr(begin, end - begin));
-    if (!part.text.empty()) parts.push_back(part);
-  };
-  for (std::size_t at = 0; at < text.size();) {
-    if (!is_word(text[at])) {
-      ++at;
-      continue;
-    }
-    std::size_t size = 0;
-    if (const Name* name = name_at(text.substr(at), size)) {
-      end_part(at);
-      if (name->purpose != Purpose::unnamed) part.purpose = name->purpose;
-      begin = at + size;
-    }
-    at += size;
+  std::vector<Part> parts(1);
+  auto begin = text.begin();
+  const auto words = words_of(text);
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    std::string_view word = words[i];
+    const auto next = i + 1 < words.size() ? words[i + 1] : std::string_view();
+    const Purpose purpose = purpose_of(word, next);
+    if (purpose == Purpose::unnamed) continue;
+    parts.back().text = std::string_view(begin, word.begin());
+    parts.push_back({purpose, {}});
+    begin = word.end();
+    if (word.size() > words[i].size()) ++i;
   }
-  end_part(text.size());
+  parts.back().text = std::string_view(begin, text.end());
   return parts;
 }
 
-std::size_t digits_in(std::string_view line) {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(line, [](char c) { return meter::hex_value(c) >= 0; }));
+/// Whether two words are pieces of one key, by what stands between them: blanks, line breaks and
+/// dashes, or one colon.
+bool joins(std::string_view between) {
+  return between == ":" || between.find_first_not_of(" \t\r\n-") == between.npos;
 }
 
-/// Two lines without names that are one key each.
-void cut_at_line(std::vector<Part>& parts) {
-  if (parts.size() != 1 || parts[0].purpose != Purpose::unnamed) return;
-  const std::string_view text = parts[0].text;
-  const std::size_t end = text.find('\n');
-  if (end == text.npos) return;
-  const std::string_view first = trimmed(text.substr(0, end)), second = trimmed(text.substr(end));
-  constexpr std::size_t key_digits = 32;  // AES-128
-  if (second.find('\n') != second.npos || digits_in(first) < key_digits ||
-      digits_in(second) < key_digits)
+/// Takes the words together that `is_piece` says may be pieces of a key and that nothing parts.
+template <class Check>
+std::vector<std::string_view> runs_of(std::string_view text, Check is_piece) {
+  std::vector<std::string_view> runs;
+  bool open = false;
+  for (const std::string_view word : words_of(text)) {
+    if (!is_piece(word)) {
+      open = false;
+    } else if (open && joins(std::string_view(runs.back().end(), word.begin()))) {
+      runs.back() = std::string_view(runs.back().begin(), word.end());
+    } else {
+      runs.push_back(word);
+      open = true;
+    }
+  }
+  return runs;
+}
+
+std::string_view without_0x(std::string_view word) {
+  if (word.starts_with("0x") || word.starts_with("0X")) word.remove_prefix(2);
+  return word;
+}
+
+std::size_t digits_in(std::string_view text) {
+  std::size_t digits = 0;
+  for (const std::string_view word : words_of(text)) digits += without_0x(word).size();
+  return digits;
+}
+
+std::vector<std::string_view> split(std::string_view text, std::string_view at) {
+  std::vector<std::string_view> pieces;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find_first_of(at), text.size());
+    if (end > 0) pieces.push_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return pieces;
+}
+
+/// More digits than meter numbers and system titles have.
+constexpr std::size_t broken_key_digits = 20;
+
+/// The keys of a run of hex digits: itself, or else its lines or words that have a key's size (a
+/// number on the line before does not count then, but a key with a mistake does).
+void take_keys(std::string_view run, std::vector<std::string_view>& keys) {
+  if (digits_in(run) == key_digits) return keys.push_back(run);
+  for (const char* at : {"\n", " \t\r\n"}) {
+    std::vector<std::string_view> found;
+    bool is_broken = false;
+    for (const std::string_view piece : split(run, at)) {
+      if (digits_in(piece) == key_digits)
+        found.push_back(piece);
+      else
+        is_broken = is_broken || digits_in(piece) >= broken_key_digits;
+    }
+    if (found.empty()) continue;
+    if (!is_broken) keys.insert(keys.end(), found.begin(), found.end());
     return;
-  parts = {{Purpose::encryption, first}, {Purpose::authentication, second}};
+  }
+  // Two keys of which one has a digit too many and the other one too few are no long key.
+  if (digits_in(run) == key_digits_aes_256 && run.find('\n') == run.npos) keys.push_back(run);
+}
+
+std::vector<std::string_view> keys_in(std::string_view text) {
+  std::vector<std::string_view> keys;
+  const auto is_piece = [](std::string_view word) {
+    return std::ranges::all_of(without_0x(word), is_hex);
+  };
+  for (const std::string_view run : runs_of(text, is_piece)) take_keys(run, keys);
+  return keys;
+}
+
+/// Whether a word was probably meant as a piece of a key: nearly all hex digits, and not what may be
+/// a word of a language ("die", "code").
+bool is_key_like(std::string_view word) {
+  const auto others =
+      static_cast<std::size_t>(std::ranges::count_if(word, [](char c) { return !is_hex(c); }));
+  constexpr std::size_t long_word = 8;
+  const auto has = [word](auto check) { return std::ranges::any_of(word, check); };
+  const bool is_no_word = has([](char c) { return c >= '0' && c <= '9'; }) ||
+                          !has([](char c) { return c >= 'a' && c <= 'z'; }) ||
+                          word.size() >= long_word;
+  return others == 0 || (4 * others <= word.size() + 2 && is_no_word);
+}
+
+/// The longest piece of the text that was probably meant to be a key; empty where there is none.
+std::string_view key_like(std::string_view text) {
+  std::string_view longest;
+  for (const std::string_view run : runs_of(text, is_key_like))
+    if (digits_in(run) > digits_in(longest)) longest = run;
+  return longest;
+}
+
+bool has_broken_key(std::string_view text) {
+  return digits_in(key_like(text)) >= broken_key_digits;
+}
+
+/// 16 octets in base64 (RFC 4648): what some programs make of a key.
+bool has_base64_key(std::string_view text) {
+  constexpr std::size_t size = 24;
+  const std::size_t end = text.find("==");
+  if (end == text.npos || end + 2 < size) return false;
+  const std::string_view front = text.substr(end + 2 - size, size - 2);
+  return std::ranges::all_of(front, [](char c) { return is_word(c) || c == '+' || c == '/'; });
+}
+
+const char* name_of(Purpose purpose) {
+  return purpose == Purpose::authentication ? "authentication" : "encryption";
 }
 
 template <class Key>
-Key parse(std::string_view text, std::string_view what) {
+Key parse(std::string_view text, Purpose purpose) {
   auto parsed = Key::parse(text);
-  if (!parsed.key) throw std::runtime_error(fmt::format("{}: {}", what, parsed.error));
+  if (!parsed.key)
+    throw std::runtime_error(fmt::format("{} key: {}", name_of(purpose), parsed.error));
   return std::move(*parsed.key);
+}
+
+/// Says what is wrong with the text, which holds no key of this purpose.
+[[noreturn]] void refuse(std::string_view text, Purpose purpose) {
+  if (has_base64_key(text))
+    throw std::runtime_error(
+        "this looks like base64: a key is written in 32 hex digits here (0-9, A-F)");
+  std::string_view wrong = key_like(text);
+  constexpr std::size_t line_of_a_key = key_digits * 3 / 4;
+  if (std::string_view line = wrong.substr(0, wrong.find('\n'));
+      line.size() < wrong.size() && digits_in(line) >= line_of_a_key)
+    wrong = EncryptionKey::parse(line).key ? wrong.substr(line.size()) : line;
+  if (wrong.empty()) throw std::runtime_error("there is no key: it has 32 hex digits (0-9, A-F)");
+  (void)parse<EncryptionKey>(wrong, purpose);
+  throw std::runtime_error(
+      "64 hex digits on several lines: write each key on one line, with its name in front");
+}
+
+/// The keys that a text holds, by purpose; empty views where it holds none.
+struct Found {
+  std::string_view encryption, authentication;
+  bool is_named = false;
+
+  std::string_view& of(Purpose purpose) {
+    return purpose == Purpose::authentication ? authentication : encryption;
+  }
+  void take(Purpose purpose, std::string_view key) {
+    std::string_view& place = of(purpose);
+    if (!place.empty() && place != key)
+      throw std::runtime_error(fmt::format(
+          "there are two {} keys: give one meter's keys at a time", name_of(purpose)));
+    place = key;
+  }
+};
+
+/// Keys without names: the encryption key, then the authentication key.
+void take_unnamed(const std::vector<std::string_view>& keys, Found& found) {
+  if (keys.size() > 2)
+    throw std::runtime_error("there are more than two keys: give one meter's keys at a time");
+  if (!keys.empty()) found.take(Purpose::encryption, keys[0]);
+  if (keys.size() == 2) found.take(Purpose::authentication, keys[1]);
+}
+
+Found find_keys(std::string_view text) {
+  const std::vector<Part> parts = cut_at_names(text);
+  const auto before = keys_in(parts[0].text);
+  Found found;
+  for (const Part& part : parts) {
+    if (part.purpose == Purpose::unnamed) continue;
+    for (const std::string_view key : keys_in(part.text)) found.take(part.purpose, key);
+  }
+  for (const Part& part : parts)
+    if (part.purpose != Purpose::unnamed && found.of(part.purpose).empty() &&
+        has_broken_key(part.text))
+      refuse(part.text, part.purpose);
+  found.is_named = !found.encryption.empty() || !found.authentication.empty();
+  if (found.is_named && !before.empty())
+    throw std::runtime_error("a key stands before the first name: write each key's name before it");
+  if (!found.is_named && before.size() == 1 && parts.size() == 2) {  // "0011… (AK)"
+    found.take(parts[1].purpose, before[0]);
+  } else if (!found.is_named) {
+    take_unnamed(before, found);
+  }
+  return found;
 }
 
 }  // namespace
 
 MeterKeys read_key_text(std::string_view text) {
-  std::vector<Part> parts = cut_at_names(text);
-  cut_at_line(parts);
-  const Part *encryption = nullptr, *authentication = nullptr;
-  for (const Part& part : parts) {
-    const Part*& place = part.purpose == Purpose::authentication ? authentication : encryption;
-    if (place != nullptr)
-      throw std::runtime_error(fmt::format(
-          "there are two {} keys: give one meter's keys at a time",
-          part.purpose == Purpose::authentication ? "authentication" : "encryption"));
-    place = &part;
-  }
-  if (encryption == nullptr && authentication != nullptr)
+  Secret plain(text.size());
+  write_plain(text, plain);
+  const Found found = find_keys(plain.view());
+  if (found.encryption.empty() && !found.authentication.empty())
     throw std::runtime_error(
         "this is an authentication key alone: the encryption key (GUEK, EK, GPK60) is needed");
-  if (encryption == nullptr) throw std::runtime_error("there is no key");
-  MeterKeys keys{parse<EncryptionKey>(encryption->text, "encryption key"), std::nullopt};
-  if (authentication != nullptr)
-    keys.authentication = parse<AuthenticationKey>(authentication->text, "authentication key");
+  if (found.encryption.empty()) refuse(plain.view(), Purpose::encryption);
+  MeterKeys keys{parse<EncryptionKey>(found.encryption, Purpose::encryption), std::nullopt};
+  if (!found.authentication.empty())
+    keys.authentication =
+        parse<AuthenticationKey>(found.authentication, Purpose::authentication);
   return keys;
 }
 
 std::optional<AuthenticationKey> read_authentication_key(std::string_view text) {
-  const std::vector<Part> parts = cut_at_names(text);
-  if (parts.empty()) return std::nullopt;
-  if (parts.size() > 1 || parts[0].purpose == Purpose::encryption)
+  Secret plain(text.size());
+  write_plain(text, plain);
+  if (words_of(plain.view()).empty()) return std::nullopt;
+  Found found = find_keys(plain.view());
+  if (!found.is_named) std::swap(found.encryption, found.authentication);
+  if (!found.encryption.empty())
     throw std::runtime_error("expected one authentication key (GAK, AK, GPK61)");
-  return parse<AuthenticationKey>(parts[0].text, "authentication key");
+  if (found.authentication.empty()) refuse(plain.view(), Purpose::authentication);
+  return parse<AuthenticationKey>(found.authentication, Purpose::authentication);
 }
 
 }  // namespace smartmeterctl

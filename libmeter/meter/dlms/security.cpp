@@ -42,8 +42,9 @@ bool all_zero(Bytes octets) noexcept {
 
 /// What is wrong with a character of a key. Only letters that are mistaken for digits are named:
 /// anything else might be part of a secret in the wrong place.
-std::string wrong_character(char c, std::size_t position) {
-  const std::string where = " at position " + std::to_string(position);
+std::string wrong_character(char c, std::size_t position, bool separated) {
+  const std::string where =
+      " at position " + std::to_string(position) + (separated ? ", blanks not counted," : "");
   if (c == 'O' || c == 'o') return "the letter O" + where + " is probably the digit 0";
   if (c == 'l' || c == 'I' || c == 'i')
     return std::string("the letter ") + c + where + " is probably the digit 1";
@@ -88,7 +89,7 @@ typename Key<Purpose>::Parsed Key<Purpose>::parse(std::string_view text) {
       continue;
     }
     const int value = hex_value(c);
-    if (value < 0) return {std::nullopt, wrong_character(c, i + 1)};
+    if (value < 0) return {std::nullopt, wrong_character(c, digits + 1, digits != i)};
     if (digits < 2 * key.octets_.size()) {
       std::byte& octet = key.octets_[digits / 2];
       octet = octet << 4 | static_cast<std::byte>(value);

@@ -470,7 +470,7 @@ TEST(KeyText, MessagesSayWhereAndNeverQuote) {
   EXPECT_EQ(error("OO0102030405060708090A0B0C0D0E0F"),
             "the letter O at position 1 is probably the digit 0");
   EXPECT_EQ(error("00 0l 02030405060708090A0B0C0D0E0F"),
-            "the letter l at position 5 is probably the digit 1");
+            "the letter l at position 4, blanks not counted, is probably the digit 1");
   EXPECT_EQ(error("00z102030405060708090A0B0C0D0E0F"),
             "the character at position 3 is not a hex digit (0-9, A-F)");
   EXPECT_EQ(error("0001"), "a key has 32 hex digits (64 for AES-256), this one has 4");
