@@ -261,9 +261,10 @@ class World(unittest.TestCase):
         path.write_text(text)
         path.chmod(0o640)
 
-    def start_daemon(self, *options, device=None, mqtt=True, bus=True):
+    def start_daemon(self, *options, device=None, mqtt=True, bus=True, wrap=()):
+        """`wrap`: a command that runs another one."""
         device = device or f"{self.pty.path},link=auto"
-        command = [SMARTMETERD, "--config", str(self.config),
+        command = [*wrap, SMARTMETERD, "--config", str(self.config),
                    "--bus", self.bus.address if bus else "none",
                    "--state", str(self.directory / "state"), "--device", device,
                    "--log-level", "debug", *options]

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <stdexcept>
@@ -221,14 +222,37 @@ std::vector<Object> Bus::meters(const std::string& name) {
   return all;
 }
 
-Value Bus::meter_properties(const std::string& path) {
+Value Bus::properties(const char* destination, const std::string& path, const char* interface) {
   Error error;
   sd_bus_message* raw = nullptr;
-  if (sd_bus_call_method(bus_.get(), service, path.c_str(), "org.freedesktop.DBus.Properties",
-                         "GetAll", &error.raw, &raw, "s", meter_interface) < 0)
+  if (sd_bus_call_method(bus_.get(), destination, path.c_str(), "org.freedesktop.DBus.Properties",
+                         "GetAll", &error.raw, &raw, "s", interface) < 0)
     return {};
   const std::unique_ptr<sd_bus_message, Unref> reply(raw);
   return read_value(reply.get());
+}
+
+Value Bus::meter_properties(const std::string& path) {
+  return properties(service, path, meter_interface);
+}
+
+std::optional<pid_t> Bus::owner() {
+  sd_bus_creds* raw = nullptr;
+  const int result = sd_bus_get_name_creds(bus_.get(), service, SD_BUS_CREDS_PID, &raw);
+  if (result == -ENXIO) return std::nullopt;  // nobody
+  check(result, "cannot ask for the owner of org.smartmeterd1");
+  const std::unique_ptr<sd_bus_creds, decltype(&sd_bus_creds_unref)> creds(raw,
+                                                                           sd_bus_creds_unref);
+  pid_t pid = 0;
+  check(sd_bus_creds_get_pid(raw, &pid), "cannot ask for the owner of org.smartmeterd1");
+  return pid;
+}
+
+Value Bus::unit_properties(const std::string& unit) {
+  char* raw = nullptr;
+  check(sd_bus_path_encode("/org/freedesktop/systemd1/unit", unit.c_str(), &raw), "unit");
+  const std::unique_ptr<char, decltype(&std::free)> path(raw, std::free);
+  return properties("org.freedesktop.systemd1", path.get(), "org.freedesktop.systemd1.Unit");
 }
 
 namespace {

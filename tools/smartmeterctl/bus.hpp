@@ -2,6 +2,7 @@
 // Bus: what smartmeterd says on D-Bus.
 #pragma once
 
+#include <sys/types.h>
 #include <systemd/sd-bus.h>
 
 #include <cstdint>
@@ -45,6 +46,7 @@ struct Object {
   Value interfaces;
   const Value& adapter() const { return interfaces["org.smartmeterd1.Adapter"]; }
   const Value& meter() const { return interfaces["org.smartmeterd1.Meter"]; }
+  const Value& publisher() const { return interfaces["org.smartmeterd1.Publisher"]; }
 };
 
 /// One Reading signal.
@@ -61,6 +63,11 @@ class Bus {
  public:
   /// "system", "session" or an address.
   explicit Bus(const std::string& where);
+
+  /// The process that serves the name, if any; nothing is started.
+  std::optional<pid_t> owner();
+  /// What systemd says of a unit (org.freedesktop.systemd1.Unit); empty where it cannot be asked.
+  Value unit_properties(const std::string& unit);
 
   std::vector<Object> objects();
   std::vector<Object> adapters();
@@ -81,6 +88,7 @@ class Bus {
     void operator()(sd_bus_message* message) const { sd_bus_message_unref(message); }
     void operator()(sd_bus_slot* slot) const { sd_bus_slot_unref(slot); }
   };
+  Value properties(const char* destination, const std::string& path, const char* interface);
   std::string explain(const sd_bus_error& error, int result) const;
   std::string where_;
   std::unique_ptr<sd_bus, Unref> bus_;

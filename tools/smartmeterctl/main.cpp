@@ -13,6 +13,7 @@ constexpr const char* footer = R"(
 Examples:
   sudo smartmeterctl key add house             asks for the meter's key
   smartmeterctl list                           adapters and meters, and what is wrong with them
+  sudo smartmeterctl doctor                    why there are no readings
   smartmeterctl show                           every value of every meter
   smartmeterctl watch --json                   one JSON object for each telegram
   smartmeterctl decode --key @guek.txt capture.bin
@@ -35,6 +36,7 @@ int main(int argc, char** argv) {
   add_watch(app, action);
   add_decode(app, action);
   add_key(app, action);
+  add_doctor(app, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -10,7 +10,6 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
-#include <utility>
 
 #include "meter/quantity.hpp"
 #include "meter/unit.hpp"
@@ -18,21 +17,51 @@
 namespace smartmeterctl {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 13> problems = {{
-    {"none", "none"},
-    {"port-busy", "another program has opened the port"},
-    {"no-access", "no permission to open the port"},
-    {"no-bytes", "the meter sends nothing: check the plug and that its interface is on"},
-    {"break", "the line is held down: check the wiring"},
-    {"no-frame", "bytes, but no telegram: check speed and parity"},
-    {"bad-checksum", "telegrams arrive damaged: check contact and line settings"},
-    {"key-missing", "encrypted, and no key for this meter"},
-    {"key-wrong", "encrypted, and the key does not fit"},
-    {"authentication-key-wrong", "the authentication key does not fit"},
-    {"list-unknown", "decoded, but the list of values is not known"},
-    {"replay", "the invocation counter went back: an old recording, or a replaced meter"},
-    {"less-protected", "telegrams are less protected than this meter's were before"},
+/// A problem of an adapter: what it is, and what to do.
+struct Problem {
+  std::string_view name, words, advice;
+};
+
+constexpr std::array<Problem, 13> problems = {{
+    {"none", "none", ""},
+    {"port-busy", "another program has opened the port",
+     "end it: \"sudo smartmeterctl doctor\" names it"},
+    {"no-access", "no permission to open the port",
+     "\"sudo smartmeterctl claim\" gives it to the service"},
+    {"no-bytes", "the meter sends nothing: check the plug and that its interface is on",
+     "check the plug and the cable, how an optical head sits, and that the operator has switched "
+     "the customer interface on"},
+    {"break", "the line is held down, or only zeros: check the wiring",
+     "check the wiring and its polarity, and that the adapter is made for this interface: M-Bus "
+     "needs an M-Bus slave, P1 an inverted input"},
+    {"no-frame", "bytes, but no telegram: check speed and parity",
+     "remove line = from the adapter's table, so that speed and parity are found, or set what the "
+     "operator's document says: \"2400-8E1\" (M-Bus), \"9600-8N1\" (optical head), "
+     "\"115200-8N1\" (P1); then \"sudo systemctl reload smartmeterd\""},
+    {"bad-checksum", "telegrams arrive damaged: check contact and line settings",
+     "check the cable, how an optical head sits, the adapter, and the parity in line ="},
+    {"key-missing", "encrypted, and no key for this meter",
+     "ask the operator for the key (GUEK, EK, GPK60: 32 hex digits), then \"sudo smartmeterctl "
+     "key add house\""},
+    {"key-wrong", "encrypted, and the key does not fit",
+     "compare it with the operator's letter, and that the letter is for this meter: \"sudo "
+     "smartmeterctl key remove house\", then \"sudo smartmeterctl key add house\""},
+    {"authentication-key-wrong", "the authentication key does not fit",
+     "correct it (GAK, AK, GPK61), or leave it out: \"sudo smartmeterctl key remove house\", then "
+     "\"sudo smartmeterctl key add house\""},
+    {"list-unknown", "decoded, but the list of values is not known",
+     "nothing on this machine mends it: report the meter's model with a recording"},
+    {"replay", "the invocation counter went back: an old recording, or a replaced meter",
+     "if the meter was replaced or reset: accept_counter_reset = true in the [gateway] table of "
+     "/etc/smartmeterd/smartmeterd.toml, then \"sudo systemctl reload smartmeterd\""},
+    {"less-protected", "telegrams are less protected than this meter's were before",
+     "if the operator has changed that: \"sudo systemctl reload smartmeterd\""},
 }};
+
+const Problem* find_problem(std::string_view name) {
+  const auto found = std::ranges::find(problems, name, &Problem::name);
+  return found == problems.end() ? nullptr : found;
+}
 
 bool present(const Value& value) {
   const double* number = std::get_if<double>(&value.held);
@@ -73,10 +102,14 @@ std::vector<std::string> ordered_names(const Value& readings) {
   return names;
 }
 
-std::string problem_text(const std::string& problem) {
-  for (const auto& [name, words] : problems)
-    if (name == problem) return std::string(words);
-  return problem;
+std::string problem_text(const std::string& name) {
+  const Problem* problem = find_problem(name);
+  return problem != nullptr ? std::string(problem->words) : name;
+}
+
+std::string problem_advice(const std::string& name) {
+  const Problem* problem = find_problem(name);
+  return problem != nullptr ? std::string(problem->advice) : "";
 }
 
 std::string age_text(std::uint64_t time_us) {
@@ -91,10 +124,14 @@ std::string age_text(std::uint64_t time_us) {
   return fmt::format("{} days ago", seconds / 86'400);
 }
 
-std::string bold(std::string_view text) {
+std::string styled(std::string_view text, std::string_view code) {
   const char* no_color = std::getenv("NO_COLOR");
   const bool plain = (no_color != nullptr && *no_color != '\0') || isatty(STDOUT_FILENO) == 0;
-  return plain ? std::string(text) : fmt::format("\033[1m{}\033[0m", text);
+  return plain ? std::string(text) : fmt::format("\033[{}m{}\033[0m", code, text);
+}
+
+std::string bold(std::string_view text) {
+  return styled(text, "1");
 }
 
 void print_table(const std::vector<Row>& rows) {

@@ -23,10 +23,13 @@ std::vector<std::string> ordered_names(const Value& readings);
 
 /// "no key for this meter" for "key-missing"; the word itself where it is not known.
 std::string problem_text(const std::string& problem);
+/// What to do about it, with the command; empty where nothing is wrong or the word is not known.
+std::string problem_advice(const std::string& problem);
 /// "3 s ago", "2 h ago", "never"; microseconds since the epoch.
 std::string age_text(std::uint64_t time_us);
 
-/// In bold on a terminal, unless NO_COLOR is set.
+/// With a code of ECMA-48 ("1" bold, "31" red) on a terminal, unless NO_COLOR is set.
+std::string styled(std::string_view text, std::string_view code);
 std::string bold(std::string_view text);
 
 using Row = std::vector<std::string>;

@@ -31,6 +31,7 @@ struct BusOptions {
 /// status and throws std::exception with a sentence for the user.
 using Action = std::function<int()>;
 void add_decode(CLI::App& app, Action& action);
+void add_doctor(CLI::App& app, Action& action);
 void add_key(CLI::App& app, Action& action);
 void add_list(CLI::App& app, Action& action);
 void add_show(CLI::App& app, Action& action);

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+// smartmeterctl doctor: from the adapter to the broker, what is well and what is not.
+#include "tools/smartmeterctl/doctor.hpp"
+
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <memory>
+#include <stdexcept>
+#include <thread>
+#include <utility>
+
+#include "tools/smartmeterctl/doctor_system.hpp"
+#include "tools/smartmeterctl/text.hpp"
+#include "tools/smartmeterctl/verbs.hpp"
+
+namespace smartmeterctl {
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+constexpr auto look_interval = 500ms;
+/// As long as a broker usually takes to answer; the walk goes on without.
+constexpr auto broker_limit = 5s;
+
+constexpr const char* footer = R"(
+Examines each adapter: is it there and claimed, may the service use it, does another program hold
+it, does the service run, do bytes, frames, checksums, key, tag and values fit, and are D-Bus and
+the MQTT broker reached. The first step that fails is the verdict. As root it sees more: which
+program has the port open, and the service's journal.
+
+Exit status: 0 all is well, 1 something is wrong or could not be found out, 2 wrong usage.
+
+Examples:
+  sudo smartmeterctl doctor
+  smartmeterctl doctor /dev/smartmeter_mbus --wait 70
+  smartmeterctl doctor --json | jq .verdict)";
+
+struct DoctorOptions : BusOptions {
+  std::string adapter;
+  std::string root;
+  std::optional<unsigned> wait_s;
+};
+
+/// Everything about one adapter: findings, and what follows.
+struct Examined {
+  Findings findings;
+  std::vector<Step> steps;
+};
+
+/// Whether a person means this device or link by `name`.
+bool is_named(const std::string& path, const std::string& name) {
+  return path == name || path.substr(path.rfind('/') + 1) == name;
+}
+
+bool is_named(const SerialPort& port, const std::string& name) {
+  return is_named(port.node, name) ||
+         std::ranges::any_of(port.links, [&](const auto& link) { return is_named(link, name); });
+}
+
+/// What the service says, and when it was asked.
+class Service {
+ public:
+  explicit Service(const DoctorOptions& options) : facts_{.where = options.bus} {
+    try {
+      bus_ = std::make_unique<Bus>(options.bus);
+      facts_.owner = bus_->owner();
+      const Value unit = bus_->unit_properties("smartmeterd.service");
+      systemd_ = {.is_known = !unit.map().empty(),
+                  .load = unit["LoadState"].text(),
+                  .active = unit["ActiveState"].text()};
+    } catch (const std::runtime_error& error) {
+      facts_.error = error.what();
+    }
+    if (!facts_.owner && options.bus == "system")
+      systemd_.last_error = last_error_of("smartmeterd.service");
+    ask();
+  }
+
+  void ask() {
+    if (!facts_.owner) return;
+    try {
+      objects_ = bus_->objects();
+    } catch (const std::runtime_error& error) {
+      facts_.refusal = error.what();
+    }
+  }
+
+  const BusFacts& facts() const { return facts_; }
+  const ServiceFacts& systemd() const { return systemd_; }
+
+  std::vector<Object> adapters() const {
+    auto found = objects_;
+    std::erase_if(found, [](const Object& object) { return object.adapter().map().empty(); });
+    return found;
+  }
+  const Value& adapter(const std::string& path) const {
+    static const Value nothing;
+    const auto found = std::ranges::find(objects_, path, &Object::path);
+    return found == objects_.end() ? nothing : found->adapter();
+  }
+  /// Read with an adapter; those behind another one last.
+  std::vector<Value> meters(const std::string& adapter) const {
+    std::vector<Value> found;
+    for (const Object& object : objects_)
+      if (!object.meter().map().empty() && object.meter()["Adapter"].text() == adapter)
+        found.push_back(object.meter());
+    std::ranges::stable_sort(found, {}, [](const Value& meter) {
+      return meter["Parent"].text().size() > 1;  // "/" is none
+    });
+    return found;
+  }
+  std::vector<Value> publishers() const {
+    std::vector<Value> found;
+    for (const Object& object : objects_)
+      if (!object.publisher().map().empty()) found.push_back(object.publisher());
+    return found;
+  }
+
+ private:
+  BusFacts facts_;
+  ServiceFacts systemd_;
+  std::unique_ptr<Bus> bus_;
+  std::vector<Object> objects_;
+};
+
+/// The ports that udev knows; none where it cannot be asked (containers).
+std::vector<SerialPort> known_ports() {
+  if (!has_udev()) return {};
+  try {
+    return serial_ports();
+  } catch (const std::runtime_error&) {
+    return {};
+  }
+}
+
+/// Which adapters are examined: the one that is named, else those that are read or claimed, else
+/// those that could be claimed.
+std::vector<Findings> subjects(const DoctorOptions& options, const Service& service,
+                               const std::vector<SerialPort>& ports) {
+  std::vector<Findings> found;
+  const auto add = [&](const std::string& device, const SerialPort* port, std::string path) {
+    Findings findings{.device = device, .path = std::move(path)};
+    if (port != nullptr) findings.port = *port;
+    found.push_back(std::move(findings));
+  };
+  const auto is_wanted = [&](const std::string& device, const SerialPort* port) {
+    return options.adapter.empty() || is_named(device, options.adapter) ||
+           (port != nullptr && is_named(*port, options.adapter));
+  };
+  for (const Object& object : service.adapters()) {
+    const std::string device = object.adapter()["Device"].text();
+    const SerialPort* port = find_port(ports, device);
+    if (is_wanted(device, port)) add(device, port, object.path);
+  }
+  const auto add_ports = [&](const auto& condition) {
+    for (const SerialPort& port : ports)
+      if (condition(port) && is_wanted(port.node, &port) &&
+          std::ranges::none_of(found, [&](const Findings& one) {
+            return one.port && one.port->syspath == port.syspath;
+          }))
+        add(port.node, &port, {});
+  };
+  if (!options.adapter.empty()) {
+    add_ports([](const SerialPort&) { return true; });
+    if (found.empty()) add(options.adapter, find_port(ports, options.adapter), {});
+    return found;
+  }
+  add_ports([](const SerialPort& port) { return port.is_claimed(); });
+  if (found.empty())
+    add_ports([](const SerialPort& port) {
+      return is_candidate(port) || (!port.kind().empty() && port.kind() != "none");
+    });
+  if (found.empty()) {
+    add({}, nullptr, {});
+    for (const SerialPort& port : ports) found.front().other_ports.push_back(port.node);
+  }
+  return found;
+}
+
+/// Asks the service again and again until all is said, or time is over.
+void watch(const DoctorOptions& options, Service& service, std::vector<Findings>& all) {
+  std::vector<Value> meters;
+  for (const Findings& one : all)
+    for (Value& meter : service.meters(one.path)) meters.push_back(std::move(meter));
+  const std::chrono::seconds limit =
+      options.wait_s ? std::chrono::seconds(*options.wait_s) : watch_limit(meters);
+  const auto start = Clock::now();
+  const auto is_pending = [&] {
+    const auto past = Clock::now() - start;
+    const bool connecting = std::ranges::any_of(service.publishers(), [](const Value& publisher) {
+      return publisher["State"].text() == "connecting";
+    });
+    return (connecting && past < broker_limit) ||
+           (past < limit && std::ranges::any_of(all, [&](const Findings& one) {
+              return !one.path.empty() &&
+                     !is_conclusive(service.adapter(one.path), service.meters(one.path));
+            }));
+  };
+  bool told = false;
+  while (service.facts().owner && service.facts().refusal.empty() && is_pending()) {
+    if (!std::exchange(told, true))
+      fmt::print(stderr, "listening for up to {} s ...\n",
+                 std::max(limit, std::chrono::seconds(broker_limit)).count());
+    std::this_thread::sleep_for(look_interval);
+    service.ask();
+  }
+  const auto watched = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - start);
+  for (Findings& one : all) one.watched = watched;
+}
+
+std::vector<Examined> examine(const DoctorOptions& options) {
+  Service service(options);
+  const std::vector<SerialPort> ports = known_ports();
+  std::vector<Findings> all = subjects(options, service, ports);
+  for (Findings& one : all) one.before = service.adapter(one.path);
+  watch(options, service, all);
+  const Account account = account_of_service(options.root, service.facts().owner);
+  std::vector<Examined> examined;
+  for (Findings& one : all) {
+    one.account = account;
+    one.service = service.systemd();
+    one.bus = service.facts();
+    one.adapter = service.adapter(one.path);
+    one.meters = service.meters(one.path);
+    one.publishers = service.publishers();
+    one.refused_key_file = refused_key_file(options.root);
+    one.others.all_processes_seen = ::geteuid() == 0;
+    one.others.modem_manager_runs = is_running("ModemManager");
+    if (!one.device.empty() && !one.is_tcp()) {
+      one.node = node_of(one.device);
+      one.others.holders = other_holders(one.device, service.facts().owner);
+    }
+    if (one.port)
+      examine_rules(options.root, *one.port, ports, one.others);
+    else if (one.device.empty())
+      one.others.left_over = left_over_claims(options.root, ports);
+    std::vector<Step> steps = judge(one);
+    examined.push_back({std::move(one), std::move(steps)});
+  }
+  return examined;
+}
+
+/// A mark that is told apart without colours, too.
+std::string mark(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::ok:
+      return styled("ok", "32");
+    case Verdict::warning:
+      return styled("! ", "33");
+    case Verdict::failed:
+      return styled("!!", "31");
+    case Verdict::unknown:
+      return styled("??", "33");
+    case Verdict::skipped:
+      break;
+  }
+  return "--";
+}
+
+std::string_view name(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::ok:
+      return "ok";
+    case Verdict::warning:
+      return "warning";
+    case Verdict::failed:
+      return "failed";
+    case Verdict::unknown:
+      return "unknown";
+    case Verdict::skipped:
+      break;
+  }
+  return "skipped";
+}
+
+void print(const Examined& one) {
+  const std::string& device = one.findings.device;
+  fmt::print("{}\n", bold(device.empty() ? "no adapter" : device));
+  for (const Step& step : one.steps) {
+    fmt::print("{}  {:<12} {}\n", mark(step.verdict), step.name, step.evidence);
+    if (!step.advice.empty() && step.verdict == Verdict::warning)
+      fmt::print("{:17}{}\n", "", step.advice);
+  }
+  const Step* step = deciding(one.steps);
+  if (step == nullptr) {
+    const auto warnings = std::ranges::count(one.steps, Verdict::warning, &Step::verdict);
+    fmt::print("{} all is well{}.\n", bold("Verdict:"),
+               warnings == 0 ? "" : ", but look at what is marked \"!\"");
+    return;
+  }
+  fmt::print("{} {}{}.\n", bold("Verdict:"), step->verdict == Verdict::unknown ? "not known: " : "",
+             step->evidence);
+  if (!step->advice.empty()) fmt::print("What to do: {}.\n", step->advice);
+}
+
+void print_json(const std::vector<Examined>& examined, std::string_view verdict) {
+  std::string text;
+  meter::JsonWriter json(text);
+  const auto text_or_null = [&json](const char* key, const std::string& value) {
+    json.key(key);
+    if (value.empty())
+      json.null();
+    else
+      json.text(value);
+  };
+  const auto state = [](const Step* step) { return step == nullptr ? "fine" : step->state; };
+  json.begin_object().key("verdict").text(verdict).key("adapters").begin_array();
+  for (const Examined& one : examined) {
+    const Step* decides = deciding(one.steps);
+    json.begin_object();
+    text_or_null("adapter", one.findings.device);
+    json.key("verdict").text(state(decides));
+    text_or_null("step", decides == nullptr ? "" : decides->name);
+    text_or_null("advice", decides == nullptr ? "" : decides->advice);
+    json.key("steps").begin_array();
+    for (const Step& step : one.steps) {
+      json.begin_object().key("step").text(step.name).key("verdict").text(name(step.verdict));
+      text_or_null("state", step.state);
+      json.key("evidence").text(step.evidence);
+      text_or_null("advice", step.advice);
+      json.end_object();
+    }
+    json.end_array().end_object();
+  }
+  json.end_array().end_object();
+  fmt::print("{}\n", text);
+}
+
+int doctor(const DoctorOptions& options) {
+  const std::vector<Examined> examined = examine(options);
+  std::string verdict = "fine";
+  for (const Examined& one : examined)
+    if (const Step* step = deciding(one.steps); step != nullptr && verdict == "fine")
+      verdict = step->state;
+  if (options.json) {
+    print_json(examined, verdict);
+  } else {
+    for (const Examined& one : examined) {
+      if (&one != &examined.front()) fmt::print("\n");
+      print(one);
+    }
+  }
+  return verdict == "fine" ? exit_good : exit_nothing;
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& app, Action& action) {
+  auto options = std::make_shared<DoctorOptions>();
+  CLI::App* command = app.add_subcommand("doctor", "finds out why there are no readings");
+  command->footer(footer);
+  options->add_to(*command, false);
+  command->add_option("ADAPTER", options->adapter, "device, link or name; all without it");
+  command->add_option("--wait", options->wait_s, "seconds to listen; default: a few telegrams")
+      ->type_name("S")
+      ->check(CLI::Range(0, 3600));
+  command->add_option("--root", options->root)->group("");  // for tests: a scratch tree
+  command->callback([options, &action] { action = [options] { return doctor(*options); }; });
+}
+
+}  // namespace smartmeterctl

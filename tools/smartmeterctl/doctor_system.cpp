@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// smartmeterctl doctor: device nodes, accounts, programs and the journal of this machine.
+#include "tools/smartmeterctl/doctor_system.hpp"
+
+#include <fmt/format.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <systemd/sd-journal.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <sstream>
+
+#include "tools/smartmeterctl/system_file.hpp"
+
+namespace smartmeterctl {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* service_user = "smartmeterd";
+
+/// The additional entries of a POSIX access control list, as the kernel stores it
+/// (linux/posix_acl_xattr.h: version 2, then tag, permissions and id of each, little-endian).
+std::vector<Node::Grant> grants_of(const char* path) {
+  constexpr std::uint32_t version = 2;
+  constexpr std::uint16_t tag_user = 0x02, tag_group = 0x08, tag_mask = 0x10, read_write = 06;
+  struct Entry {
+    std::uint16_t tag, permissions;
+    std::uint32_t id;
+  };
+  char buffer[4096];
+  const ssize_t size = ::getxattr(path, "system.posix_acl_access", buffer, sizeof buffer);
+  std::uint32_t found = 0;
+  if (size < static_cast<ssize_t>(sizeof found)) return {};
+  std::memcpy(&found, buffer, sizeof found);
+  if (found != version) return {};
+  std::vector<Entry> entries((static_cast<std::size_t>(size) - sizeof found) / sizeof(Entry));
+  std::memcpy(entries.data(), buffer + sizeof found, entries.size() * sizeof(Entry));
+  std::uint16_t mask = read_write;
+  for (const Entry& entry : entries)
+    if (entry.tag == tag_mask) mask = entry.permissions;
+  std::vector<Node::Grant> grants;
+  for (const Entry& entry : entries)
+    if (entry.tag == tag_user || entry.tag == tag_group)
+      grants.push_back({entry.tag == tag_group, entry.id,
+                        (entry.permissions & mask & read_write) == read_write});
+  return grants;
+}
+
+/// The line of a file of /proc that starts with `key`, without it.
+std::string proc_line(const fs::path& file, std::string_view key) {
+  std::ifstream stream(file);
+  for (std::string line; std::getline(stream, line);)
+    if (line.starts_with(key)) return line.substr(key.size());
+  return {};
+}
+
+std::vector<std::uint32_t> numbers(const std::string& text) {
+  std::istringstream stream(text);
+  std::vector<std::uint32_t> found;
+  for (std::uint32_t number; stream >> number;) found.push_back(number);
+  return found;
+}
+
+struct CloseFile {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+using File = std::unique_ptr<std::FILE, CloseFile>;
+
+File open_below(const std::string& root, const char* path) {
+  return File(std::fopen(below(root, path).c_str(), "re"));
+}
+
+Account account_of_process(pid_t process) {
+  const fs::path status = fmt::format("/proc/{}/status", process);
+  Account account;
+  // Real, effective, saved, file system.
+  const auto users = numbers(proc_line(status, "Uid:"));
+  const auto groups = numbers(proc_line(status, "Gid:"));
+  account.is_there = users.size() > 1 && groups.size() > 1;
+  if (!account.is_there) return account;
+  account.user = users[1];
+  account.groups = numbers(proc_line(status, "Groups:"));
+  account.groups.push_back(groups[1]);
+  const struct passwd* user = ::getpwuid(account.user);
+  account.name = user != nullptr ? user->pw_name : fmt::format("{}", account.user);
+  return account;
+}
+
+Account account_of_user(const std::string& root, const char* name) {
+  Account account{.name = name, .is_there = false, .user = 0, .groups = {}};
+  if (const File file = open_below(root, "/etc/passwd"))
+    while (const struct passwd* user = ::fgetpwent(file.get()))
+      if (std::string_view(user->pw_name) == name) {
+        account.is_there = true;
+        account.user = user->pw_uid;
+        account.groups.push_back(user->pw_gid);
+      }
+  if (const File file = open_below(root, "/etc/group"))
+    while (const struct group* group = ::fgetgrent(file.get()))
+      for (char** member = group->gr_mem; *member != nullptr; ++member)
+        if (std::string_view(*member) == name) account.groups.push_back(group->gr_gid);
+  return account;
+}
+
+std::string command_of(const fs::path& process) {
+  std::string command;
+  std::getline(std::ifstream(process / "comm"), command);
+  return printable(command);
+}
+
+/// Who holds a lock of flock(2) on a node: everybody may read /proc/locks.
+std::vector<Holder> lock_holders(const struct stat& node) {
+  const std::string wanted =
+      fmt::format("{:02x}:{:02x}:{}", major(node.st_dev), minor(node.st_dev), node.st_ino);
+  std::vector<Holder> holders;
+  std::ifstream stream("/proc/locks");
+  for (std::string line; std::getline(stream, line);) {
+    // "1: FLOCK  ADVISORY  WRITE 1234 00:05:123 0 EOF"
+    std::istringstream words(line);
+    std::string number, type, kind, access, inode;
+    pid_t pid = 0;
+    if (words >> number >> type >> kind >> access >> pid >> inode && type == "FLOCK" &&
+        inode == wanted)
+      holders.push_back({pid, command_of(fmt::format("/proc/{}", pid))});
+  }
+  return holders;
+}
+
+}  // namespace
+
+std::optional<Node> node_of(const std::string& device) {
+  struct stat status {};
+  if (::stat(device.c_str(), &status) != 0 || !S_ISCHR(status.st_mode)) return std::nullopt;
+  Node node{status.st_uid, status.st_gid, status.st_mode, {}, {}, grants_of(device.c_str())};
+  const struct passwd* owner = ::getpwuid(status.st_uid);
+  node.owner_name = owner != nullptr ? owner->pw_name : fmt::format("{}", status.st_uid);
+  const struct group* group = ::getgrgid(status.st_gid);
+  node.group_name = group != nullptr ? group->gr_name : fmt::format("{}", status.st_gid);
+  return node;
+}
+
+Account account_of_service(const std::string& root, std::optional<pid_t> process) {
+  if (process)
+    if (Account account = account_of_process(*process); account.is_there) return account;
+  return account_of_user(root, service_user);
+}
+
+std::vector<Holder> other_holders(const std::string& device, std::optional<pid_t> service) {
+  struct stat status {};
+  if (::stat(device.c_str(), &status) != 0) return {};
+  SerialPort port;
+  port.number = status.st_rdev;
+  // Who has locked it keeps others out: first.
+  std::vector<Holder> holders = lock_holders(status);
+  for (Holder& holder : holders_of(port))
+    if (std::ranges::find(holders, holder.pid, &Holder::pid) == holders.end())
+      holders.push_back(std::move(holder));
+  std::erase_if(holders, [&](const Holder& holder) {
+    return holder.pid == service.value_or(0) || holder.command == service_user;
+  });
+  return holders;
+}
+
+bool is_running(std::string_view program) {
+  std::error_code error;
+  for (fs::directory_iterator process("/proc", error), end; !error && process != end;
+       process.increment(error)) {
+    const std::string name = process->path().filename();
+    if (std::isdigit(static_cast<unsigned char>(name.front())) != 0 &&
+        command_of(process->path()) == program)
+      return true;
+  }
+  return false;
+}
+
+std::string refused_key_file(const std::string& root) {
+  std::error_code error;
+  const fs::path directory = below(root, "/etc/smartmeterd/keys.d");
+  for (fs::directory_iterator file(directory, error), end; !error && file != end;
+       file.increment(error)) {
+    struct stat status {};
+    if (file->path().extension() == ".toml" && ::stat(file->path().c_str(), &status) == 0 &&
+        (status.st_mode & S_IRWXO) != 0)
+      return file->path();
+  }
+  return {};
+}
+
+std::string last_error_of(const std::string& unit) {
+  sd_journal* raw = nullptr;
+  if (sd_journal_open(&raw, SD_JOURNAL_LOCAL_ONLY) < 0) return {};
+  const std::unique_ptr<sd_journal, decltype(&sd_journal_close)> journal(raw, sd_journal_close);
+  sd_journal_add_match(raw, ("_SYSTEMD_UNIT=" + unit).c_str(), 0);
+  for (const char* priority : {"PRIORITY=0", "PRIORITY=1", "PRIORITY=2", "PRIORITY=3"})
+    sd_journal_add_match(raw, priority, 0);
+  const void* data = nullptr;
+  std::size_t size = 0;
+  if (sd_journal_seek_tail(raw) < 0 || sd_journal_previous(raw) <= 0 ||
+      sd_journal_get_data(raw, "MESSAGE", &data, &size) < 0)
+    return {};
+  constexpr std::string_view key = "MESSAGE=";  // in front of the data
+  return printable({static_cast<const char*>(data) + key.size(), size - key.size()});
+}
+
+}  // namespace smartmeterctl
