@@ -51,6 +51,7 @@ struct AdapterConfig {
   std::vector<std::string> registers;
   ModemLine dtr = ModemLine::keep;
   ModemLine rts = ModemLine::keep;
+  bool is_found = false;  ///< udev shows it, and nothing configures it
   friend bool operator==(const AdapterConfig&, const AdapterConfig&) = default;
 };
 

@@ -26,13 +26,6 @@ using namespace std::chrono_literals;
 /// the unit's TimeoutStopSec.
 constexpr auto stop_grace = 300ms;
 
-AdapterConfig config_of(const io::SerialDevice& serial) {
-  AdapterConfig config;
-  config.name = serial.stable_name();
-  config.device = serial.node;
-  return config;
-}
-
 /// What a device's decoder was made with.
 std::vector<std::pair<std::string, std::string>> zones(const Config& config) {
   std::vector<std::pair<std::string, std::string>> zones;
@@ -70,6 +63,7 @@ Daemon::Daemon(Options options, Settings settings)
       loop_(io::Loop::make(options_.io)),
       storage_(history::Storage::open(options_.state_directory)),
       meters_(*loop_, sinks_),
+      devices_({.loop = *loop_, .sinks = sinks_, .meters = meters_, .storage = *storage_}),
       signal_poll_([this](int) { on_signals(); }),
       watchdog_timer_([this](int result) {
         if (result != 0) return;
@@ -158,9 +152,10 @@ void Daemon::start_monitor() {
   std::string problem;
   monitor_ = io::DeviceMonitor::start(
       *loop_,
-      {.added = [this](const io::SerialDevice& serial) { serial_appeared(serial); },
-       .changed = [this](const io::SerialDevice& serial) { serial_appeared(serial); },
-       .removed = [this](const io::SerialDevice& serial) { serial_vanished(serial); }},
+      {.added = [this](const io::SerialDevice& serial) { devices_.appeared(serial); },
+       .changed = [this](const io::SerialDevice& serial) { devices_.appeared(serial); },
+       .removed = [this](const io::SerialDevice& serial) { devices_.vanished(serial); },
+       .released = [this](const io::SerialDevice& serial) { devices_.released(serial); }},
       problem);
   if (!monitor_) log::notice("no hot-plug: {}; configured devices still work", problem);
 }
@@ -186,33 +181,8 @@ void Daemon::apply(Settings settings) {
   config_ = std::move(settings.config);
   keys_ = std::make_shared<const meter::dlms::KeyRing>(std::move(settings.keys));
   meters_.configure(config_.meters, meter::QuantityMap(config_.quantities));
-  for (auto& device : devices_) device->set_keys(keys_);
   apply_brokers();  // before the devices, so that the first telegram finds them
-  apply_adapters();
-}
-
-void Daemon::apply_adapters() {
-  // What there should be: every configured adapter, and every plugged one that none of them names.
-  std::vector<std::pair<AdapterConfig, std::optional<io::SerialDevice>>> wanted;
-  for (const AdapterConfig& adapter : config_.adapters) wanted.emplace_back(adapter, std::nullopt);
-  for (const io::SerialDevice& serial : serial_devices_) {
-    const auto named = std::ranges::find_if(wanted, [&](const auto& adapter) {
-      return serial.node == adapter.first.device ||
-             std::ranges::count(serial.links, adapter.first.device) > 0;
-    });
-    if (named == wanted.end())
-      wanted.emplace_back(config_of(serial), serial);
-    else
-      named->second = serial;
-  }
-  std::erase_if(devices_, [&](const std::unique_ptr<Device>& device) {
-    return std::ranges::none_of(
-        wanted, [&](const auto& adapter) { return adapter.first == device->config(); });
-  });
-  for (const auto& [adapter, serial] : wanted)
-    if (std::ranges::none_of(devices_,
-                             [&](const auto& device) { return device->config() == adapter; }))
-      add_device(adapter, serial);
+  devices_.configure(config_, keys_);
 }
 
 void Daemon::remove_brokers(const std::vector<BrokerConfig>& all_but) {
@@ -235,7 +205,7 @@ void Daemon::apply_brokers() {
     auto sink = mqtt::make_mqtt_sink(
         *loop_, config, config_.instance,
         [this](const Publisher& publisher) { sinks_.publisher_changed(publisher); });
-    for (const auto& device : devices_) sink->adapter_added(device->adapter());
+    for (const auto& device : devices_.all()) sink->adapter_added(device->adapter());
     meters_.introduce(*sink);
     sinks_.publisher_added(sink->publisher());
     // Before the bus: a telegram is one message there, and three on the bus.
@@ -244,45 +214,8 @@ void Daemon::apply_brokers() {
   }
 }
 
-Device& Daemon::add_device(const AdapterConfig& config,
-                           const std::optional<io::SerialDevice>& serial) {
-  const DeviceEnvironment environment{*loop_, sinks_, meters_, *storage_,
-                                      config_.accept_counter_reset};
-  return *devices_.emplace_back(std::make_unique<Device>(environment, config, serial, keys_));
-}
-
-Device* Daemon::find_device(const io::SerialDevice& serial) {
-  for (auto& device : devices_)
-    if (device->is_on(serial)) return device.get();
-  return nullptr;
-}
-
-void Daemon::serial_appeared(const io::SerialDevice& serial) {
-  const auto known = std::ranges::find(serial_devices_, serial.syspath, &io::SerialDevice::syspath);
-  if (known == serial_devices_.end())
-    serial_devices_.push_back(serial);
-  else
-    *known = serial;
-  if (!keys_) return;  // still starting: apply() comes next
-  if (Device* device = find_device(serial))
-    device->appeared(serial);
-  else
-    add_device(config_of(serial), serial);
-}
-
-void Daemon::serial_vanished(const io::SerialDevice& serial) {
-  std::erase_if(serial_devices_,
-                [&](const io::SerialDevice& known) { return known.syspath == serial.syspath; });
-  Device* device = find_device(serial);
-  if (!device) return;
-  if (std::ranges::count(config_.adapters, device->config()) > 0)
-    device->vanished();  // configured: it waits for its return
-  else
-    std::erase_if(devices_, [&](const auto& other) { return other.get() == device; });
-}
-
 void Daemon::notify_status() {
-  Status now{.adapters = devices_.size(), .meters = meters_.size()};
+  Status now{.adapters = devices_.all().size(), .meters = meters_.size()};
   for (const Broker& broker : brokers_)
     if (broker.sink->publisher().state == "online") ++now.online;
   now.brokers = brokers_.size();

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "daemon/config.hpp"
-#include "daemon/device.hpp"
+#include "daemon/devices.hpp"
 #include "daemon/history/storage.hpp"
 #include "daemon/io/device_monitor.hpp"
 #include "daemon/io/loop.hpp"
@@ -59,15 +59,10 @@ class Daemon {
   void start_monitor();
   void start_bus();
   void apply(Settings settings);
-  void apply_adapters();
   void apply_brokers();
   void remove_brokers(const std::vector<BrokerConfig>& all_but);
   /// Reads everything again; an empty text, or what is wrong (and nothing changed).
   std::string reload();
-  Device& add_device(const AdapterConfig& config, const std::optional<io::SerialDevice>& serial);
-  Device* find_device(const io::SerialDevice& serial);
-  void serial_appeared(const io::SerialDevice& serial);
-  void serial_vanished(const io::SerialDevice& serial);
   void notify_status();
 
   Options options_;
@@ -77,8 +72,7 @@ class Daemon {
   MeterRegistry meters_;
   Config config_;
   std::shared_ptr<const meter::dlms::KeyRing> keys_;
-  std::vector<std::unique_ptr<Device>> devices_;
-  std::vector<io::SerialDevice> serial_devices_;  // what udev shows
+  Devices devices_;
   std::unique_ptr<io::DeviceMonitor> monitor_;
   std::unique_ptr<Sink> bus_;
   struct Broker {

@@ -20,11 +20,20 @@ constexpr auto backoff_max = 30s;
 /// A fragment that has not been followed for this long is never completed (EN 13757-3 sends
 /// fragments back to back; 2 s is what operators' documents allow between them, and more than the
 /// 330 bit times and 50 ms after which a slave must have answered at 300 baud, EN 13757-2).
-constexpr auto silence_limit = 2s;
+constexpr auto half_received_limit = 2s;
 /// IEC 62056-21 6.4.3.1 allows 1.5 s between two characters of a message; twice that.
-constexpr auto silence_limit_iec62056_21 = 3s;
-/// Longer than the slowest push of a meter that speaks by itself (15 s), twice.
+constexpr auto half_received_limit_iec62056_21 = 3s;
+/// Until the first byte, longer than the slowest push of most meters (15 s), twice; it is said
+/// early, because a person waits for it.
 constexpr auto no_bytes_limit = 35s;
+/// While the push interval is not known: hourly lists aside, no meter pushes more rarely.
+constexpr auto silence_limit_unknown = 120s;
+/// A meter is silent after that many of its push intervals, and not before a few seconds: between
+/// two pushes that it may have left out, so that the port is not reset when one comes after all.
+constexpr double intervals_until_silent = 3.5;
+constexpr auto silence_limit_min = 4500ms;
+/// A port that stays silent is reset again, each time after twice as long.
+constexpr auto reset_pause_max = 1h;
 /// While the link is not known: more than two of the longest telegrams that meters send by
 /// themselves (3,000 octets of P1 in Belgium) without one of them being whole.
 constexpr std::uint64_t no_frame_bytes = 8192;
@@ -132,6 +141,7 @@ std::uint64_t no_frame_limit(std::optional<meter::Link> link) noexcept {
 
 std::string adapter_name(const AdapterConfig& config,
                          const std::optional<io::SerialDevice>& serial) {
+  if (config.is_found) return meter::slug(config.name);
   if (serial && config.device == serial->node) return meter::slug(serial->stable_name());
   std::string_view path = config.tcp.empty() ? config.device : config.tcp;
   constexpr std::string_view dev = "/dev/";
@@ -173,15 +183,10 @@ Device::Device(const DeviceEnvironment& environment, AdapterConfig config,
   // A system that runs on UTC says nothing of where the meter stands.
   if (!zone.empty() || standard_offset != std::int16_t{0})
     decoder_.set_standard_offset(standard_offset);
-  AdapterConfig complete = config_;
-  if (!complete.line)
-    complete.line = io::line_default(adapter_.kind, complete.link, complete.role);
-  if (complete.tcp.empty()) adapter_.line = complete.line->to_text();
-  start_session(*complete.line);
+  start_session(*complete_config().line);
   for (const auto& baseline : environment_.storage.replay_baselines(adapter_.name))
     decoder_.restore_replay_baseline(baseline);
   environment_.sinks.adapter_added(adapter_);
-  port_ = io::make_port(environment_.loop, complete, *this);
   open();
 }
 
@@ -206,11 +211,6 @@ void Device::start_session(const LineSettings& line) {
   if (session_) adapter_.readout_interval = session_->interval();
 }
 
-bool Device::is_on(const io::SerialDevice& serial) const {
-  if (!syspath_.empty()) return syspath_ == serial.syspath;
-  return config_.device == serial.node || std::ranges::count(serial.links, config_.device) > 0;
-}
-
 void Device::know(const io::SerialDevice& serial) {
   syspath_ = serial.syspath;
   adapter_.links = serial.links;
@@ -225,22 +225,47 @@ void Device::set_keys(std::shared_ptr<const meter::dlms::KeyRing> keys) {
 }
 
 void Device::appeared(const io::SerialDevice& serial) {
+  const bool has_moved = !syspath_.empty() && syspath_ != serial.syspath;
   know(serial);
+  if (config_.is_found) config_.device = adapter_.device = serial.node;
+  environment_.sinks.adapter_changed(adapter_);
   backoff_ = backoff_min;
+  is_lost_ = false;
+  if (has_moved && port_->is_open()) {  // the old port's end has not been heard of yet
+    port_->close();
+    closed();
+  }
+  is_renewed_ = port_->is_open();
   if (!port_->is_open()) open();
 }
 
 void Device::vanished() {
+  if (port_->is_open()) log_lost(log::Level::notice, "unplugged; waiting for its return");
   port_->close();
   closed();
   syspath_.clear();  // it may come back under another one
+  is_lost_ = true;
   environment_.loop.cancel(retry_timer_);
   set_state(AdapterState::waiting, Problem::none);
-  retry_later();
+  // The node of one that was found may be another adapter's next.
+  if (!config_.is_found) retry_later();
+}
+
+/// With everything that the configuration leaves open.
+AdapterConfig Device::complete_config() const {
+  AdapterConfig complete = config_;
+  if (!complete.line)
+    complete.line = io::line_default(adapter_.kind, complete.link, complete.role);
+  return complete;
 }
 
 void Device::open() {
   environment_.loop.cancel(retry_timer_);
+  if (AdapterConfig complete = complete_config(); !port_ || complete != port_config_) {
+    port_config_ = std::move(complete);
+    port_ = environment_.make_port(environment_.loop, port_config_, *this);
+  }
+  if (port_config_.tcp.empty()) adapter_.line = port_config_.line->to_text();
   port_->open();
 }
 
@@ -250,16 +275,18 @@ void Device::retry_later() {
 }
 
 void Device::port_opened() {
-  log::write(log::Level::notice, log::Event::adapter_opened,
-             fmt::format("{} opened", port_->description()),
-             {{"SMARTMETER_ADAPTER", adapter_.name}});
-  backoff_ = backoff_min;
+  const bool is_reset = std::exchange(is_resetting_, false);
+  if (!is_reset)
+    log::write(log::Level::notice, log::Event::adapter_opened,
+               fmt::format("{} opened", port_->description()),
+               {{"SMARTMETER_ADAPTER", adapter_.name}});
   last_failure_.clear();
+  is_lost_ = false;
   counted_ = {};
   ring_total_ = 0;
   last_byte_ = last_request_ = {};
   evidence_ = {.since = environment_.loop.now()};
-  set_state(AdapterState::probing, Problem::none);
+  if (!is_reset) set_state(AdapterState::probing, Problem::none);
   watch_silence();
   if (session_) act(session_->on_start());
 }
@@ -317,23 +344,29 @@ bool Device::only_echo(io::MirroredRing& ring) {
 }
 
 void Device::closed() {
+  is_resetting_ = false;
   ring_ = nullptr;
   echo_.clear();
   if (decoder_.pending()) drop_half_received();
   environment_.loop.cancel(silence_timer_);
   environment_.loop.cancel(session_timer_);
+  last_telegram_ = {};  // what follows is no pause of the meter's
   save_baselines();
+}
+
+void Device::log_lost(log::Level level, std::string_view what) {
+  if (what == last_failure_) return;  // one line for each change, not one for each attempt
+  last_failure_ = what;
+  log::write(level, log::Event::adapter_lost,
+             fmt::format("{}: {}", adapter_.device, what),
+             {{"SMARTMETER_ADAPTER", adapter_.name}});
 }
 
 void Device::port_failed(io::PortError error, const std::string& detail) {
   closed();
-  if (detail != last_failure_) {  // one line for each change, not one for each attempt
-    last_failure_ = detail;
-    log::write(error == io::PortError::gone ? log::Level::notice : log::Level::warning,
-               log::Event::adapter_lost,
-               fmt::format("{}: {}; trying again by itself", adapter_.device, detail),
-               {{"SMARTMETER_ADAPTER", adapter_.name}});
-  }
+  const bool is_gone = error == io::PortError::gone;
+  log_lost(is_gone ? log::Level::notice : log::Level::warning,
+           fmt::format("{}; trying again by itself", detail));
   switch (error) {
     case io::PortError::busy: set_state(AdapterState::failed, Problem::port_busy); break;
     case io::PortError::no_access: set_state(AdapterState::failed, Problem::no_access); break;
@@ -342,7 +375,12 @@ void Device::port_failed(io::PortError error, const std::string& detail) {
     case io::PortError::gone:
     case io::PortError::refused: set_state(AdapterState::waiting, Problem::none); break;
   }
-  retry_later();
+  is_lost_ = is_gone;
+  // The end of what was there before, if udev has spoken of the adapter since.
+  if (std::exchange(is_renewed_, false) && is_gone)
+    open();
+  else
+    retry_later();
 }
 
 void Device::port_received(io::MirroredRing& ring, std::size_t lost) {
@@ -357,6 +395,7 @@ void Device::port_received(io::MirroredRing& ring, std::size_t lost) {
   fresh = std::min<std::uint64_t>(fresh, bytes.size());
   adapter_.last_activity_us = environment_.loop.realtime_us();
   last_byte_ = environment_.loop.now();
+  backoff_ = backoff_min;  // not at the opening: a port may end each time right after it
   if (adapter_.state == AdapterState::silent) set_state(AdapterState::probing, Problem::none);
   evidence_.bytes += fresh;
   if (decoder_.telegrams() == 0 || evidence_.refusals > 0)
@@ -471,22 +510,36 @@ bool Device::half_received() const noexcept {
 io::TimePoint Device::half_received_until() const noexcept {
   const bool is_slow = decoder_.link() == meter::Link::iec62056_21;
   return std::max(last_byte_, last_request_) +
-         (is_slow ? silence_limit_iec62056_21 : silence_limit);
+         (is_slow ? half_received_limit_iec62056_21 : half_received_limit);
+}
+
+/// By the pauses between its telegrams, where they are known.
+io::Clock::duration Device::silence_limit() const noexcept {
+  const auto usual = gaps_.long_one();
+  if (usual > usual.zero())
+    return std::max<io::Clock::duration>(
+        silence_limit_min,
+        std::chrono::duration_cast<io::Clock::duration>(usual * intervals_until_silent));
+  return adapter_.last_activity_us == 0 ? no_bytes_limit : silence_limit_unknown;
+}
+
+io::TimePoint Device::silent_since() const noexcept {
+  return std::max(evidence_.since, last_byte_);
 }
 
 io::TimePoint Device::silent_at() const noexcept {
-  const auto limit = std::max<io::Clock::duration>(no_bytes_limit, gaps_.median() * 3);
-  if (last_byte_ == io::TimePoint{}) return evidence_.since + limit;
-  return std::max(evidence_.since, last_byte_) + limit + adapter_.readout_interval;
+  const bool is_asked_anew = last_byte_ == io::TimePoint{};
+  return silent_since() + silence_limit() +
+         (is_asked_anew ? std::chrono::seconds(0) : adapter_.readout_interval);
 }
 
 void Device::watch_silence() {
   // Not moved by each chunk: it looks again when it fires early.
   const bool half = half_received();
-  const bool expects =
-      half || adapter_.state == AdapterState::probing || adapter_.state == AdapterState::synced;
-  const io::TimePoint deadline = half ? half_received_until() : silent_at();
-  if (!expects || (silence_timer_.pending() && silence_deadline_ <= deadline)) return;
+  const bool is_silent = adapter_.state == AdapterState::silent;
+  const io::TimePoint deadline =
+      half ? half_received_until() : (is_silent ? reset_at_ : silent_at());
+  if (!port_->is_open() || (silence_timer_.pending() && silence_deadline_ <= deadline)) return;
   silence_deadline_ = deadline;
   environment_.loop.timer(silence_timer_, deadline);
 }
@@ -494,11 +547,26 @@ void Device::watch_silence() {
 void Device::silence_expired() {
   const auto now = environment_.loop.now();
   if (half_received() && now >= half_received_until()) drop_half_received();
-  if (now >= silent_at()) {
-    set_state(AdapterState::silent, Problem::no_bytes);
-    return;  // the next byte, or the port's end, goes on from here
-  }
-  watch_silence();
+  const bool is_silent = adapter_.state == AdapterState::silent;
+  if (now >= (is_silent ? reset_at_ : silent_at()))
+    reset_port();
+  else
+    watch_silence();
+}
+
+/// The driver, or the adapter, may hang: both start afresh. The next byte goes on from here.
+void Device::reset_port() {
+  const bool is_first = adapter_.state != AdapterState::silent;
+  reset_pause_ = is_first ? silence_limit() + adapter_.readout_interval
+                          : std::min<io::Clock::duration>(reset_pause_ * 2, reset_pause_max);
+  reset_at_ = environment_.loop.now() + reset_pause_;
+  count("reset");
+  is_resetting_ = true;
+  ring_ = nullptr;
+  echo_.clear();
+  environment_.loop.cancel(session_timer_);
+  set_state(AdapterState::silent, Problem::no_bytes);
+  port_->reset();
 }
 
 void Device::drop_half_received() {
@@ -533,6 +601,10 @@ void Device::tell(Problem problem) {
   std::string more;
   if (const auto title = decoder_.system_title(); title && key_state_of(problem))
     more = fmt::format(" (meter {})", meter::describe(*title));
+  else if (problem == Problem::no_bytes)
+    more = fmt::format(
+        " (silent for {} s; the port is reset)",
+        std::chrono::duration_cast<std::chrono::seconds>(now - silent_since()).count());
   else if (problem == Problem::list_unknown && evidence_.last_fault)
     more = fmt::format(": {}", meter::describe(*evidence_.last_fault));
   log::write(log::Level::warning, event,

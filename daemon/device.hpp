@@ -16,6 +16,7 @@
 #include "daemon/io/device_monitor.hpp"
 #include "daemon/io/loop.hpp"
 #include "daemon/io/port.hpp"
+#include "daemon/log.hpp"
 #include "daemon/meter_registry.hpp"
 #include "daemon/model.hpp"
 #include "daemon/recent_gaps.hpp"
@@ -32,6 +33,7 @@ struct DeviceEnvironment {
   history::Storage& storage;
   bool accept_counter_reset = false;
   decltype(&meter::make_session) make_session = meter::make_session;  ///< another one in tests
+  decltype(&io::make_port) make_port = io::make_port;                 ///< and another kernel
 };
 
 /// Opens its port, again and again with back-off, decodes what arrives, and says what is wrong.
@@ -46,13 +48,18 @@ class Device : private io::PortListener, private AdapterControl {
   Device& operator=(const Device&) = delete;
 
   const Adapter& adapter() const noexcept { return adapter_; }
-  /// As it was given, defaults not filled in.
+  /// As it was given, defaults not filled in; the node of one that was found is the present one.
   const AdapterConfig& config() const noexcept { return config_; }
-  /// True when this is the port: by udev's key, or the configuration names its node or a link.
-  bool is_on(const io::SerialDevice& serial) const;
+  /// The adapter is plugged in there, by udev's key.
+  bool is_on(std::string_view syspath) const noexcept {
+    return !syspath.empty() && syspath_ == syspath;
+  }
+  /// Not plugged in as far as is known, or the port has ended by itself.
+  bool is_lost() const noexcept { return syspath_.empty() || is_lost_; }
 
   void set_keys(std::shared_ptr<const meter::dlms::KeyRing> keys);
-  /// The adapter was plugged in (again), or its permissions changed: open it now.
+  /// The adapter was plugged in (again), maybe as another node, or its permissions changed: open
+  /// it now.
   void appeared(const io::SerialDevice& serial);
   /// The adapter was unplugged: close at once, so that the kernel can give the node away.
   void vanished();
@@ -63,8 +70,10 @@ class Device : private io::PortListener, private AdapterControl {
   void port_failed(io::PortError error, const std::string& detail) override;
   std::expected<int, int> open_capture() override { return captures_.open(); }
 
+  AdapterConfig complete_config() const;
   void open();
   void retry_later();
+  void reset_port();
   void start_session(const LineSettings& line);
   void act(const meter::Session::Action& action);
   void session_expired();
@@ -72,11 +81,14 @@ class Device : private io::PortListener, private AdapterControl {
   bool only_echo(io::MirroredRing& ring);
   void decode();
   void closed();
+  void log_lost(log::Level level, std::string_view what);
   bool accepted();
   void refused(const meter::Fault& fault);
   void count(std::string_view reason, std::uint64_t amount = 1);
   bool half_received() const noexcept;
   io::TimePoint half_received_until() const noexcept;
+  io::Clock::duration silence_limit() const noexcept;
+  io::TimePoint silent_since() const noexcept;
   io::TimePoint silent_at() const noexcept;
   void watch_silence();
   void silence_expired();
@@ -90,16 +102,22 @@ class Device : private io::PortListener, private AdapterControl {
 
   DeviceEnvironment environment_;
   AdapterConfig config_;
-  std::string syspath_;
+  std::string syspath_;     // empty: not plugged in, or udev has not said
+  bool is_lost_ = false;
+  bool is_renewed_ = false;  // udev spoke of the adapter while the port was open
   Adapter adapter_;
   Captures captures_;
   meter::Decoder decoder_;
   std::unique_ptr<io::Port> port_;
+  AdapterConfig port_config_;  // that it was made with
   io::MirroredRing* ring_ = nullptr;  // the port's; only while bytes are pending in it
   io::Operation retry_timer_;
   io::Operation silence_timer_;
   std::chrono::seconds backoff_;
-  std::string last_failure_;
+  std::string last_failure_;   // told, and not to be told again
+  bool is_resetting_ = false;
+  io::TimePoint reset_at_{};             // the next time, while silent
+  io::Clock::duration reset_pause_{};    // grows
 
   /// Only where the role allows writing; nothing is ever written without it.
   std::unique_ptr<meter::Session> session_;

@@ -58,7 +58,7 @@ struct Adapter {
   std::uint64_t bytes_received = 0;
   std::uint64_t telegrams_received = 0;
   /// Refusals by reason of the D-Bus interface: framing, parity, overrun, crc, length, decrypt,
-  /// replay, overflow, unknown.
+  /// replay, overflow, unknown; and reset, of a silent port.
   std::map<std::string, std::uint64_t, std::less<>> errors;
   std::int64_t last_activity_us = 0;  ///< CLOCK_REALTIME, 0 = never
   /// Between two readouts of meters that are asked; 0 where they speak by themselves.

@@ -147,11 +147,11 @@ std::uint64_t last_activity(const Adapter& adapter) {
 
 const sd_bus_vtable adapter_members[] = {
     SD_BUS_VTABLE_START(0),
-    SD_BUS_PROPERTY("Device", "s", get<&Adapter::device>, 0, is_const),
-    SD_BUS_PROPERTY("Links", "as", get<&Adapter::links>, 0, is_const),
-    SD_BUS_PROPERTY("Kind", "s", get<&Adapter::kind>, 0, is_const),
-    SD_BUS_PROPERTY("UsbId", "s", get<&Adapter::usb_id>, 0, is_const),
-    SD_BUS_PROPERTY("Serial", "s", get<&Adapter::usb_serial>, 0, is_const),
+    SD_BUS_PROPERTY("Device", "s", get<&Adapter::device>, 0, emits),
+    SD_BUS_PROPERTY("Links", "as", get<&Adapter::links>, 0, emits),
+    SD_BUS_PROPERTY("Kind", "s", get<&Adapter::kind>, 0, emits),
+    SD_BUS_PROPERTY("UsbId", "s", get<&Adapter::usb_id>, 0, emits),
+    SD_BUS_PROPERTY("Serial", "s", get<&Adapter::usb_serial>, 0, emits),
     SD_BUS_PROPERTY("State", "s", get<adapter_state>, 0, emits),
     SD_BUS_PROPERTY("Problem", "s", get<adapter_problem>, 0, emits),
     SD_BUS_PROPERTY("LineSettings", "s", get<&Adapter::line>, 0, emits),
@@ -431,7 +431,8 @@ std::vector<Interface> PublisherView::interfaces(const Publisher&) {
 }
 
 AdapterView::Values AdapterView::read(const Adapter& a) {
-  return {a.state, a.problem, a.line, a.protocol};
+  return {a.device, a.links,   a.kind, a.usb_id,  a.usb_serial,
+          a.state,  a.problem, a.line, a.protocol};
 }
 std::string AdapterView::path(const Adapter& adapter) {
   return object_path("adapter", adapter.name);

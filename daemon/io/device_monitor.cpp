@@ -13,9 +13,13 @@ std::string SerialDevice::stable_name() const {
        {"/smartmeter/by-id/", "/by-id/", "/smartmeter/by-path/", "/by-path/"}) {
     const auto link = std::ranges::find_if(
         links, [folder](const std::string& path) { return path.find(folder) != path.npos; });
-    if (link != links.end()) return link->substr(link->rfind('/') + 1);
+    if (link != links.end()) return base_name(*link);
   }
-  return node.substr(node.rfind('/') + 1);
+  return base_name(node);
+}
+
+std::string base_name(std::string_view path) {
+  return std::string(path.substr(path.rfind('/') + 1));
 }
 
 }  // namespace smartmeterd::io

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "daemon/io/loop.hpp"
@@ -22,7 +23,11 @@ struct SerialDevice {
   std::string serial;    ///< ID_SERIAL_SHORT or ""
   /// Basename of the by-id link, else by-path, else the node, not yet a slug.
   std::string stable_name() const;
+  friend bool operator==(const SerialDevice&, const SerialDevice&) = default;
 };
+
+/// What comes after the last '/'.
+std::string base_name(std::string_view path);
 
 /// Monitor first, enumerate second, de-duplicated by syspath.
 class DeviceMonitor {
@@ -30,7 +35,8 @@ class DeviceMonitor {
   struct Events {
     std::function<void(const SerialDevice&)> added;
     std::function<void(const SerialDevice&)> changed;
-    std::function<void(const SerialDevice&)> removed;
+    std::function<void(const SerialDevice&)> removed;   ///< unplugged
+    std::function<void(const SerialDevice&)> released;  ///< still there, but claimed no more
   };
   virtual ~DeviceMonitor() = default;
   /// Enumerates now; `added` is called for each adapter that is there. Null, with a reason in

@@ -34,7 +34,7 @@ std::uint32_t index_of(std::uint64_t id) noexcept {
 }  // namespace
 
 LoopBase::LoopBase() {
-  take_time();
+  LoopBase::take_time();
 }
 
 void LoopBase::read(Operation& operation, int fd, std::span<std::byte> buffer,
@@ -155,10 +155,9 @@ void LoopBase::run_once() {
 }
 
 void LoopBase::take_time() noexcept {
-  now_ = Clock::now();
-  realtime_us_ = std::chrono::duration_cast<std::chrono::microseconds>(
-                     std::chrono::system_clock::now().time_since_epoch())
-                     .count();
+  set_time(Clock::now(), std::chrono::duration_cast<std::chrono::microseconds>(
+                             std::chrono::system_clock::now().time_since_epoch())
+                             .count());
 }
 
 void LoopBase::deliver(const Completion& completion) {

@@ -72,7 +72,13 @@ class LoopBase : public Loop {
   /// Passes on what was started, waits for a completion if `block`, and appends to `batch_` all
   /// that have come. An interrupted wait returns without any.
   virtual void wait(bool block) = 0;
+  /// Right after each wait: gives `set_time` the present time. A test has a clock of its own.
+  virtual void take_time() noexcept;
 
+  void set_time(TimePoint now, std::int64_t realtime_us) noexcept {
+    now_ = now;
+    realtime_us_ = realtime_us;
+  }
   /// The request behind an id, null if that life of the entry is over.
   Request* find(std::uint64_t id) noexcept;
   /// Appends to `batch_`.
@@ -93,7 +99,6 @@ class LoopBase : public Loop {
   void release(std::uint32_t index) noexcept;
   void close_if_idle(int fd);
   void run_hooks();
-  void take_time() noexcept;
   void deliver(const Completion& completion);
   std::uint64_t id_of(std::size_t index) const noexcept;
   void let_go(std::uint64_t id, Request& request);

@@ -49,6 +49,9 @@ class Port {
   virtual void open() = 0;
   /// Cancels and closes at once; no listener call follows. Harmless when closed.
   virtual void close() = 0;
+  /// Closes, and opens after a moment, so that driver and adapter start afresh; answers as open()
+  /// does. A modem line that the configuration switches is put the other way meanwhile.
+  virtual void reset() = 0;
   virtual bool is_open() const noexcept = 0;
   /// Queues bytes for writing (roles reader and master only).
   virtual void write(std::span<const std::byte> bytes) = 0;

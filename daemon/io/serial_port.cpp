@@ -22,6 +22,10 @@ namespace smartmeterd::io {
 
 namespace {
 
+/// From closing to opening in a reset: the kernel has let go of the port by then, and what a modem
+/// line feeds has gone out.
+constexpr auto reset_pause = std::chrono::milliseconds(200);
+
 struct Failure {
   PortError error;
   std::string detail;
@@ -64,6 +68,11 @@ std::string_view type_name(mode_t mode) {
   }
 }
 
+ModemLine opposite(ModemLine line) noexcept {
+  if (line == ModemLine::keep) return line;
+  return line == ModemLine::on ? ModemLine::off : ModemLine::on;
+}
+
 /// Only FTDI looks at it: 1 ms instead of 16 until a partial USB packet is handed over.
 void set_low_latency(int fd) {
   serial_struct serial{};
@@ -98,8 +107,16 @@ class SerialPort final : public StreamPort {
 
   void open() override {
     close();
-    opening_.emplace([this](int) { open_now(); });
-    loop().timer(*opening_, loop().now());
+    open_at(loop().now());
+  }
+
+  void reset() override {
+    if (is_open()) {
+      set_modem_line(fd(), opposite(dtr_), TIOCM_DTR, "DTR");
+      set_modem_line(fd(), opposite(rts_), TIOCM_RTS, "RTS");
+    }
+    close();
+    open_at(loop().now() + reset_pause);
   }
 
   std::string set_line(const LineSettings& line) override {
@@ -123,6 +140,11 @@ class SerialPort final : public StreamPort {
   std::string description() const override { return fmt::format("{} {}", path_, line_.to_text()); }
 
  private:
+  void open_at(TimePoint time) {
+    opening_.emplace([this](int) { open_now(); });
+    loop().timer(*opening_, time);
+  }
+
   void open_now() {
     opening_.reset();
     // Looked at before opening: opening alone already does something to some devices.

@@ -80,6 +80,8 @@ class TcpPort final : public StreamPort {
     loop().timer(opening_->begin, loop().now());
   }
 
+  void reset() override { open(); }
+
   std::string set_line(const LineSettings& line) override {
     return fmt::format("the line behind a TCP connection keeps its speed, {} is needed",
                        line.to_text());

@@ -101,9 +101,11 @@ class UdevMonitor final : public DeviceMonitor {
 
   void take(udev_device* device) {
     const std::string action = text(udev_device_get_action(device));
-    // A rule that is withdrawn takes the tag away: the adapter is nobody's then.
-    if (action == "remove" || !is_claimed(device))
-      remove(text(udev_device_get_syspath(device)));
+    const std::string syspath = text(udev_device_get_syspath(device));
+    if (action == "remove")
+      forget(syspath, events_.removed);
+    else if (!is_claimed(device))  // a rule that is withdrawn takes the tag away
+      forget(syspath, events_.released);
     else
       put(describe(device));
   }
@@ -128,7 +130,10 @@ class UdevMonitor final : public DeviceMonitor {
     std::vector<std::string> gone;
     for (const auto& [syspath, serial] : known_)
       if (!present.contains(syspath)) gone.push_back(syspath);
-    for (const auto& syspath : gone) remove(syspath);
+    for (const auto& syspath : gone) {
+      Handle<udev_device> device(udev_device_new_from_syspath(context_.get(), syspath.c_str()));
+      forget(syspath, device ? events_.released : events_.removed);
+    }
   }
 
   void put(SerialDevice serial) {
@@ -139,9 +144,9 @@ class UdevMonitor final : public DeviceMonitor {
     if (tell) tell(copy);
   }
 
-  void remove(const std::string& syspath) {
+  void forget(const std::string& syspath, const std::function<void(const SerialDevice&)>& tell) {
     auto entry = known_.extract(syspath);
-    if (entry && events_.removed) events_.removed(entry.mapped());
+    if (entry && tell) tell(entry.mapped());
   }
 
   Loop& loop_;

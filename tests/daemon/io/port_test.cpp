@@ -245,6 +245,28 @@ TEST_P(SerialPortTest, CloseWhileOpeningIsSilent) {
   EXPECT_TRUE(listener.failures.empty());
 }
 
+TEST_P(SerialPortTest, ResetClosesAndOpensAnew) {
+  Pty pty;
+  auto port = serial(pty.path);
+  port->open();
+  ASSERT_TRUE(run_until([&] { return told(); }));
+  EXPECT_EQ(port->set_line({300, 7, 'E', 1}), "");
+  pty.slave.reset();  // nobody else has it open now
+  port->reset();
+  EXPECT_FALSE(port->is_open());
+  EXPECT_EQ(listener.opened, 1) << "told from inside reset()";
+  EXPECT_TRUE(run_until([&] { return poll_now(pty.master) & POLLHUP; })) << "closed for good";
+  ASSERT_TRUE(run_until([&] { return listener.opened == 2; }));
+  EXPECT_EQ(port->description(), pty.path + " 2400-8E1");
+  send(pty.master, "fine");
+  EXPECT_TRUE(run_until([&] { return listener.text == "fine"; }));
+  port->reset();
+  port->close();  // gives the opening up as well
+  settle(std::chrono::milliseconds(300));
+  EXPECT_EQ(listener.opened, 2);
+  EXPECT_TRUE(listener.failures.empty());
+}
+
 TEST_P(SerialPortTest, ReopenAtOnceAfterClose) {
   Pty pty;
   auto port = serial(pty.path);

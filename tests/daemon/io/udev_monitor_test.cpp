@@ -116,12 +116,15 @@ class UdevMonitorTest : public LoopTest {
   }
 
   void start() {
-    monitor =
-        DeviceMonitor::start(*loop,
-                             {.added = [this](const SerialDevice& serial) { tell("+", serial); },
-                              .changed = [this](const SerialDevice& serial) { tell("~", serial); },
-                              .removed = [this](const SerialDevice& serial) { tell("-", serial); }},
-                             problem);
+    const auto teller = [this](const char* what) {
+      return [this, what](const SerialDevice& serial) { tell(what, serial); };
+    };
+    monitor = DeviceMonitor::start(*loop,
+                                   {.added = teller("+"),
+                                    .changed = teller("~"),
+                                    .removed = teller("-"),
+                                    .released = teller("!")},
+                                   problem);
   }
   void tell(const char* what, const SerialDevice& serial) {
     trace += what + serial.node.substr(serial.node.size() - 1);
@@ -179,28 +182,32 @@ TEST_P(UdevMonitorTest, HearsOfAddChangeRemove) {
   EXPECT_EQ(last.serial, "A9XYZ2");
 }
 
-TEST_P(UdevMonitorTest, AnAdapterThatLosesItsTagIsRemoved) {
+TEST_P(UdevMonitorTest, AnAdapterThatLosesItsTagIsReleased) {
   plug(0);
   start();
   ASSERT_TRUE(monitor) << problem;
   umockdev_testbed_set_property(testbed.get(), syspath(0).c_str(), "CURRENT_TAGS", ":systemd:");
   event(0, "change");
-  EXPECT_TRUE(traced("+0-0"));
+  EXPECT_TRUE(traced("+0!0"));
 }
 
 TEST_P(UdevMonitorTest, LostEventsAreMadeUpFor) {
   plug(0);
   plug(1);
+  plug(3);
   start();
   ASSERT_TRUE(monitor) << problem;
-  ASSERT_EQ(trace.size(), 4u);
+  ASSERT_EQ(trace.size(), 6u);
   trace.clear();
-  forget_in_database(0);
+  forget_in_database(0);  // nobody's any more
+  forget_in_database(3);
+  umockdev_testbed_remove_device(testbed.get(), syspath(3).c_str());
   next_event_is_lost = true;
   plug(2);
   EXPECT_TRUE(run_until([&] { return trace.find('-') != trace.npos; }));
   EXPECT_NE(trace.find("+2"), trace.npos) << trace;
-  EXPECT_NE(trace.find("-0"), trace.npos) << trace;
+  EXPECT_NE(trace.find("!0"), trace.npos) << trace;
+  EXPECT_NE(trace.find("-3"), trace.npos) << trace;
   EXPECT_EQ(trace.find("-1"), trace.npos) << trace;
 }
 
