@@ -29,9 +29,11 @@ EXPECTED = (
     "share/doc/smartmeterd/udev/doc/mbus.md",
     "share/doc/smartmeterd/udev/doc/ir.md",
     "share/doc/smartmeterd/udev/doc/p1.md",
+    "share/doc/smartmeterd/60-smartmeter-any.rules",
 )
 EXPECTED_ENDS = (
     "/systemd/system/smartmeterd.service",
+    "/systemd/system/smartmeter-unclaimed@.service",
     "/rules.d/61-smartmeter.rules",
     "/hwdb.d/61-smartmeter.hwdb",
     "/sysusers.d/smartmeterd.conf",
@@ -70,10 +72,18 @@ class Install(unittest.TestCase):
     def test_nothing_in_etc(self):
         self.assertEqual([path for path in self.installed if path.startswith("/etc/")], [])
 
-    def test_the_unit_starts_what_is_installed(self):
+    def test_no_rule_is_in_use_that_takes_every_adapter(self):
+        self.assertEqual([path for path in self.installed if path.endswith("-any.rules")
+                          and not path.endswith("/doc/smartmeterd/60-smartmeter-any.rules")], [])
+
+    def test_the_units_start_what_is_installed(self):
         program = os.path.join(self.prefix, "sbin/smartmeterd")
         self.assertIn(f"\nExecStart={program}\n", self.read("/smartmeterd.service"))
         self.assertIn(f"\nExecPaths={program} ", self.read("/smartmeterd.service"))
+        program = os.path.join(self.prefix, "bin/smartmeterctl")
+        hint = self.read("/smartmeter-unclaimed@.service")
+        self.assertIn(f"\nExecStart={program} claim --hint /dev/%i\n", hint)
+        self.assertIn(f"\nExecPaths={program} ", hint)
         self.assertIn("SystemdService=smartmeterd.service", self.read("/org.smartmeterd1.service"))
 
     def test_programs_run(self):

@@ -29,22 +29,27 @@ class InDirectory(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.directory)
 
 
-class Unit(InDirectory):
+class UnitTests(InDirectory):
+    """What holds for every unit; each is a class of its own below."""
+
+    unit = "smartmeterd.service"
+    instance = unit  # what a template is verified as
+    exposure_max = 15  # in tenths, as systemd-analyze counts
+
     def setUp(self):
         super().setUp()
         # The program is not installed yet: its place is taken by one that is.
-        with open(UNIT, encoding="utf-8") as unit:
+        with open(os.path.join(os.path.dirname(UNIT), self.unit), encoding="utf-8") as unit:
             self.text = unit.read()
-        text = re.sub(r"(?m)^(ExecStart|ExecPaths)=/\S*/smartmeterd", r"\1=/usr/bin/true",
+        text = re.sub(r"(?m)^(ExecStart|ExecPaths)=/\S*/smartmeter(d|ctl)\b", r"\1=/usr/bin/true",
                       self.text)
-        self.assertIn("ExecStart=/usr/bin/true\n", text)
-        self.copy = os.path.join(self.directory, "smartmeterd.service")
+        self.assertRegex(text, r"(?m)^ExecStart=/usr/bin/true\b")
+        self.copy = os.path.join(self.directory, self.instance)
         with open(self.copy, "w", encoding="utf-8") as copy:
             copy.write(text)
 
     def test_is_complete(self):
-        self.assertNotIn("@sbindir", self.text)
-        self.assertNotIn("@docdir", self.text)
+        self.assertNotRegex(self.text, r"@[a-z]+@")
 
     def test_verify_finds_nothing(self):
         verify = run("systemd-analyze", "verify", "--man=no", self.copy)
@@ -59,9 +64,12 @@ class Unit(InDirectory):
                       run("systemd-analyze", "verify", "--man=no", self.copy).stderr)
 
     def test_exposure(self):
-        security = run("systemd-analyze", "security", "--offline=true", "--threshold=15", self.copy)
+        security = run("systemd-analyze", "security", "--offline=true",
+                       f"--threshold={self.exposure_max}", self.copy)
         self.assertEqual(security.returncode, 0, security.stdout[-300:])
 
+
+class Service(UnitTests):
     def test_the_ring_is_allowed(self):
         groups = run("systemd-analyze", "syscall-filter", "@aio").stdout
         allowed = " ".join(re.findall(r"(?m)^SystemCallFilter=([^~].*)$", self.text)).split()
@@ -70,6 +78,17 @@ class Unit(InDirectory):
             self.assertIn(call, allowed)
         for call in ("memfd_create", "pipe2"):
             self.assertIn(call, allowed)
+
+
+class UnclaimedHint(UnitTests):
+    unit = "smartmeter-unclaimed@.service"
+    instance = "smartmeter-unclaimed@ttyUSB0.service"
+    exposure_max = 10
+
+    def test_is_what_udev_asks_for(self):
+        with open(os.path.join(ROOT, "udev", "61-smartmeter.rules"), encoding="utf-8") as rules:
+            self.assertIn(f'="{self.unit.replace("@", "@$kernel")}"', rules.read())
+        self.assertRegex(self.text, r"(?m)^ExecStart=/\S+/smartmeterctl claim --hint /dev/%i$")
 
 
 class Users(InDirectory):
@@ -107,6 +126,9 @@ class Catalog(InDirectory):
         self.assertGreater(len(ids), 0)
         for message_id in ids:
             self.assertIn(message_id, listed)
+
+
+del UnitTests  # no unit of its own
 
 
 if __name__ == "__main__":
