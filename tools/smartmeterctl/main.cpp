@@ -11,6 +11,7 @@ namespace {
 
 constexpr const char* footer = R"(
 Examples:
+  smartmeterctl claim                          serial adapters, and how to claim one
   sudo smartmeterctl key add house             asks for the meter's key
   smartmeterctl list                           adapters and meters, and what is wrong with them
   sudo smartmeterctl doctor                    why there are no readings
@@ -31,6 +32,8 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", "smartmeterctl " SMARTMETERCTL_VERSION);
   app.require_subcommand(1);
   Action action;
+  add_claim(app, action);
+  add_unclaim(app, action);
   add_list(app, action);
   add_show(app, action);
   add_watch(app, action);

@@ -37,8 +37,9 @@ std::string driver_of(udev_device* tty) {
     const std::string subsystem = text(udev_device_get_subsystem(parent));
     // The chip's driver, not the name of its ports ("ch341-uart").
     if (subsystem == "serial-base" || subsystem == "usb-serial") continue;
-    if (const std::string driver = text(udev_device_get_driver(parent)); !driver.empty())
-      return driver;
+    const char* driver = udev_device_get_driver(parent);
+    if (driver == nullptr) driver = udev_device_get_property_value(parent, "DRIVER");
+    if (driver != nullptr) return driver;
   }
   return {};
 }

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Adapters that nobody claimed, as claim and list show them.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "meter/telegram_json.hpp"
+#include "tools/smartmeterctl/serial_ports.hpp"
+
+namespace smartmeterctl {
+
+/// "FT232R: most P1 cables, many M-Bus slaves", or empty.
+std::string_view usual_products(const SerialPort& port);
+
+/// "sudo smartmeterctl claim /dev/ttyUSB0 --kind mbus"
+std::string claim_command(const SerialPort& port);
+
+/// What is known of a port: one object.
+void write_port(meter::JsonWriter& json, const SerialPort& port,
+                const std::vector<SerialPort>& ports);
+
+}  // namespace smartmeterctl
