@@ -6,6 +6,7 @@ The keys are those of the DLMS Green Book's examples. Files are written below a 
 real daemon reads them.
 """
 
+import fcntl
 import json
 import os
 import pathlib
@@ -20,7 +21,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "integration")]
 
 import tap  # noqa: E402
 from harness import (LIMIT_S, SMARTMETERCTL, SMARTMETERD, TEST_AUTHENTICATION_KEY,  # noqa: E402
-                     TEST_KEY, World, telegrams, wait_for)
+                     TEST_KEY, World, stop, telegrams, wait_for)
 
 OTHER_KEY = "FFEEDDCCBBAA99887766554433221100"
 # First 8 hex digits of the SHA-256 of the octets, by sha256sum.
@@ -28,7 +29,7 @@ FINGERPRINT = "be45cb26"
 NO_BUS = "unix:path=/nix/bus"
 
 
-class Keys(World):
+class KeyWorld(World):
     def setUp(self):
         super().setUp()
         self.root = self.directory / "root"
@@ -58,6 +59,8 @@ class Keys(World):
         path.write_bytes(octets)
         return str(path)
 
+
+class Keys(KeyWorld):
     def test_as_operators_print_them(self):
         blanks = " ".join(TEST_KEY[i:i + 4] for i in range(0, 32, 4))
         dashes = "-".join(TEST_KEY[i:i + 2] for i in range(0, 32, 2)).lower()
@@ -196,13 +199,14 @@ class Keys(World):
         empty.write_bytes(b"")
         noise = self.directory / "noise"
         noise.write_bytes(bytes(range(256)) * 4)
-        for path, words in ((empty, "is empty"), (noise, "no telegram")):
+        for path, words in ((empty, "is empty"), (noise, "1024 bytes came, but no frame")):
             done = self.ctl("test", "--ask", str(path), key=TEST_KEY, status=1)
             self.assertIn(words, done.stderr)
         clear = self.capture("aidon")
         self.assertIn("not encrypted",
                       self.ctl("test", "--ask", clear, key=TEST_KEY, status=1).stdout)
-        self.ctl("test", "--ask", status=2)
+        for more in (("--ask", "-"), ("--next", self.pty.path, clear)):
+            self.ctl("test", *map(str, more), status=2)
 
     def test_running_daemon_takes_the_key(self):
         self.bus.start()
@@ -218,8 +222,8 @@ class Keys(World):
         self.assertIn("read its keys again", done.stdout)
         self.pty.send(octets)
         wait_for("a meter", self.bus.meters)
-        done = self.ctl("test", bus=self.bus.address, status=0)
-        self.assertRegex(done.stdout, r"meter \S+: key ok")
+        self.assertEqual(self.bus.property(next(iter(self.bus.meters().values())), "Meter",
+                                           "KeyState"), "ok")
         self.assertIn("read its keys again",
                       self.ctl("remove", "house", bus=self.bus.address, status=0).stdout)
 
@@ -227,6 +231,119 @@ class Keys(World):
         self.bus.start()
         done = self.ctl("add", "house", key=TEST_KEY, bus=self.bus.address, status=0)
         self.assertIn("not running", done.stdout)
+        done = self.ctl("test", "--next", bus=self.bus.address, status=1)
+        self.assertIn("smartmeterd is not running", done.stderr)
+
+    def test_stored_for_another_meter(self):
+        path = self.capture("kaifa-noe")
+        self.add(TEST_KEY, "--meter", "4B464D1020304050")
+        self.assertIn("stored for another meter", self.ctl("test", path, status=1).stdout)
+
+    def test_the_same_key_twice(self):
+        done = self.ctl("add", "house", key=f"{TEST_KEY}\n{TEST_KEY}\n", status=1)
+        self.assertIn("are the same", done.stderr)
+
+
+class NextTelegram(KeyWorld):
+    """key test on what the meter sends while it waits; the daemon goes on reading."""
+
+    def setUp(self):
+        super().setUp()
+        self.bus.start()
+        self.files.mkdir(parents=True, mode=0o750)
+        self.config = self.root / "etc" / "smartmeterd" / "smartmeterd.toml"
+        self.config.write_text("")
+
+    def start(self):
+        self.start_daemon(device=str(self.pty.path), mqtt=False)
+        self.wait_opened()
+        wait_for("the adapter", self.bus.adapter)
+
+    def try_on(self, octets, *arguments, key="", status=None, before_end=lambda: None):
+        """What it says of octets that come once it waits."""
+        process = subprocess.Popen(
+            [SMARTMETERCTL, "key", "test", *arguments, "--root", str(self.root), "--bus",
+             self.bus.address], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.kill)
+        process.stdin.write(key)
+        process.stdin.close()
+        process.stdin = None
+        said = process.stderr.readline()
+        if said.startswith("Waiting"):
+            self.pty.send(octets)
+            before_end()
+        out, more = process.communicate(timeout=LIMIT_S)
+        self.assertEqual(process.returncode, status, said + more + out)
+        return said + more + out
+
+    def test_what_a_key_finds(self):
+        self.start()
+        tagged, _ = telegrams("kaifa-burgenland", 1, "--auth-key", TEST_AUTHENTICATION_KEY)
+        untagged, _ = telegrams("kaifa-noe", 1)
+        clear, _ = telegrams("aidon", 1)
+        for octets, key, status, words in (
+                (tagged, f"EK {TEST_KEY} AK {TEST_AUTHENTICATION_KEY}", 0, "the tag is verified"),
+                (tagged, f"EK {TEST_KEY} AK {OTHER_KEY}", 1, "the authentication key is wrong"),
+                (tagged, TEST_KEY, 0, "only the authentication key can verify"),
+                (tagged, OTHER_KEY, 1, "does not fit: compare it with the operator's letter"),
+                (untagged, TEST_KEY, 0, "carries no tag"),
+                (clear, TEST_KEY, 1, "is not encrypted")):
+            with self.subTest(words):
+                # The end of the telegram that was under way, and then a whole one.
+                said = self.try_on(octets[len(octets) // 2:] + octets, "--next", "--ask", key=key,
+                                   status=status)
+                self.assertIn(words, said)
+                self.assertIn(f"Waiting for the meter's next telegram on {self.pty.path}", said)
+
+    def test_stored_keys(self):
+        self.add(OTHER_KEY, "--label", "old")
+        self.add(TEST_KEY, "--label", "new")
+        self.start()
+        octets, _ = telegrams("kaifa-noe", 1)
+        said = self.try_on(octets, status=0)
+        self.assertIn("(house, old) does not fit", said)
+        self.assertIn(f"key {FINGERPRINT} (house, new) fits", said)
+        wait_for("the daemon's own reading", self.bus.meters)
+
+    def test_why_there_was_no_telegram(self):
+        self.start()
+        octets, _ = telegrams("kaifa-noe", 1)
+        damaged = bytearray(octets)
+        damaged[20] ^= 1
+        damaged[-10] ^= 1
+        for sent, words in ((b"", "no byte came"), (bytes(200), "all of them zero"),
+                            (bytes(range(256)) * 4, "1024 bytes came, but no frame"),
+                            (bytes(damaged), "no checksum is right"),
+                            (octets[:200], "no whole frame is among them"),
+                            (octets[:270], "the end of the telegram is missing")):
+            with self.subTest(words):
+                said = self.try_on(sent, "--ask", "--timeout", "1", key=TEST_KEY, status=1)
+                self.assertIn(words, said)
+
+    def test_adapter_leaves(self):
+        self.start()
+        said = self.try_on(b"", "--ask", key=TEST_KEY, status=1,
+                           before_end=lambda: stop(self.daemon))
+        self.assertIn("smartmeterd has stopped", said)
+
+    def test_port_that_another_program_holds(self):
+        with open(self.pty.path, "rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            self.start_daemon(device=str(self.pty.path), mqtt=False)
+            wait_for("the problem", lambda: self.bus.adapter_property("Problem") == "port-busy")
+            said = self.try_on(b"", "--ask", key=TEST_KEY, status=1)
+            self.assertIn("another program has opened the port", said)
+
+    def test_which_adapter(self):
+        self.start()
+        said = self.try_on(b"", "--next", "/dev/nothing", "--ask", key=TEST_KEY, status=1)
+        self.assertIn(f'no adapter is called "/dev/nothing"; known: {self.pty.path}', said)
+        octets, _ = telegrams("kaifa-noe", 1)
+        node = os.ttyname(self.pty.slave)  # what the link leads to
+        for name in (str(self.pty.path), node):
+            self.assertIn("fits", self.try_on(octets, "--next", name, "--ask", key=TEST_KEY,
+                                              status=0))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,15 @@
 // Bus: what smartmeterd says on D-Bus.
 #include "tools/smartmeterctl/bus.hpp"
 
+#include <fcntl.h>
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -18,6 +21,7 @@ namespace {
 constexpr const char* service = "org.smartmeterd1";
 constexpr const char* root = "/org/smartmeterd1";
 constexpr const char* meter_interface = "org.smartmeterd1.Meter";
+constexpr const char* adapter_interface = "org.smartmeterd1.Adapter";
 
 void check(int result, const char* what) {
   if (result < 0) throw std::runtime_error(fmt::format("{}: {}", what, std::strerror(-result)));
@@ -133,6 +137,24 @@ struct Error {
   ~Error() { sd_bus_error_free(&raw); }
 };
 
+/// Whether a person may mean the adapter: its node, with or without /dev/, one of its links, or its
+/// name, which ends its path.
+bool is_called(const Object& object, const std::string& name) {
+  const Value& adapter = object.adapter();
+  const std::string node = adapter["Device"].text();
+  if (name == node || "/dev/" + name == node) return true;
+  for (const Value& link : adapter["Links"].list())
+    if (name == link.text() || "/dev/" + name == link.text()) return true;
+  std::error_code error;
+  if (const auto real = std::filesystem::canonical(name, error);
+      !error && real == std::filesystem::canonical(node, error))
+    return true;
+  char* end = nullptr;
+  if (sd_bus_path_decode(object.path.c_str(), "/org/smartmeterd1/adapter", &end) <= 0) return false;
+  const std::unique_ptr<char, decltype(&std::free)> decoded(end, &std::free);
+  return name == decoded.get();
+}
+
 /// Nobody serves the name, and nobody could start who does.
 bool is_absent(const sd_bus_error& error) {
   const std::string_view name = error.name != nullptr ? error.name : "";
@@ -149,10 +171,20 @@ const Value::Map& Value::map() const {
   return map != nullptr ? *map : empty;
 }
 
+const Value::List& Value::list() const {
+  static const List empty;
+  const List* list = std::get_if<List>(&held);
+  return list != nullptr ? *list : empty;
+}
+
 const Value& Value::operator[](const std::string& key) const {
   static const Value nothing;
   const auto found = map().find(key);
   return found == map().end() ? nothing : found->second;
+}
+
+FileDescriptor::~FileDescriptor() {
+  if (fd_ >= 0) ::close(fd_);
 }
 
 Bus::Bus(const std::string& where) : where_(where), bus_(open_bus(where)) {}
@@ -169,7 +201,7 @@ bool Bus::reload() {
   const int result = sd_bus_call(bus_.get(), call.get(), 0, &error.raw, nullptr);
   if (result >= 0) return true;
   if (is_absent(error.raw)) return false;
-  throw std::runtime_error(explain(error.raw, result));
+  fail(error.raw, result);
 }
 
 std::string Bus::explain(const sd_bus_error& error, int result) const {
@@ -186,13 +218,17 @@ std::string Bus::explain(const sd_bus_error& error, int result) const {
   return std::strerror(-result);
 }
 
+void Bus::fail(const sd_bus_error& error, int result) const {
+  throw BusError(error.name != nullptr ? error.name : "", explain(error, result));
+}
+
 std::vector<Object> Bus::objects() {
   Error error;
   sd_bus_message* raw = nullptr;
   const int result =
       sd_bus_call_method(bus_.get(), service, root, "org.freedesktop.DBus.ObjectManager",
                          "GetManagedObjects", &error.raw, &raw, "");
-  if (result < 0) throw std::runtime_error(explain(error.raw, result));
+  if (result < 0) fail(error.raw, result);
   const std::unique_ptr<sd_bus_message, Unref> reply(raw);
   const Value tree = read_value(reply.get());
   std::vector<Object> objects;
@@ -204,6 +240,36 @@ std::vector<Object> Bus::adapters() {
   auto all = objects();
   std::erase_if(all, [](const Object& object) { return object.adapter().map().empty(); });
   return all;
+}
+
+Object Bus::adapter(const std::string& name) {
+  auto all = adapters();
+  if (all.empty())
+    throw std::runtime_error(
+        "smartmeterd has no adapter: plug one in; \"smartmeterctl list\" shows what there is");
+  std::string known;
+  for (const Object& object : all)
+    known += (known.empty() ? "" : ", ") + object.adapter()["Device"].text();
+  if (name.empty() && all.size() > 1)
+    throw std::runtime_error(fmt::format("there are several adapters, name one of them: {}", known));
+  for (Object& object : all)
+    if (name.empty() || is_called(object, name)) return std::move(object);
+  throw std::runtime_error(fmt::format("no adapter is called \"{}\"; known: {}", name, known));
+}
+
+FileDescriptor Bus::open_capture(const Object& adapter) {
+  Error error;
+  sd_bus_message* raw = nullptr;
+  const int result = sd_bus_call_method(bus_.get(), service, adapter.path.c_str(),
+                                        adapter_interface, "OpenCapture", &error.raw, &raw, "a{sv}",
+                                        0);
+  if (result < 0) fail(error.raw, result);
+  const std::unique_ptr<sd_bus_message, Unref> reply(raw);
+  int stream = -1;
+  check(sd_bus_message_read(reply.get(), "h", &stream), "unreadable answer");
+  FileDescriptor own(::fcntl(stream, F_DUPFD_CLOEXEC, 3));  // the message's dies with it
+  if (own.get() < 0) check(-errno, "cannot keep the capture's pipe");
+  return own;
 }
 
 std::vector<Object> Bus::meters(const std::string& name) {
@@ -283,6 +349,76 @@ int on_owner_changed(sd_bus_message* message, void* data, sd_bus_error*) noexcep
 }
 
 }  // namespace
+
+namespace {
+
+/// What the callbacks of a probe collect between two calls of sd_bus_process.
+struct Probing {
+  std::vector<Value> progress;
+  std::optional<Value> result;
+  std::optional<std::pair<Error, int>> refusal;
+};
+
+int on_probe_progress(sd_bus_message* message, void* data, sd_bus_error*) noexcept {
+  try {
+    static_cast<Probing*>(data)->progress.push_back(read_value(message));
+  } catch (const std::exception&) {  // not the signal that the interface describes
+  }
+  return 0;
+}
+
+int on_probe_answer(sd_bus_message* message, void* data, sd_bus_error*) noexcept {
+  auto& probing = *static_cast<Probing*>(data);
+  try {
+    if (sd_bus_message_is_method_error(message, nullptr) > 0) {
+      auto& refusal = probing.refusal.emplace();
+      sd_bus_error_copy(&refusal.first.raw, sd_bus_message_get_error(message));
+      refusal.second = -sd_bus_message_get_errno(message);
+    } else {
+      probing.result = read_value(message);
+    }
+  } catch (const std::exception&) {
+    probing.result.emplace();
+  }
+  return 0;
+}
+
+}  // namespace
+
+Value Bus::probe(const Object& adapter, std::chrono::milliseconds timeout,
+                 const std::function<void(const Value&)>& on_progress) {
+  constexpr std::chrono::seconds answer_limit{10};  // the daemon ends it by itself
+  Probing probing;
+  sd_bus_slot* raw = nullptr;
+  check(sd_bus_match_signal(bus_.get(), &raw, service, adapter.path.c_str(), adapter_interface,
+                            "ProbeProgress", on_probe_progress, &probing),
+        "cannot ask for signals");
+  const std::unique_ptr<sd_bus_slot, Unref> signals(raw);
+  sd_bus_message* message = nullptr;
+  check(sd_bus_message_new_method_call(bus_.get(), &message, service, adapter.path.c_str(),
+                                       adapter_interface, "Probe"),
+        "cannot ask for a probe");
+  const std::unique_ptr<sd_bus_message, Unref> call(message);
+  check(sd_bus_message_append(call.get(), "a{sv}", 1, "timeout-ms", "u",
+                              static_cast<std::uint32_t>(timeout.count())),
+        "cannot ask for a probe");
+  const auto limit =
+      std::chrono::duration_cast<std::chrono::microseconds>(timeout + answer_limit);
+  check(sd_bus_call_async(bus_.get(), &raw, call.get(), on_probe_answer, &probing,
+                          static_cast<std::uint64_t>(limit.count())),
+        "cannot ask for a probe");
+  const std::unique_ptr<sd_bus_slot, Unref> answer(raw);
+  for (;;) {
+    const int more = sd_bus_process(bus_.get(), nullptr);
+    if (more < 0) throw std::runtime_error("the bus has gone away");
+    for (const Value& details : std::exchange(probing.progress, {})) on_progress(details);
+    if (probing.refusal) fail(probing.refusal->first.raw, probing.refusal->second);
+    if (probing.result) return std::move(*probing.result);
+    if (more > 0) continue;
+    const int result = sd_bus_wait(bus_.get(), UINT64_MAX);
+    if (result < 0 && result != -EINTR) check(result, "the bus has gone away");
+  }
+}
 
 void Bus::watch(const std::function<bool(const ReadingSignal&)>& on_reading,
                 const std::function<void(bool)>& on_owner) {

@@ -5,13 +5,16 @@
 #include <sys/types.h>
 #include <systemd/sd-bus.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -28,6 +31,8 @@ struct Value {
   std::string text() const { return get<std::string>(); }
   bool boolean() const { return get<bool>(); }
   std::uint64_t count() const { return get<std::uint64_t>(); }
+  double number() const { return get<double>(); }
+  const List& list() const;
   const Map& map() const;
   /// A member of a map; an empty value where there is none.
   const Value& operator[](const std::string& key) const;
@@ -49,6 +54,29 @@ struct Object {
   const Value& publisher() const { return interfaces["org.smartmeterd1.Publisher"]; }
 };
 
+/// What the daemon answered in place of what it was asked for.
+struct BusError : std::runtime_error {
+  BusError(std::string_view error_name, const std::string& sentence)
+      : std::runtime_error(sentence), name(error_name) {}
+  std::string name;  ///< "org.smartmeterd1.Error.Timeout"
+};
+
+/// A file descriptor, closed when it dies.
+class FileDescriptor {
+ public:
+  explicit FileDescriptor(int fd) : fd_(fd) {}
+  FileDescriptor(FileDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~FileDescriptor();
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
 /// One Reading signal.
 struct ReadingSignal {
   std::string path;       ///< of the meter
@@ -58,7 +86,7 @@ struct ReadingSignal {
 };
 
 /// A connection to the bus that smartmeterd serves. Every failure is a std::runtime_error whose
-/// sentence says what to do.
+/// sentence says what to do; a BusError where the daemon refused.
 class Bus {
  public:
   /// "system", "session" or an address.
@@ -71,6 +99,14 @@ class Bus {
 
   std::vector<Object> objects();
   std::vector<Object> adapters();
+  /// The adapter with this node, link or name; where `name` is empty the only one there is.
+  Object adapter(const std::string& name);
+  /// A pipe that gets every byte that the adapter receives from now on; reading it never waits.
+  FileDescriptor open_capture(const Object& adapter);
+  /// Has the adapter find its line settings anew; calls `on_progress` with the details of each
+  /// ProbeProgress. The answer as Adapter.Probe gives it.
+  Value probe(const Object& adapter, std::chrono::milliseconds timeout,
+              const std::function<void(const Value&)>& on_progress);
   /// The meters; where `name` is not empty only the one with this id or name.
   std::vector<Object> meters(const std::string& name);
   /// The properties of org.smartmeterd1.Meter, or an empty value if the object is gone.
@@ -90,6 +126,7 @@ class Bus {
   };
   Value properties(const char* destination, const std::string& path, const char* interface);
   std::string explain(const sd_bus_error& error, int result) const;
+  [[noreturn]] void fail(const sd_bus_error& error, int result) const;
   std::string where_;
   std::unique_ptr<sd_bus, Unref> bus_;
 };

@@ -9,12 +9,10 @@
 #include <utility>
 #include <vector>
 
-#include "tools/capture_file.hpp"
 #include "tools/smartmeterctl/bus.hpp"
+#include "tools/smartmeterctl/key.hpp"
 #include "tools/smartmeterctl/key_file.hpp"
-#include "tools/smartmeterctl/key_text.hpp"
-#include "tools/smartmeterctl/key_trial.hpp"
-#include "tools/smartmeterctl/system_file.hpp"
+#include "tools/smartmeterctl/secret.hpp"
 #include "tools/smartmeterctl/text.hpp"
 #include "tools/smartmeterctl/verbs.hpp"
 
@@ -22,20 +20,6 @@ namespace smartmeterctl {
 namespace {
 
 using meter::dlms::KeyEntry;
-
-struct KeyOptions {
-  std::string root;
-  std::string bus = "system";
-  std::string name;  ///< of the file, or what to remove
-  std::string meter = "*";
-  std::string label;
-  std::string file;  ///< a recording
-  bool ask = false;
-  bool json = false;
-
-  std::filesystem::path directory() const { return below(root, "/etc/smartmeterd/keys.d"); }
-  std::string group() const { return root.empty() ? "smartmeterd" : ""; }
-};
 
 constexpr const char* add_footer = R"(
 Asks for the keys without showing them, or reads them from standard input; never give a key as an
@@ -51,15 +35,18 @@ Examples:
   sudo smartmeterctl key add house < letter.txt)";
 
 constexpr const char* test_footer = R"(
-Says for each meter in a recording (received bytes or hex text) whether the stored keys fit, or,
-with --ask, a key that is asked for or read from standard input and not stored. The replay rule
-does not count here. A running smartmeterd tries the stored keys on every telegram: without FILE
-this shows what it found.
+Waits for the next telegram on every adapter of the running smartmeterd, which goes on reading, or
+takes a recording (received bytes or hex text). Says for each meter whether the stored keys fit, or,
+with --ask, a key that is asked for or read from standard input and not stored: no byte, no frame,
+damaged, not encrypted, another key, another authentication key, no tag, or verified. The replay
+rule does not count here.
 
 Exit status: 0 a key fits, 1 none does, 2 wrong usage.
 
 Examples:
   sudo smartmeterctl key test
+  sudo smartmeterctl key test --next /dev/ttyUSB0 --timeout 120
+  sudo smartmeterctl key test --ask < letter.txt
   sudo smartmeterctl key test capture.bin
   smartmeterctl key test --ask capture.hex)";
 
@@ -85,25 +72,6 @@ void check_name(const std::string& name) {
       "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
   if (name.empty() || name.size() > 64 || name.find_first_not_of(allowed) != name.npos)
     throw UsageError("NAME: letters, digits, '-' and '_', as in \"house\"");
-}
-
-MeterKeys ask_keys() {
-  Secret text(secret_input_max);
-  if (!is_prompting()) {
-    try {
-      text.read(STDIN_FILENO, false);
-    } catch (const std::runtime_error& error) {
-      throw std::runtime_error(fmt::format("standard input {}", error.what()));
-    }
-    return read_key_text(text.view());
-  }
-  prompt_secret("Encryption key (GUEK, EK, GPK60), not shown: ", text);
-  MeterKeys keys = read_key_text(text.view());
-  if (keys.authentication) return keys;
-  Secret second(secret_input_max);
-  prompt_secret("Authentication key (GAK, AK, GPK61), empty if there is none: ", second);
-  keys.authentication = read_authentication_key(second.view());
-  return keys;
 }
 
 /// Tells the daemon. The file is written in any case: what goes wrong here is said, no more.
@@ -231,86 +199,42 @@ int remove_keys(const KeyOptions& options, bool with_label) {
   return exit_good;
 }
 
-/// What the running daemon found with the stored keys.
-int show_found(const KeyOptions& options) {
-  bool fits = false;
-  Bus bus(options.bus);
-  for (const Object& object : bus.meters("")) {
-    const Value& meter = object.meter();
-    const std::string state = meter["KeyState"].text();
-    fits = fits || state == "ok";
-    fmt::print("meter {}: key {}{}\n", meter["Id"].text(), state,
-               state != "ok"                              ? ""
-               : meter["Authenticated"].text() == "yes" ? ", tag verified"
-                                                          : ", no tag or no key to verify it");
-  }
-  for (const Object& object : bus.adapters())
-    fmt::print("adapter {}: {}\n", object.adapter()["Device"].text(),
-               problem_text(object.adapter()["Problem"].text()));
-  fmt::print("To try a key that is not stored, record some telegrams and name the file.\n");
-  return fits ? exit_good : exit_nothing;
-}
+}  // namespace
 
-std::vector<std::byte> recording(const std::string& name) {
-  tools::CaptureFile file(name);
-  std::vector<std::byte> octets, piece;
-  while (file.read(piece)) octets.insert(octets.end(), piece.begin(), piece.end());
-  if (file.hex_broken_at())
+namespace {
+
+/// The same key for both purposes is a slip: no operator gives one.
+void check_different(const MeterKeys& keys) {
+  if (keys.authentication &&
+      std::ranges::equal(keys.encryption.octets(), keys.authentication->octets()))
     throw std::runtime_error(
-        fmt::format("{}: text, but not hex ({})", name, *file.hex_broken_at()));
-  if (octets.empty()) throw std::runtime_error(name + ": is empty: record the meter's bytes first");
-  return octets;
-}
-
-/// One key's findings in words; whether it opened something.
-bool print_trial(const std::string& name, const Trial& trial) {
-  for (const auto& [meter, fit] : trial.meters)
-    fmt::print("{}: {} {}\n", meter, name, describe(fit));
-  return trial.opened();
-}
-
-std::string no_telegram(const Trial& trial) {
-  if (trial.refusal)
-    return fmt::format("no telegram to try a key on: {}", meter::describe(*trial.refusal));
-  return "no telegram to try a key on: record longer, and check the line settings";
-}
-
-int test_keys(const KeyOptions& options) {
-  if (options.file.empty()) {
-    if (options.ask) throw UsageError("--ask needs a recording: name its FILE");
-    return show_found(options);
-  }
-  if (options.ask && options.file == "-")
-    throw UsageError("--ask reads the key from standard input: name the recording's FILE");
-  const auto octets = recording(options.file);
-  bool fits = false;
-  Trial last;
-  const auto try_one = [&](const std::string& name, const KeyEntry& entry) {
-    last = try_key(octets, entry);
-    fits = print_trial(name, last) || fits;
-  };
-  if (options.ask) {
-    MeterKeys keys = ask_keys();
-    KeyEntry entry{"*", std::move(keys.encryption), {}, {}};
-    if (keys.authentication) entry.authentication.push_back(std::move(*keys.authentication));
-    try_one("the key", entry);
-  } else {
-    require_root(options.root, fmt::format("key test {}", options.file));
-    bool any = false;
-    for (const KeyFile& file : KeyFile::all(options.directory(), options.group()))
-      for (const auto& [entry, line] : file.keys()) {
-        any = true;
-        try_one(fmt::format("key {} ({}{}{})", entry.encryption.fingerprint(), file.name(),
-                            entry.label.empty() ? "" : ", ", entry.label),
-                entry);
-      }
-    if (!any) throw std::runtime_error("no key is stored: use --ask to give one");
-  }
-  if (last.meters.empty()) throw std::runtime_error(options.file + ": " + no_telegram(last));
-  return fits ? exit_good : exit_nothing;
+        "encryption key and authentication key are the same: one was given twice");
 }
 
 }  // namespace
+
+MeterKeys ask_keys() {
+  Secret text(secret_input_max);
+  if (!is_prompting()) {
+    try {
+      text.read(STDIN_FILENO, false);
+    } catch (const std::runtime_error& error) {
+      throw std::runtime_error(fmt::format("standard input {}", error.what()));
+    }
+    MeterKeys keys = read_key_text(text.view());
+    check_different(keys);
+    return keys;
+  }
+  prompt_secret("Encryption key (GUEK, EK, GPK60), not shown: ", text);
+  MeterKeys keys = read_key_text(text.view());
+  check_different(keys);
+  if (keys.authentication) return keys;
+  Secret second(secret_input_max);
+  prompt_secret("Authentication key (GAK, AK, GPK61), empty if there is none: ", second);
+  keys.authentication = read_authentication_key(second.view());
+  check_different(keys);
+  return keys;
+}
 
 void add_key(CLI::App& app, Action& action) {
   auto options = std::make_shared<KeyOptions>();
@@ -349,10 +273,23 @@ void add_key(CLI::App& app, Action& action) {
     action = [options, label] { return remove_keys(*options, label->count() > 0); };
   });
 
-  CLI::App* test = verb("test", "whether keys fit a recording's telegrams", test_footer, true);
+  CLI::App* test = verb("test", "whether keys fit the meter's telegrams", test_footer, true);
   test->add_option("FILE", options->file, "received bytes or hex text, - for standard input");
   test->add_flag("--ask", options->ask, "try a key that is not stored");
-  test->callback([options, &action] { action = [options] { return test_keys(*options); }; });
+  const CLI::Option* next =
+      test->add_option("--next", options->adapter,
+                       "the next telegram (also without FILE), of one adapter: node, link or name")
+          ->expected(0, 1)
+          ->type_name("[ADAPTER]");
+  test->add_option("--timeout", options->timeout_s, "wait so long at most; 0: as the meters need")
+      ->type_name("SECONDS")
+      ->capture_default_str();
+  test->callback([options, next, &action] {
+    action = [options, next] {
+      options->next = next->count() > 0;
+      return test_keys(*options);
+    };
+  });
 }
 
 }  // namespace smartmeterctl

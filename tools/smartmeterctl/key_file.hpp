@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "meter/dlms/security.hpp"
@@ -30,6 +31,8 @@ class KeyFile {
   const std::filesystem::path& path() const { return file_; }
   std::string name() const { return file_.stem().native(); }
   const std::vector<StoredKey>& keys() const { return keys_; }
+  /// Gives its keys away.
+  std::vector<StoredKey> take_keys() { return std::move(keys_); }
 
   /// Writes the file with one key more.
   void add(const std::string& meter, const std::string& label, const MeterKeys& keys);

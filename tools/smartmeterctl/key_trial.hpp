@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Trial: whether a key opens the telegrams of a recording, and what is wrong where it does not.
+// Trial: whether a key opens the telegrams among received bytes, and what is wrong where it does
+// not.
 #pragma once
 
 #include <cstddef>
@@ -21,16 +22,18 @@ enum class Fit : std::uint8_t {
   not_encrypted,               ///< there is nothing to open
   swapped,                     ///< the authentication key is the encryption key
   altered,                     ///< fits, but the telegram was damaged or altered
+  other_meter,                 ///< fits, but is stored for another meter
   authentication_key_wrong,    ///< fits, the authentication key does not
   authentication_key_missing,  ///< fits, the tag could be verified with an authentication key
+  list_unknown,                ///< fits, but what the telegram says is not known
   no_tag,                      ///< fits, the telegram has no tag
   verified,                    ///< fits, the tag is right
 };
 
-/// What a key found in a recording: for each meter, by the words for its system title.
+/// What a key found: for each meter, by the words for its system title.
 struct Trial {
   std::map<std::string, Fit> meters;
-  std::size_t frames_refused = 0;
+  std::size_t frames = 0;              ///< whole ones
   std::optional<meter::Errc> refusal;  ///< the last one that has nothing to do with keys
 
   bool opened() const;
@@ -39,7 +42,11 @@ struct Trial {
 /// The words of a finding, which follow "the key ".
 const char* describe(Fit fit);
 
-/// Tries the key with every one of its authentication keys, whatever meter it is stored for.
-Trial try_key(meter::Bytes recording, const meter::dlms::KeyEntry& key);
+/// Tries the key with every one of its authentication keys. `is_over`: no byte will follow, what is
+/// cut off stays so.
+Trial try_key(meter::Bytes received, const meter::dlms::KeyEntry& key, bool is_over);
+
+/// Why there was no telegram to try a key on, and what to do; `trial` found no meter.
+std::string why_no_telegram(const Trial& trial, meter::Bytes received);
 
 }  // namespace smartmeterctl

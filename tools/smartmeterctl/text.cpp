@@ -3,12 +3,14 @@
 #include "tools/smartmeterctl/text.hpp"
 
 #include <fmt/core.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 
 #include "meter/quantity.hpp"
@@ -122,6 +124,26 @@ std::string age_text(std::uint64_t time_us) {
   if (seconds < 7200) return fmt::format("{} min ago", seconds / 60);
   if (seconds < 172'800) return fmt::format("{} h ago", seconds / 3600);
   return fmt::format("{} days ago", seconds / 86'400);
+}
+
+bool StatusLine::is_rewritten() {
+  return isatty(STDERR_FILENO) != 0;
+}
+
+void StatusLine::show(const std::string& text) {
+  if (text == shown_) return;
+  shown_ = text;
+  if (!is_rewritten()) return fmt::print(stderr, "{}\n", text);
+  winsize window{};
+  const bool is_known = ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1;
+  const std::size_t columns = is_known ? window.ws_col - 1u : text.size();  // a line that wraps stays
+  fmt::print(stderr, "\r{}\033[K", text.substr(0, columns));
+  std::fflush(stderr);
+}
+
+void StatusLine::clear() {
+  if (is_rewritten() && !shown_.empty()) fmt::print(stderr, "\r\033[K");
+  shown_.clear();
 }
 
 std::string styled(std::string_view text, std::string_view code) {

@@ -28,6 +28,23 @@ std::string problem_advice(const std::string& problem);
 /// "3 s ago", "2 h ago", "never"; microseconds since the epoch.
 std::string age_text(std::uint64_t time_us);
 
+/// Says on standard error how a wait goes: one line that is rewritten on a terminal, and is gone in
+/// the end; elsewhere a line for each text that differs from the one before.
+class StatusLine {
+ public:
+  StatusLine() = default;
+  StatusLine(const StatusLine&) = delete;
+  StatusLine& operator=(const StatusLine&) = delete;
+  ~StatusLine() { clear(); }
+  static bool is_rewritten();
+  void show(const std::string& text);
+  /// Before anything else is printed.
+  void clear();
+
+ private:
+  std::string shown_;
+};
+
 /// With a code of ECMA-48 ("1" bold, "31" red) on a terminal, unless NO_COLOR is set.
 std::string styled(std::string_view text, std::string_view code);
 std::string bold(std::string_view text);
