@@ -148,6 +148,25 @@ class Plugged(Doctor):
         self.assertIn("FT232R", self.steps["adapter"]["evidence"])
         self.assertIn("sudo smartmeterctl claim /dev/ttyUSB0", one["advice"])
 
+    def test_a_chip_without_a_port(self):
+        """The driver is missing, or brltty has detached it."""
+        chip = USB_PORT.split("P: ")[1].replace("0403", "1a86").replace("6001", "7523")
+        wrap = ["umockdev-run", "-d", str(self.directory / "chip.umockdev"), "--"]
+        (self.directory / "chip.umockdev").write_text("P: " + chip)
+        self.bus.start()
+        one = self.expect("no-port", "adapter", wrap=wrap)
+        self.assertIn("1a86:7523", self.steps["adapter"]["evidence"])
+        self.assertIn("journalctl", one["advice"])
+        (self.rules / "85-brltty.rules").write_text('ENV{PRODUCT}=="1a86/7523/*", '
+                                                    'ENV{BRLTTY_BRAILLE_DRIVER}="bm"\n')
+        self.assertIn("apt remove brltty", self.expect("no-port", "adapter", wrap=wrap)["advice"])
+
+    def test_a_claimed_one_is_not_plugged_in(self):
+        (self.rules / "60-smartmeter-local.rules").write_text(CLAIM)
+        self.bus.start()
+        self.expect("no-adapter", "adapter", wrap=self.plug(""))
+        self.assertIn("60-smartmeter-local.rules:1", self.steps["adapter"]["evidence"])
+
     def test_a_port_that_could_be_anything(self):
         board = """\
 P: /devices/platform/soc/fe201000.serial

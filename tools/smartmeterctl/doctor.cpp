@@ -231,12 +231,14 @@ std::vector<Examined> examine(const DoctorOptions& options) {
     one.others.modem_manager_runs = is_running("ModemManager");
     if (!one.device.empty() && !one.is_tcp()) {
       one.node = node_of(one.device);
-      one.others.holders = other_holders(one.device, service.facts().owner);
+      one.others.rivals = rivals(one.device, service.facts().owner);
     }
-    if (one.port)
-      examine_rules(options.root, *one.port, ports, one.others);
-    else if (one.device.empty())
+    if (one.port) examine_rules(options.root, *one.port, ports, one.others);
+    if (one.device.empty()) {
+      one.chips_without_port = chips_without_port(ports);
+      one.others.brltty_is_there = is_running("brltty") || has_brltty_rules(options.root);
       one.others.left_over = left_over_claims(options.root, ports);
+    }
     std::vector<Step> steps = judge(one);
     examined.push_back({std::move(one), std::move(steps)});
   }

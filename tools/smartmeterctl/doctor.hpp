@@ -57,18 +57,29 @@ struct Account {
 /// Whether an account may read and write through the node.
 bool may_use(const Node& node, const Account& account);
 
+/// Another program that has the port open or has locked it.
+struct Rival : Holder {
+  std::string unit;  ///< "vzlogger.service" where systemd started it
+};
+
 /// A line of a udev rule.
 struct RulePlace {
   std::string program;  ///< whose rule it is: "brltty", "gpsd"; "" of this machine's administrator
   std::string place;    ///< "/etc/udev/rules.d/99-meter.rules:3"
   bool operator==(const RulePlace&) const = default;
+  /// "99-meter.rules"
+  std::string file_name() const {
+    const std::size_t start = place.rfind('/') + 1;
+    return place.substr(start, place.rfind(':') - start);
+  }
 };
 
 /// Who else is interested in the port.
 struct Others {
-  std::vector<Holder> holders;      ///< but for the service itself
+  std::vector<Rival> rivals;        ///< first who holds a lock
   bool all_processes_seen = false;  ///< only root sees who has a file open
   bool modem_manager_runs = false;
+  bool brltty_is_there = false;      ///< it runs, or has rules
   std::vector<RulePlace> grabbing;   ///< rules by which another program takes such an adapter
   std::vector<RulePlace> naming;     ///< rules of the administrator that also name or open it up
   std::vector<RulePlace> left_over;  ///< claims of adapters that are not there
@@ -95,8 +106,9 @@ struct BusFacts {
 struct Findings {
   std::string device;  ///< "/dev/ttyUSB0", "tcp://host:port"; empty: there is none at all
   std::vector<std::string> other_ports;  ///< where there is none: ports that could be anything
-  std::optional<SerialPort> port;        ///< where udev knows it
-  std::optional<Node> node;              ///< empty: it does not exist
+  std::vector<std::string> chips_without_port;  ///< "1a86:7523 (USB Serial)"
+  std::optional<SerialPort> port;               ///< where udev knows it
+  std::optional<Node> node;                     ///< empty: it does not exist
   Account account;
   Others others;
   ServiceFacts service;

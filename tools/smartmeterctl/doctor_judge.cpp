@@ -84,6 +84,11 @@ std::string_view source_text(const std::string& source) {
   return "";
 }
 
+/// Gives a port to the service.
+std::string claim(const std::string& device) {
+  return fmt::format("\"sudo smartmeterctl claim {} --kind mbus\" (or ir, p1)", device);
+}
+
 /// Has the rules run once more.
 std::string udev_again(const std::string& device) {
   return fmt::format(
@@ -178,16 +183,30 @@ class Walk {
 void Walk::adapter() {
   name_ = "adapter";
   const std::string& device = found_.device;
+  if (device.empty() && !found_.chips_without_port.empty())
+    return fail(
+        "no-port",
+        fmt::format("{} is plugged in, but there is no serial port for it",
+                    found_.chips_without_port.front()),
+        found_.others.brltty_is_there
+            ? "brltty takes such chips for Braille displays: \"sudo apt remove brltty\", "
+              "then plug the adapter in again"
+            : "\"sudo journalctl --dmesg --lines 20\" shows whether the kernel has a driver "
+              "for it");
   if (device.empty() && !found_.other_ports.empty())
     return fail("no-adapter",
                 fmt::format("no port is known as a meter adapter's; there is {}",
                             fmt::join(found_.other_ports, ", ")),
-                "if a meter is behind one of them: \"sudo smartmeterctl claim\" with its name");
+                "if a meter is behind one of them: " + claim(found_.other_ports.front()));
   if (device.empty())
     return fail(
-        "no-adapter", "no serial adapter is plugged in",
-        "plug the adapter in; \"sudo journalctl --dmesg --lines 20\" shows whether the "
-        "kernel sees it. One behind a network is named in /etc/smartmeterd/smartmeterd.toml");
+        "no-adapter",
+        "no serial adapter is plugged in" +
+            (found_.others.left_over.empty()
+                 ? std::string()
+                 : fmt::format("; one is claimed ({})", found_.others.left_over.front().place)),
+        "plug the adapter in; \"sudo journalctl --dmesg --lines 20\" shows whether the kernel sees "
+        "it. One behind a network is named in /etc/smartmeterd/smartmeterd.toml");
   if (found_.is_tcp()) return ok(device + ", as configured");
   const bool is_served = !adapter_.map().empty();
   if (!found_.node)
@@ -204,16 +223,15 @@ void Walk::adapter() {
     return ok(std::move(text));
   }
   if (is_served) return ok(text + ", named in the configuration");
-  const std::string claim = fmt::format("sudo smartmeterctl claim {}", device);
   if (kind == "none")
     return fail("unclaimed", text + " is marked as no meter's",
-                fmt::format("if a meter is behind it after all: \"{}\"", claim));
+                "if a meter is behind it after all: " + claim(device));
   if (!kind.empty())
     return fail("not-taken",
                 fmt::format("{} is claimed as {}, but udev has not taken it", text, kind),
                 fmt::format("{}; 61-smartmeter.rules must be among its rules", udev_again(device)));
   fail("unclaimed", text + " is plugged in, and nobody has said that it is a meter's",
-       fmt::format("if a meter is behind it: \"{}\"", claim));
+       "if a meter is behind it: " + claim(device));
 }
 
 void Walk::permissions() {
@@ -227,7 +245,7 @@ void Walk::permissions() {
                 "\"sudo systemctl restart systemd-udevd\" and plug the adapter in again");
   const Node& node = *found_.node;
   const std::string who = fmt::format("{} {} {:04o}", found_.device,
-                                      node.owner_name + ":" + node.group_name, node.mode & 07777);
+                                      node.owner_name + ":" + node.group_name, node.mode & 0777);
   if (!may_use(node, account)) {
     // Nobody expects the service to get at what it was not given.
     if (deciding(steps_) != nullptr) return unknown("");
@@ -235,8 +253,7 @@ void Walk::permissions() {
         found_.others.naming.empty() ? "" : found_.others.naming.front().place;
     std::string advice;
     if (!is_claimed())
-      advice =
-          fmt::format("\"sudo smartmeterctl claim {}\" gives it to the service", found_.device);
+      advice = claim(found_.device) + " gives it to the service";
     else if (!place.empty())
       advice = fmt::format("{} sets it too: remove that line, then {}", place,
                            udev_again(found_.device));
@@ -252,15 +269,19 @@ void Walk::permissions() {
     return fail(
         "no-access",
         fmt::format("{}: the user {} may use it, but the service is kept out", who, account.name),
-        fmt::format("its sandbox does not name this kind of device: \"sudo smartmeterctl "
-                    "claim {}\" writes the drop-in, then \"sudo systemctl restart "
-                    "smartmeterd\"",
-                    found_.device));
+        fmt::format("its sandbox does not name this kind of device: {} writes a drop-in, then "
+                    "\"sudo systemctl restart smartmeterd\"",
+                    claim(found_.device)));
   if ((node.mode & S_IRWXO) != 0)
     return say(Verdict::warning, who + ": every user may read it, and telegrams are personal data",
-               fmt::format("\"sudo smartmeterctl claim {}\" keeps others out", found_.device),
-               "open-to-all");
+               claim(found_.device) + " keeps others out", "open-to-all");
   ok(fmt::format("{}: {} may use it", who, account.name));
+}
+
+/// How to end it.
+std::string end_of(const Rival& rival) {
+  return rival.unit.empty() ? fmt::format("\"sudo kill {}\"", rival.pid)
+                            : fmt::format("\"sudo systemctl disable --now {}\"", rival.unit);
 }
 
 void Walk::programs() {
@@ -269,61 +290,57 @@ void Walk::programs() {
   const Others& others = found_.others;
   if (!found_.node) return unknown("");
   std::string names;
-  for (const Holder& holder : others.holders)
-    names +=
-        fmt::format("{}{} (process {})", names.empty() ? "" : ", ", holder.command, holder.pid);
-  if (problem_is("port-busy")) {
-    if (names.empty())
-      return fail("port-busy", "another program has opened the port",
-                  others.all_processes_seen
-                      ? std::string(problem_advice("port-busy"))
-                      : "\"sudo smartmeterctl doctor\" names it: only root sees who has it open");
-    const Holder& first = others.holders.front();
-    return fail("port-busy", fmt::format("{} has the port open", names),
-                fmt::format("end it: \"sudo systemctl stop {}\" if it is a service, else \"sudo "
-                            "kill {}\"; smartmeterd then opens the port by itself",
-                            first.command, first.pid));
-  }
+  for (const Rival& rival : others.rivals)
+    names += fmt::format("{}{} (process {})", names.empty() ? "" : ", ", rival.command, rival.pid);
+  if (problem_is("port-busy") && names.empty())
+    return fail("port-busy", "another program has opened the port",
+                others.all_processes_seen
+                    ? "plug the adapter in again; smartmeterd then opens the port by itself"
+                    : "\"sudo smartmeterctl doctor\" names it: only root sees who has it open");
+  if (problem_is("port-busy"))
+    return fail(
+        "port-busy", fmt::format("{} has the port open", names),
+        end_of(others.rivals.front()) + " ends it; smartmeterd then opens the port by itself");
+  // Nothing of this need be a failure.
+  std::vector<Step> concerns;
+  const auto worry = [&concerns](std::string state, std::string evidence, std::string advice) {
+    concerns.push_back(
+        {"", Verdict::warning, std::move(state), std::move(evidence), std::move(advice)});
+  };
   if (!names.empty())
-    return say(Verdict::warning,
-               fmt::format("{} has the port open too, and may take bytes away", names),
-               fmt::format("end it: \"sudo kill {}\"; smartmeterd gives the readings to as many "
-                           "programs as want them",
-                           others.holders.front().pid),
-               "shared");
+    worry("shared", names + " has the port open, too, and may take bytes away",
+          end_of(others.rivals.front()) + " ends it; smartmeterd serves any number of readers");
   const bool keeps_off = found_.port && (found_.port->property("ID_MM_PORT_IGNORE") == "1" ||
                                          found_.port->property("ID_MM_DEVICE_IGNORE") == "1");
   if (others.modem_manager_runs && found_.port && !keeps_off)
-    return say(
-        Verdict::warning, "ModemManager runs, and nothing keeps it off this port",
-        fmt::format("\"sudo smartmeterctl claim {}\" does, or \"sudo systemctl disable --now "
-                    "ModemManager\" where there is no modem",
-                    found_.device),
-        "modem-manager");
-  if (!others.grabbing.empty()) {
-    const RulePlace& rule = others.grabbing.front();
-    return say(Verdict::warning,
-               fmt::format("{} takes adapters of this kind ({})", rule.program, rule.place),
-               fmt::format("\"sudo apt remove {}\", or link that rule file's name in "
-                           "/etc/udev/rules.d to /dev/null",
-                           rule.program),
-               rule.program);
+    worry("modem-manager", "ModemManager runs, and nothing keeps it off this port",
+          claim(found_.device) +
+              " does, or \"sudo systemctl disable --now ModemManager\" where there is no modem");
+  for (const RulePlace& rule : others.grabbing)
+    worry(rule.program,
+          fmt::format("{} takes adapters of this kind ({})", rule.program, rule.place),
+          fmt::format("\"sudo apt remove {0}\", or \"sudo ln -s /dev/null "
+                      "/etc/udev/rules.d/{1}\" and \"sudo udevadm control --reload\"",
+                      rule.program, rule.file_name()));
+  for (const RulePlace& rule : others.naming)
+    worry("other-rule",
+          fmt::format("a rule of this machine's own is about this adapter, too ({})", rule.place),
+          "remove that line; where a program needs the name that it gives, \"sudo smartmeterctl "
+          "claim\" keeps it with --link");
+  for (const RulePlace& rule : others.left_over)
+    worry("left-over-rule",
+          fmt::format("a claim fits no adapter that is plugged in ({})", rule.place),
+          "if that adapter is gone for good: \"sudo smartmeterctl unclaim\" with the serial number "
+          "or place in that line");
+  if (concerns.empty())
+    return ok(others.all_processes_seen ? "nobody else has it open"
+                                        : "nobody else is seen to have it open (root sees more)");
+  std::string evidence, advice;
+  for (const Step& concern : concerns) {
+    evidence += (evidence.empty() ? "" : "; ") + concern.evidence;
+    advice += (advice.empty() ? "" : "; ") + concern.advice;
   }
-  if (!others.naming.empty())
-    return say(Verdict::warning,
-               fmt::format("a rule of this machine's own also names this adapter ({})",
-                           others.naming.front().place),
-               "remove that line; where a program needs its name, \"sudo smartmeterctl claim\" "
-               "keeps it with --link",
-               "other-rule");
-  if (!others.left_over.empty())
-    return say(Verdict::warning,
-               fmt::format("a claim fits no adapter that is plugged in ({})",
-                           others.left_over.front().place),
-               "if that adapter is gone for good: \"sudo smartmeterctl unclaim\"",
-               "left-over-rule");
-  ok(others.all_processes_seen ? "nobody else has it open"
-                               : "nobody else is seen to have it open (only root sees all)");
+  say(Verdict::warning, std::move(evidence), std::move(advice), concerns.front().state);
 }
 
 void Walk::service() {

@@ -181,6 +181,12 @@ void examine_rules(const std::string& root, const SerialPort& port,
   others.left_over = left_over_claims(root, ports);
 }
 
+bool has_brltty_rules(const std::string& root) {
+  return std::ranges::any_of(rule_files(root), [](const auto& file) {
+    return program_of(file.first) == "brltty" && !lines_of(file.second).empty();
+  });
+}
+
 std::vector<RulePlace> left_over_claims(const std::string& root,
                                         const std::vector<SerialPort>& ports) {
   const fs::path file = below(root, rule_directories.front()) / local_file;

@@ -11,6 +11,7 @@
 #include <systemd/sd-journal.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cstdio>
 #include <cstring>
@@ -27,6 +28,13 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* service_user = "smartmeterd";
+
+/// USB ids for which the kernel's drivers ftdi_sio, cp210x, ch341, pl2303 and cdc_acm make a port
+/// (their tables of ids), as meter adapters have them.
+constexpr std::array<std::string_view, 17> serial_chips = {
+    "0403:6001", "0403:6010", "0403:6011", "0403:6014", "0403:6015", "0403:e700",
+    "0403:f458", "10c4:ea60", "17a8:0001", "1a86:5523", "1a86:7522", "1a86:7523",
+    "1a86:55d3", "1a86:55d4", "067b:2303", "067b:23a3", "067b:23c3"};
 
 /// The additional entries of a POSIX access control list, as the kernel stores it
 /// (linux/posix_acl_xattr.h: version 2, then tag, permissions and id of each, little-endian).
@@ -118,6 +126,13 @@ std::string command_of(const fs::path& process) {
   return printable(command);
 }
 
+/// The service that systemd started a process for: "0::/system.slice/vzlogger.service".
+std::string unit_of(pid_t process) {
+  const std::string group = proc_line(fmt::format("/proc/{}/cgroup", process), "0::");
+  if (!group.starts_with("/system.slice/") || !group.ends_with(".service")) return {};
+  return printable(group.substr(group.rfind('/') + 1));
+}
+
 /// Who holds a lock of flock(2) on a node: everybody may read /proc/locks.
 std::vector<Holder> lock_holders(const struct stat& node) {
   const std::string wanted =
@@ -155,7 +170,7 @@ Account account_of_service(const std::string& root, std::optional<pid_t> process
   return account_of_user(root, service_user);
 }
 
-std::vector<Holder> other_holders(const std::string& device, std::optional<pid_t> service) {
+std::vector<Rival> rivals(const std::string& device, std::optional<pid_t> service) {
   struct stat status {};
   if (::stat(device.c_str(), &status) != 0) return {};
   SerialPort port;
@@ -165,10 +180,31 @@ std::vector<Holder> other_holders(const std::string& device, std::optional<pid_t
   for (Holder& holder : holders_of(port))
     if (std::ranges::find(holders, holder.pid, &Holder::pid) == holders.end())
       holders.push_back(std::move(holder));
-  std::erase_if(holders, [&](const Holder& holder) {
-    return holder.pid == service.value_or(0) || holder.command == service_user;
-  });
-  return holders;
+  std::vector<Rival> found;
+  for (Holder& holder : holders)
+    if (holder.pid != service.value_or(0) && holder.command != service_user)
+      found.push_back({std::move(holder), unit_of(holder.pid)});
+  return found;
+}
+
+std::vector<std::string> chips_without_port(const std::vector<SerialPort>& ports) {
+  std::vector<std::string> chips;
+  std::error_code error;
+  for (fs::directory_iterator device("/sys/bus/usb/devices", error), end; !error && device != end;
+       device.increment(error)) {
+    const auto attribute = [&](const char* name) {
+      std::string text;
+      std::getline(std::ifstream(device->path() / name), text);
+      return printable(text);
+    };
+    const std::string id = attribute("idVendor") + ":" + attribute("idProduct");
+    const std::string name = "/" + device->path().filename().native();
+    const bool has_port = std::ranges::any_of(
+        ports, [&](const SerialPort& port) { return port.usb_device.ends_with(name); });
+    if (std::ranges::find(serial_chips, id) != serial_chips.end() && !has_port)
+      chips.push_back(fmt::format("{} ({})", id, attribute("product")));
+  }
+  return chips;
 }
 
 bool is_running(std::string_view program) {

@@ -21,7 +21,10 @@ std::optional<Node> node_of(const std::string& device);
 Account account_of_service(const std::string& root, std::optional<pid_t> process);
 
 /// Who has a device open, or holds a lock on it, but for `service`.
-std::vector<Holder> other_holders(const std::string& device, std::optional<pid_t> service);
+std::vector<Rival> rivals(const std::string& device, std::optional<pid_t> service);
+
+/// USB chips that make a serial port of themselves, and did not.
+std::vector<std::string> chips_without_port(const std::vector<SerialPort>& ports);
 
 /// Whether a program of this name runs.
 bool is_running(std::string_view program);
@@ -29,6 +32,8 @@ bool is_running(std::string_view program);
 /// What is said of the port in others' udev rules, and claims that fit none of `ports`.
 void examine_rules(const std::string& root, const SerialPort& port,
                    const std::vector<SerialPort>& ports, Others& others);
+/// Whether rules of brltty are in force.
+bool has_brltty_rules(const std::string& root);
 /// The claims that fit none of `ports`.
 std::vector<RulePlace> left_over_claims(const std::string& root,
                                         const std::vector<SerialPort>& ports);
