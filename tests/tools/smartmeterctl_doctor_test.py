@@ -265,9 +265,13 @@ A: dev=204:64\\n
                 'ATTRS{idVendor}=="067b", ATTRS{idProduct}=="2303", SYMLINK+="gps%n", '
                 'TAG+="systemd", ENV{SYSTEMD_WANTS}="gpsdctl@%k.service"\n')
         self.assertEqual(self.programs(rule, "60-gpsd.rules")["verdict"], "ok")
-        step = self.programs(rule.replace("#", ""), "60-gpsd.rules")
+        rule = rule.replace("#", "")
+        self.assertEqual(self.programs(rule, "60-gpsd.rules")["verdict"], "ok")  # 61 undoes it
+        self.examine("ttyUSB0", wrap=self.plug(), bus=NO_BUS)
+        step = self.steps["programs"]
         self.assertEqual((step["verdict"], step["state"]), ("warning", "gpsd"))
         self.assertIn("60-gpsd.rules:1", step["evidence"])
+        self.assertIn("99-gpsd.rules:1", self.programs(rule, "99-gpsd.rules")["evidence"])
 
     def test_rules_of_this_machine(self):
         (self.rules / "99-kaifa.rules").write_text(

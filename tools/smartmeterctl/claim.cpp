@@ -211,7 +211,7 @@ void check_free(const SerialPort& port) {
 }
 
 void warn_of_rivals(const SerialPort& port, const std::string& root) {
-  for (const auto& [program, file] : rivals_of(port, root)) {
+  for (const auto& [program, file, line] : rivals_of(port, root)) {
     // What sorts before 61-smartmeter.rules, that file undoes; brltty takes the whole USB device.
     if (program != "brltty" && file.filename().native() < "61-smartmeter.rules") continue;
     fmt::print(stderr,
@@ -245,7 +245,7 @@ void print_candidate(const SerialPort& port, const std::vector<SerialPort>& port
   row("plugged in at", printable(port.path));
   row("chip", usual_products(port));
   row("in use by", holders_text(other_holders(port)));
-  for (const auto& [program, file] : rivals_of(port, root))
+  for (const auto& [program, file, line] : rivals_of(port, root))
     row("wanted by", fmt::format("{} ({})", program, file.native()));
   row("to claim it", claim_command(port));
 }

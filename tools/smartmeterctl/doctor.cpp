@@ -231,7 +231,7 @@ std::vector<Examined> examine(const DoctorOptions& options) {
     one.others.modem_manager_runs = is_running("ModemManager");
     if (!one.device.empty() && !one.is_tcp()) {
       one.node = node_of(one.device);
-      one.others.rivals = rivals(one.device, service.facts().owner);
+      one.others.users = other_users(one.device, service.facts().owner);
     }
     if (one.port) examine_rules(options.root, *one.port, ports, one.others);
     if (one.device.empty()) {

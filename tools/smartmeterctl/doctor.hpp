@@ -58,7 +58,7 @@ struct Account {
 bool may_use(const Node& node, const Account& account);
 
 /// Another program that has the port open or has locked it.
-struct Rival : Holder {
+struct PortUser : Holder {
   std::string unit;  ///< "vzlogger.service" where systemd started it
 };
 
@@ -76,7 +76,7 @@ struct RulePlace {
 
 /// Who else is interested in the port.
 struct Others {
-  std::vector<Rival> rivals;        ///< first who holds a lock
+  std::vector<PortUser> users;      ///< first who holds a lock
   bool all_processes_seen = false;  ///< only root sees who has a file open
   bool modem_manager_runs = false;
   bool brltty_is_there = false;      ///< it runs, or has rules

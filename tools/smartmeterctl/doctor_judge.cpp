@@ -279,9 +279,9 @@ void Walk::permissions() {
 }
 
 /// How to end it.
-std::string end_of(const Rival& rival) {
-  return rival.unit.empty() ? fmt::format("\"sudo kill {}\"", rival.pid)
-                            : fmt::format("\"sudo systemctl disable --now {}\"", rival.unit);
+std::string end_of(const PortUser& user) {
+  return user.unit.empty() ? fmt::format("\"sudo kill {}\"", user.pid)
+                           : fmt::format("\"sudo systemctl disable --now {}\"", user.unit);
 }
 
 void Walk::programs() {
@@ -290,8 +290,8 @@ void Walk::programs() {
   const Others& others = found_.others;
   if (!found_.node) return unknown("");
   std::string names;
-  for (const Rival& rival : others.rivals)
-    names += fmt::format("{}{} (process {})", names.empty() ? "" : ", ", rival.command, rival.pid);
+  for (const PortUser& user : others.users)
+    names += fmt::format("{}{} (process {})", names.empty() ? "" : ", ", user.command, user.pid);
   if (problem_is("port-busy") && names.empty())
     return fail("port-busy", "another program has opened the port",
                 others.all_processes_seen
@@ -300,7 +300,7 @@ void Walk::programs() {
   if (problem_is("port-busy"))
     return fail(
         "port-busy", fmt::format("{} has the port open", names),
-        end_of(others.rivals.front()) + " ends it; smartmeterd then opens the port by itself");
+        end_of(others.users.front()) + " ends it; smartmeterd then opens the port by itself");
   // Nothing of this need be a failure.
   std::vector<Step> concerns;
   const auto worry = [&concerns](std::string state, std::string evidence, std::string advice) {
@@ -309,7 +309,7 @@ void Walk::programs() {
   };
   if (!names.empty())
     worry("shared", names + " has the port open, too, and may take bytes away",
-          end_of(others.rivals.front()) + " ends it; smartmeterd serves any number of readers");
+          end_of(others.users.front()) + " ends it; smartmeterd serves any number of readers");
   const bool keeps_off = found_.port && (found_.port->property("ID_MM_PORT_IGNORE") == "1" ||
                                          found_.port->property("ID_MM_DEVICE_IGNORE") == "1");
   if (others.modem_manager_runs && found_.port && !keeps_off)

@@ -170,7 +170,7 @@ Account account_of_service(const std::string& root, std::optional<pid_t> process
   return account_of_user(root, service_user);
 }
 
-std::vector<Rival> rivals(const std::string& device, std::optional<pid_t> service) {
+std::vector<PortUser> other_users(const std::string& device, std::optional<pid_t> service) {
   struct stat status {};
   if (::stat(device.c_str(), &status) != 0) return {};
   SerialPort port;
@@ -180,7 +180,7 @@ std::vector<Rival> rivals(const std::string& device, std::optional<pid_t> servic
   for (Holder& holder : holders_of(port))
     if (std::ranges::find(holders, holder.pid, &Holder::pid) == holders.end())
       holders.push_back(std::move(holder));
-  std::vector<Rival> found;
+  std::vector<PortUser> found;
   for (Holder& holder : holders)
     if (holder.pid != service.value_or(0) && holder.command != service_user)
       found.push_back({std::move(holder), unit_of(holder.pid)});

@@ -21,7 +21,7 @@ std::optional<Node> node_of(const std::string& device);
 Account account_of_service(const std::string& root, std::optional<pid_t> process);
 
 /// Who has a device open, or holds a lock on it, but for `service`.
-std::vector<Rival> rivals(const std::string& device, std::optional<pid_t> service);
+std::vector<PortUser> other_users(const std::string& device, std::optional<pid_t> service);
 
 /// USB chips that make a serial port of themselves, and did not.
 std::vector<std::string> chips_without_port(const std::vector<SerialPort>& ports);

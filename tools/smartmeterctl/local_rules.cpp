@@ -81,6 +81,14 @@ bool is_like(const std::string& pattern, const std::string& text) {
   return false;
 }
 
+/// PRODUCT of the USB device: vendor, product and version in hex without leading zeros.
+std::string product_of(const SerialPort& port) {
+  const auto short_hex = [](std::string_view id) {
+    return id.substr(std::min(id.find_first_not_of('0'), id.size()));
+  };
+  return fmt::format("{}/{}/100", short_hex(port.vendor_id), short_hex(port.product_id));
+}
+
 /// What a token compares on this port; nothing where that is not known here.
 std::optional<std::string> compared(const RuleToken& token, const SerialPort& port) {
   if (token.key == "SUBSYSTEM") return "tty";
@@ -309,23 +317,17 @@ void LocalRules::save() const {
     remove_file(path_);
 }
 
-std::vector<Rival> rivals_of(const SerialPort& port, const std::string& root) {
-  if (!port.is_usb()) return {};
-  // brltty compares PRODUCT: vendor, product and version in hex without leading zeros.
-  const auto short_hex = [](std::string_view id) {
-    return std::string(id.substr(std::min(id.find_first_not_of('0'), id.size())));
-  };
-  const std::string product = short_hex(port.vendor_id) + "/" + short_hex(port.product_id) + "/100";
-  const auto takes = [&](const std::vector<RuleToken>& tokens) {
-    bool vendor = false, id = false;
-    for (const RuleToken& token : tokens) {
-      if (token.operation != "==") continue;
-      if (token.attribute == "PRODUCT" && is_like(token.value, product)) return true;
-      vendor |= token.attribute == "idVendor" && is_like(token.value, port.vendor_id);
-      id |= token.attribute == "idProduct" && is_like(token.value, port.product_id);
-    }
-    return vendor && id;
-  };
+std::vector<Rule> rules_in(const fs::path& file) {
+  std::vector<Rule> rules;
+  std::size_t line = 1;
+  for (const std::string& text : logical_lines(read_text(file))) {
+    if (auto tokens = rule_tokens(text); !tokens.empty()) rules.push_back({line, std::move(tokens)});
+    line += static_cast<std::size_t>(std::ranges::count(text, '\n'));
+  }
+  return rules;
+}
+
+std::map<std::string, fs::path> rule_files(const std::string& root) {
   std::map<std::string, fs::path> files;  // the first of a name hides the others
   for (const char* directory :
        {"/etc/udev/rules.d", "/run/udev/rules.d", "/usr/local/lib/udev/rules.d",
@@ -336,12 +338,36 @@ std::vector<Rival> rivals_of(const SerialPort& port, const std::string& root) {
       if (file->path().extension() == ".rules")
         files.emplace(file->path().filename(), file->path());
   }
+  return files;
+}
+
+bool is_about(const std::vector<RuleToken>& rule, const SerialPort& port) {
+  const auto asked = [&](const RuleToken& token) -> std::optional<std::string> {
+    if (token.key == "SUBSYSTEM" || token.key == "SUBSYSTEMS") return std::nullopt;
+    if (token.key != "ENV") return compared(token, port);
+    if (token.attribute == "PRODUCT") return product_of(port);
+    if (token.attribute == "ID_BUS" || !token.attribute.starts_with("ID_")) return std::nullopt;
+    return port.property(token.attribute);
+  };
+  bool tells = false;
+  for (const RuleToken& token : rule) {
+    const auto text = is_comparison(token) ? asked(token) : std::nullopt;
+    if (!text) continue;
+    if (is_like(token.value, *text) != (token.operation == "==")) return false;
+    tells |= token.operation == "==" && token.value.find_first_not_of("?*") != std::string::npos;
+  }
+  return tells;
+}
+
+std::vector<Rival> rivals_of(const SerialPort& port, const std::string& root) {
   std::vector<Rival> rivals;
-  for (const char* program : {"brltty", "gpsd"})
-    for (const auto& [name, path] : files) {
-      if (name.find(program) == std::string::npos) continue;
-      const auto lines = logical_lines(read_text(path));
-      if (std::ranges::any_of(lines, takes, rule_tokens)) rivals.push_back({program, path});
+  for (const auto& [name, path] : rule_files(root))
+    for (const char* program : {"brltty", "gpsd"}) {
+      if (!port.is_usb() || name.find(program) == std::string::npos) continue;
+      const auto rules = rules_in(path);
+      const auto found = std::ranges::find_if(
+          rules, [&](const Rule& rule) { return is_about(rule.tokens, port); });
+      if (found != rules.end()) rivals.push_back({program, path, found->line});
     }
   return rivals;
 }

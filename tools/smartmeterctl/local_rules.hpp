@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -84,12 +85,26 @@ class LocalRules {
   std::vector<Entry> entries_;
 };
 
+/// A rule of any file.
+struct Rule {
+  std::size_t line;  ///< where it begins, from 1
+  std::vector<RuleToken> tokens;
+};
+/// Those of a file; none where it is missing. Throws std::runtime_error where it cannot be read.
+std::vector<Rule> rules_in(const std::filesystem::path& file);
+/// The rule files below `root` that are in force, by name: of two of one name udev reads the first.
+std::map<std::string, std::filesystem::path> rule_files(const std::string& root);
+/// Whether a rule is about this adapter: it asks for something that tells adapters apart, and all
+/// of that fits. Its other conditions count as fulfilled.
+bool is_about(const std::vector<RuleToken>& rule, const SerialPort& port);
+
 /// A program that takes adapters of this chip by a udev rule of its own.
 struct Rival {
   std::string program;  ///< "brltty", "gpsd"
   std::filesystem::path file;
+  std::size_t line;
 };
-/// The rules on this machine (below `root`) that give the port to other programs.
+/// The rules on this machine (below `root`) that give the port to other programs; one of a file.
 std::vector<Rival> rivals_of(const SerialPort& port, const std::string& root);
 
 }  // namespace smartmeterctl
