@@ -112,6 +112,7 @@ TEST(KeyText, AWholeLetter) {
 
 TEST(KeyText, SaysWhatIsWrong) {
   const std::string encryption = "encryption key: ";
+  const std::string uncounted = ", blanks not counted, is ";
   const std::string length = "a key has 32 hex digits (64 for AES-256), this one has ";
   for (const auto& [text, words] : std::vector<std::pair<std::string, std::string>>{
            {guek.substr(1), encryption + length + "31"},
@@ -126,12 +127,12 @@ TEST(KeyText, SaysWhatIsWrong) {
            {"36C66O39" + guek.substr(8),
             encryption + "the letter O at position 6 is probably the digit 0"},
            {"36c6 6639 e48a 8ca4 d6bc 8b28 2a79 3bbl",
-            encryption + "the letter l at position 32, blanks not counted, is probably the digit 1"},
+            encryption + "the letter l at position 32" + uncounted + "probably the digit 1"},
            {"Schl\xc3\xbcssel: 36C6 6639 E48A 8CA4 D6BC 8B28 2A79 BOBB",
-            encryption + "the letter O at position 30, blanks not counted, is probably the digit 0"},
+            encryption + "the letter O at position 30" + uncounted + "probably the digit 0"},
            {"die 36C6 6639 E48A 8CA4 D6BC 8B28 2A79 3BBS",
-            encryption + "the character at position 32, blanks not counted, is not a hex digit "
-                         "(0-9, A-F)"},
+            encryption + "the character at position 32" + uncounted +
+                "not a hex digit (0-9, A-F)"},
            {std::string(32, '0'), encryption + "the key is all zeros: a placeholder"},
            {"NsZmOeSKjKTWvIsoKnk7uw==",
             "this looks like base64: a key is written in 32 hex digits here (0-9, A-F)"},

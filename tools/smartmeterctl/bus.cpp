@@ -251,7 +251,8 @@ Object Bus::adapter(const std::string& name) {
   for (const Object& object : all)
     known += (known.empty() ? "" : ", ") + object.adapter()["Device"].text();
   if (name.empty() && all.size() > 1)
-    throw std::runtime_error(fmt::format("there are several adapters, name one of them: {}", known));
+    throw std::runtime_error(
+        fmt::format("there are several adapters, name one of them: {}", known));
   for (Object& object : all)
     if (name.empty() || is_called(object, name)) return std::move(object);
   throw std::runtime_error(fmt::format("no adapter is called \"{}\"; known: {}", name, known));

@@ -120,7 +120,8 @@ class Listening {
       if (meter.meter()["Adapter"].text() == adapter.path)
         interval_s_ = std::max(interval_s_, meter.meter()["Interval"].number());
     const std::string problem = adapter.adapter()["Problem"].text();
-    if (problem == "port-busy" || problem == "no-access") closed_ = problem_text(problem) + ": " + problem_advice(problem);
+    if (problem == "port-busy" || problem == "no-access")
+      closed_ = problem_text(problem) + ": " + problem_advice(problem);
     if (adapter.adapter()["State"].text() == "waiting")
       closed_ = "is not there: plug it in, or switch on what serves it";
   }
@@ -195,8 +196,7 @@ std::chrono::seconds patience(const KeyOptions& options, const std::vector<Liste
 std::vector<Listening> listen(const KeyOptions& options) {
   Bus bus(options.bus);
   std::vector<Object> adapters;
-  if (options.adapter.empty())
-    adapters = bus.adapters();
+  if (options.adapter.empty()) adapters = bus.adapters();
   if (adapters.empty()) adapters.push_back(bus.adapter(options.adapter));
   const auto meters = bus.meters("");
   std::vector<Listening> all;
@@ -207,8 +207,7 @@ std::vector<Listening> listen(const KeyOptions& options) {
 void wait_for_bytes(std::vector<Listening>& all) {
   constexpr int tick_ms = 500;
   std::vector<pollfd> entries;
-  for (const Listening& one : all)
-    entries.push_back({one.is_done() ? -1 : one.fd(), POLLIN, 0});
+  for (const Listening& one : all) entries.push_back({one.is_done() ? -1 : one.fd(), POLLIN, 0});
   if (::poll(entries.data(), entries.size(), tick_ms) < 0 && errno != EINTR)
     throw std::runtime_error("cannot wait for the adapters");
   for (std::size_t i = 0; i < all.size(); ++i)

@@ -231,8 +231,8 @@ std::vector<std::string_view> keys_in(std::string_view text) {
   return keys;
 }
 
-/// Whether a word was probably meant as a piece of a key: nearly all hex digits, and not what may be
-/// a word of a language ("die", "code").
+/// Whether a word was probably meant as a piece of a key: nearly all hex digits, and no word of a
+/// language ("die", "code").
 bool is_key_like(std::string_view word) {
   const auto others =
       static_cast<std::size_t>(std::ranges::count_if(word, [](char c) { return !is_hex(c); }));

@@ -150,15 +150,15 @@ const char* describe(Fit fit) {
     case Fit::altered:
       return "fits, but the telegram was damaged or altered: try another one";
     case Fit::other_meter:
-      return "fits, but is stored for another meter, so that it is not used here: remove it, and add "
-             "it again with this meter's id or without --meter";
+      return "fits, but is stored for another meter, so that it is not used here: remove it, and "
+             "add it again with this meter's id or without --meter";
     case Fit::authentication_key_wrong:
       return "fits, but the authentication key is wrong";
     case Fit::authentication_key_missing:
       return "fits; the telegram carries a tag, which only the authentication key can verify";
     case Fit::list_unknown:
-      return "fits, but the list of values is not known: report it with what \"smartmeterctl decode "
-             "--explain\" prints";
+      return "fits, but the list of values is not known: report it with what \"smartmeterctl "
+             "decode --explain\" prints";
     case Fit::no_tag:
       return "fits; the telegram carries no tag, so nothing can be verified";
     case Fit::verified:

@@ -15,6 +15,7 @@ Examples:
   sudo smartmeterctl key add house             asks for the meter's key
   smartmeterctl list                           adapters and meters, and what is wrong with them
   sudo smartmeterctl doctor                    why there are no readings
+  sudo smartmeterctl probe                     find the adapter's line settings anew
   smartmeterctl show                           every value of every meter
   smartmeterctl watch --json                   one JSON object for each telegram
   smartmeterctl decode --key @guek.txt capture.bin
@@ -39,6 +40,7 @@ int main(int argc, char** argv) {
   add_watch(app, action);
   add_decode(app, action);
   add_key(app, action);
+  add_probe(app, action);
   add_doctor(app, action);
   try {
     app.parse(argc, argv);

@@ -136,7 +136,8 @@ void StatusLine::show(const std::string& text) {
   if (!is_rewritten()) return fmt::print(stderr, "{}\n", text);
   winsize window{};
   const bool is_known = ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1;
-  const std::size_t columns = is_known ? window.ws_col - 1u : text.size();  // a line that wraps stays
+  // Of a line that wraps only the end would be rewritten.
+  const std::size_t columns = is_known ? window.ws_col - 1u : text.size();
   fmt::print(stderr, "\r{}\033[K", text.substr(0, columns));
   std::fflush(stderr);
 }

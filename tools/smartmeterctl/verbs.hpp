@@ -35,6 +35,7 @@ void add_decode(CLI::App& app, Action& action);
 void add_doctor(CLI::App& app, Action& action);
 void add_key(CLI::App& app, Action& action);
 void add_list(CLI::App& app, Action& action);
+void add_probe(CLI::App& app, Action& action);
 void add_show(CLI::App& app, Action& action);
 void add_unclaim(CLI::App& app, Action& action);
 void add_watch(CLI::App& app, Action& action);

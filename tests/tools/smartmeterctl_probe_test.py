@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""smartmeterctl probe: what it shows while it waits, what it finds, and what it says to do.
+
+A service of the test's own answers on the bus, so that every answer comes at will.
+"""
+
+import json
+import os
+import pathlib
+import pty
+import subprocess
+import sys
+
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS / "integration")]
+
+import tap  # noqa: E402
+from harness import LIMIT_S, SMARTMETERCTL, World, stop  # noqa: E402
+
+FAKE_PROBER = os.environ["FAKE_PROBER"]
+
+
+class Probe(World):
+    def setUp(self):
+        super().setUp()
+        self.bus.start()
+
+    def answers(self, answer):
+        prober = subprocess.Popen([FAKE_PROBER, self.bus.address, answer], stdout=subprocess.PIPE)
+        self.addCleanup(prober.stdout.close)
+        self.addCleanup(stop, prober)
+        self.assertEqual(prober.stdout.readline(), b"ready\n")
+        return prober
+
+    def probe(self, *arguments, status, **more):
+        done = subprocess.run([SMARTMETERCTL, "probe", *arguments, "--bus", self.bus.address],
+                              stdout=subprocess.PIPE, text=True, timeout=LIMIT_S, check=False,
+                              **(more or {"stderr": subprocess.PIPE}))
+        self.assertEqual(done.returncode, status, done.stdout + (done.stderr or ""))
+        return done
+
+    def test_found(self):
+        self.answers("found")
+        done = self.probe(status=0)
+        self.assertEqual(done.stdout, "/dev/ttyUSB7: 9600-8N1, sml\n")
+        self.assertEqual(done.stderr.splitlines(), [
+            "Finding the line settings of /dev/ttyUSB7, at most 60 s …",
+            "2400-8E1: 12 bytes, 1 frame start, 0 whole frames, 3 line errors; trying",
+            "9600-8N1: 400 bytes, 2 frame starts, 1 whole frame, 3 line errors; trying"])
+        said = json.loads(self.probe("--json", status=0).stdout)
+        self.assertEqual(said, {"adapter": "/dev/ttyUSB7", "line-settings": "9600-8N1",
+                                "protocol": "sml", "meter": None})
+
+    def test_one_line_on_a_terminal(self):
+        self.answers("found")
+        terminal, other_end = pty.openpty()
+        self.addCleanup(os.close, terminal)
+        self.probe(status=0, stderr=other_end)
+        os.close(other_end)
+        said = os.read(terminal, 4096).decode()
+        self.assertEqual(said.count("\n"), 1, said)  # the first line
+        self.assertEqual(said.count("\r\033[K") + said.count("\r2400") + said.count("\r9600"), 3)
+        self.assertTrue(said.endswith("\r\033[K"), said)
+
+    def test_names_of_the_adapter(self):
+        self.answers("found")
+        for name in ("/dev/ttyUSB7", "ttyUSB7", "/dev/smartmeter_ir", "smartmeter_ir", "usb-ir"):
+            with self.subTest(name):
+                self.probe(name, status=0)
+        done = self.probe("usb-mbus", status=1)
+        self.assertIn('no adapter is called "usb-mbus"; known: /dev/ttyUSB7', done.stderr)
+
+    def test_refused(self):
+        own = "org.smartmeterd1.Error."
+        for name, words in ((own + "Timeout", "--timeout"), (own + "NoData", "check the plug"),
+                            (own + "InProgress", "wait until"),
+                            ("org.freedesktop.DBus.Error.NotSupported", "refused within 7000 ms")):
+            with self.subTest(name):
+                prober = self.answers(name)
+                done = self.probe("--timeout", "7", status=1)
+                self.assertEqual(done.stdout, "")
+                self.assertIn("/dev/ttyUSB7: refused within 7000 ms", done.stderr)
+                self.assertIn("(last: 9600-8N1: 400 bytes", done.stderr)
+                self.assertIn(words, done.stderr)
+                said = json.loads(self.probe("--json", "--timeout", "7", status=1).stdout)
+                self.assertEqual((said["error"], said["progress"]["bytes"]),
+                                 (name.rpartition(".")[2], 400))
+                stop(prober)
+
+    def test_nobody_answers(self):
+        self.assertIn("smartmeterd is not running", self.probe(status=1).stderr)
+
+    def test_wrong_usage(self):
+        for arguments in (("--timeout", "0"), ("--timeout", "x"), ("a", "b")):
+            self.probe(*arguments, status=2)
+
+
+if __name__ == "__main__":
+    tap.main()
