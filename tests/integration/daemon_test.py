@@ -4,19 +4,21 @@
 Each case runs on both back ends of the loop (SMARTMETERD_IO names one).
 """
 
+import contextlib
 import json
 import os
 import pathlib
 import signal
 import subprocess
 import sys
+import threading
 import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import tap  # noqa: E402
-from harness import (CORPUS, LIMIT_S, SMARTMETERD, TEST_AUTHENTICATION_KEY, TEST_KEY, World,
-                     telegrams, wait_for)
+from harness import (CORPUS, LIMIT_S, SMARTMETERCTL, SMARTMETERD, TEST_AUTHENTICATION_KEY,
+                     TEST_KEY, World, stop, telegrams, wait_for)
 
 IO = os.environ.get("SMARTMETERD_IO", "auto")
 METER = "181220000009"
@@ -130,6 +132,28 @@ class Readings(World):
         self.assertIsNone(state["authenticated"])
 
 
+class Dribble:
+    """Sends octets slowly while the body runs, so that the line is never silent, then the rest."""
+
+    def __init__(self, line, octets):
+        self.line, self.octets = line, octets
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._send)
+
+    def _send(self):
+        while len(self.octets) > 1 and not self.over.wait(0.1):
+            self.line.send(self.octets[:1])
+            self.octets = self.octets[1:]
+
+    def __enter__(self):
+        self.thread.start()
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+        self.line.send(self.octets)
+
+
 class Failures(World):
     def start(self, *options, **named):
         self.start_daemon("--io", IO, *options, **named)
@@ -238,6 +262,64 @@ class Failures(World):
                                "org.smartmeterd1.Manager", "Reload"],
                               capture_output=True, text=True, timeout=LIMIT_S, check=False)
         return done if done.returncode == 0 else None
+
+    def add_key(self, key, label):
+        """As a person does it; the daemon reads its keys again."""
+        done = subprocess.run(
+            [SMARTMETERCTL, "key", "add", "house", "--label", label, "--root",
+             str(self.directory / "root"), "--bus", self.bus.address], input=key,
+            capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        self.assertIn("has read its keys again", done.stdout, done.stderr)
+
+    def test_a_key_that_is_added_in_the_middle_of_a_telegram(self):
+        """Each telegram has a key that the daemon gets once a part of it was received."""
+        self.bus.start()
+        self.config = self.directory / "root" / "etc" / "smartmeterd" / "smartmeterd.toml"
+        (self.config.parent / "keys.d").mkdir(parents=True, mode=0o750)
+        self.config.write_text("")
+        self.start(mqtt=False)
+        self.wait_opened()
+        wait_for("the adapter", self.bus.adapter)
+        whole, _ = telegrams("kaifa-noe")
+        first_frame = 6 + whole[1]  # EN 13757-2: 68 L L 68, L octets, checksum, 16
+        sent = 0
+        for count, cut in enumerate((1, 100, first_frame, first_frame + 8), start=1):
+            with self.subTest(cut=cut):
+                key = f"{count:02X}" * 16
+                octets, values = telegrams("kaifa-noe", 1, "--key", key, "--counter", str(count))
+                self.pty.send(octets[:cut])
+                wait_for("its first part", lambda: self.bus.adapter_property("BytesReceived") ==
+                         sent + cut)
+                with Dribble(self.pty, octets[cut:]):
+                    self.add_key(key, f"number {count}")
+                sent += len(octets)
+                wait_for("the telegram", lambda: self.bus.adapter_property("TelegramsReceived") ==
+                         count)
+                path = self.bus.meters()[METER]
+                self.assertEqual(self.bus.property(path, "Electricity", "EnergyImport"),
+                                 values[0]["readings"]["energy_import"])
+        self.assertEqual(self.bus.adapter_property("Errors"), {})
+
+    def test_capture_holds_what_the_meter_sent(self):
+        self.bus.start()
+        self.start(mqtt=False)
+        self.wait_opened()
+        wait_for("the adapter", self.bus.adapter)
+        stream = self.bus.open_capture()
+        self.addCleanup(os.close, stream)
+        sent, _ = telegrams("kaifa-noe", 3)
+        self.pty.send(sent)
+        captured = b""
+
+        def receive():
+            nonlocal captured
+            with contextlib.suppress(BlockingIOError):
+                captured += os.read(stream, 65536)
+            return len(captured) >= len(sent)
+        wait_for("what was sent", receive)
+        self.assertEqual(captured, sent)
+        stop(self.daemon)
+        self.assertEqual(os.read(stream, 1), b"")  # it ends with the adapter
 
     def test_reload_with_a_mistake_changes_nothing(self):
         self.bus.start()

@@ -5,6 +5,7 @@ Every wait has a limit far above what it takes, and none is a measurement.
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import pathlib
@@ -117,6 +118,31 @@ class Bus:
                 return {name: value["data"] for name, value in
                         interfaces["org.smartmeterd1.Adapter"].items()}
         return None
+
+    def open_capture(self):
+        """The stream of Adapter.OpenCapture of the only adapter: busctl cannot hand one on."""
+        path = next(path for path, interfaces in self.objects().items()
+                    if "org.smartmeterd1.Adapter" in interfaces)
+        systemd = ctypes.CDLL("libsystemd.so.0")
+        bus, reply, fd = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_int(-1)
+
+        def call(function, *arguments):
+            result = getattr(systemd, function)(*arguments)
+            if result < 0:
+                raise OSError(-result, f"{function}: {os.strerror(-result)}")
+        call("sd_bus_new", ctypes.byref(bus))
+        try:
+            call("sd_bus_set_address", bus, self.address.encode())
+            call("sd_bus_set_bus_client", bus, 1)
+            call("sd_bus_start", bus)
+            call("sd_bus_call_method", bus, b"org.smartmeterd1", path.encode(),
+                 b"org.smartmeterd1.Adapter", b"OpenCapture", None, ctypes.byref(reply), b"a{sv}",
+                 ctypes.c_uint(0))
+            call("sd_bus_message_read", reply, b"h", ctypes.byref(fd))
+            return os.dup(fd.value)
+        finally:
+            systemd.sd_bus_message_unref(reply)
+            systemd.sd_bus_flush_close_unref(bus)
 
     def adapter_property(self, name):
         adapter = self.adapter()
