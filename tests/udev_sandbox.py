@@ -87,7 +87,7 @@ class Adapter:
         """`first`: number of its first port; each interface has `ports` of them."""
         self.device = f"/devices/pci0000:00/0000:00:14.0/usb1/1-{place}"
         self.ids = f"{vendor_id}:{product_id}"
-        texts = "".join(f"A: {name}={text}\\n\n" for name, text in
+        texts = "".join("A: {}={}\\n\n".format(name, text.replace("\\", "\\\\")) for name, text in
                         (("manufacturer", vendor), ("product", product), ("serial", serial))
                         if text)
         acm = driver == "cdc_acm"
@@ -200,6 +200,19 @@ class Sandbox(unittest.TestCase):
         done = self.run_among(devices, "sh", "-c",
                               'udevadm test --action="$1" "$2" && '
                               '{ cat /run/udev/data/* 2>/dev/null || true; }', "sh", action, path)
+        return self.checked(done)
+
+    def udev_each(self, devices):
+        """The same for every port of the devices, without the database: path to output."""
+        paths = [tty for device in devices for tty in device.ttys]
+        done = self.run_among(
+            devices, "sh", "-ec",
+            'for path; do echo "=> $path"; udevadm test --action=add "$path" 2>&1; done', "sh",
+            *paths)
+        parts = re.split(r"(?m)^=> (.*)$", self.checked(done))
+        return dict(zip(parts[1::2], parts[2::2]))
+
+    def checked(self, done):
         output = done.stdout + done.stderr
         self.assertEqual(done.returncode, 0, output)
         # Whatever udev does not like about our files it says with their name.

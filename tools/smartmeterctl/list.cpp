@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// smartmeterctl list: adapters and meters, and what is wrong with them.
+// smartmeterctl list: adapters and meters, and what is wrong with them; adapters to be claimed.
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <memory>
+#include <stdexcept>
 
 #include "tools/smartmeterctl/bus.hpp"
+#include "tools/smartmeterctl/serial_ports.hpp"
 #include "tools/smartmeterctl/text.hpp"
+#include "tools/smartmeterctl/unclaimed.hpp"
 #include "tools/smartmeterctl/verbs.hpp"
 
 namespace smartmeterctl {
@@ -19,13 +22,34 @@ void write_object(meter::JsonWriter& json, const Object& object, const Value& pr
   json.end_object();
 }
 
-void print_json(const std::vector<Object>& adapters, const std::vector<Object>& meters) {
+/// What there is, from whomever it was to be had.
+struct Found {
+  std::vector<Object> adapters, meters;
+  std::vector<SerialPort> ports;
+  std::string trouble;  ///< smartmeterd could not be asked
+
+  /// Ports to be claimed; those that the configuration names are read without.
+  std::vector<SerialPort> unclaimed() const {
+    auto free = ports;
+    std::erase_if(free, [this](const SerialPort& port) {
+      return !is_candidate(port) || std::ranges::any_of(adapters, [&](const Object& object) {
+        const SerialPort* read = find_port(ports, object.adapter()["Device"].text());
+        return read != nullptr && read->syspath == port.syspath;
+      });
+    });
+    return free;
+  }
+};
+
+void print_json(const Found& found) {
   std::string text;
   meter::JsonWriter json(text);
   json.begin_object().key("adapters").begin_array();
-  for (const Object& object : adapters) write_object(json, object, object.adapter());
+  for (const Object& object : found.adapters) write_object(json, object, object.adapter());
   json.end_array().key("meters").begin_array();
-  for (const Object& object : meters) write_object(json, object, object.meter());
+  for (const Object& object : found.meters) write_object(json, object, object.meter());
+  json.end_array().key("unclaimed").begin_array();
+  for (const SerialPort& port : found.unclaimed()) write_port(json, port, found.ports);
   json.end_array().end_object();
   fmt::print("{}\n", text);
 }
@@ -45,16 +69,20 @@ std::vector<const Object*> by_parent(const std::vector<Object>& meters) {
   return ordered;
 }
 
-int list(const BusOptions& options) {
-  Bus bus(options.bus);
-  const auto adapters = bus.adapters();
-  const auto meters = bus.meters("");
-  if (options.json) {
-    print_json(adapters, meters);
-    return exit_good;
+Found find(const BusOptions& options) {
+  Found found;
+  if (has_udev()) found.ports = serial_ports();
+  try {
+    Bus bus(options.bus);
+    found.adapters = bus.adapters();
+    found.meters = bus.meters("");
+  } catch (const std::runtime_error& error) {
+    found.trouble = error.what();
   }
-  if (adapters.empty())
-    fmt::print("No adapter: plug one in, or name one with --device or in smartmeterd.toml.\n");
+  return found;
+}
+
+void print_adapters(const std::vector<Object>& adapters) {
   std::vector<Row> rows{{"ADAPTER", "STATE", "LINE", "LINK", "TELEGRAMS", "LAST BYTE", "PROBLEM"}};
   for (const Object& object : adapters) {
     const Value& adapter = object.adapter();
@@ -64,22 +92,59 @@ int list(const BusOptions& options) {
                     age_text(adapter["LastActivity"].count()),
                     problem_text(adapter["Problem"].text())});
   }
-  if (rows.size() > 1) print_table(rows);
-  rows = {{"METER", "NAME", "MEDIUM", "MANUFACTURER", "KEY", "LAST TELEGRAM"}};
+  print_table(rows);
+}
+
+void print_meters(const std::vector<Object>& meters) {
+  std::vector<Row> rows{{"METER", "NAME", "MEDIUM", "MANUFACTURER", "KEY", "LAST TELEGRAM"}};
   for (const Object* object : by_parent(meters)) {
     const Value& meter = object->meter();
     const bool is_behind = meter["Parent"].text().size() > 1;  // "/" is none
     rows.push_back({(is_behind ? "  " : "") + meter["Id"].text(), or_dash(meter["Name"].text()),
                     meter["Medium"].text(), or_dash(meter["Manufacturer"].text()),
-                    meter["KeyState"].text(),
-                    age_text(meter["LastUpdate"].count())});
+                    meter["KeyState"].text(), age_text(meter["LastUpdate"].count())});
   }
-  if (rows.size() > 1) {
-    fmt::print("\n");
-    print_table(rows);
-  } else if (!adapters.empty()) {
-    fmt::print("\nNo meter yet.\n");
+  print_table(rows);
+}
+
+void print_unclaimed(const std::vector<SerialPort>& ports) {
+  std::vector<Row> rows{{"UNCLAIMED", "WHAT IT IS", "IF A METER IS ON IT"}};
+  for (const SerialPort& port : ports)
+    rows.push_back({port.node, port.description(), claim_command(port)});
+  print_table(rows);
+}
+
+void print(const Found& found) {
+  const auto unclaimed = found.unclaimed();
+  bool is_first = true;
+  const auto begin_part = [&is_first] {
+    if (!is_first) fmt::print("\n");
+    is_first = false;
+  };
+  if (!found.adapters.empty()) {
+    begin_part();
+    print_adapters(found.adapters);
+    if (found.meters.empty()) fmt::print("\nNo meter yet.\n");
+  } else if (unclaimed.empty() && found.trouble.empty()) {
+    fmt::print("No adapter: plug one in, or name one with --device or in smartmeterd.toml.\n");
   }
+  if (!found.meters.empty()) {
+    begin_part();
+    print_meters(found.meters);
+  }
+  if (!unclaimed.empty()) {
+    begin_part();
+    print_unclaimed(unclaimed);
+  }
+}
+
+int list(const BusOptions& options) {
+  const Found found = find(options);
+  if (options.json)
+    print_json(found);
+  else
+    print(found);
+  if (!found.trouble.empty()) throw std::runtime_error(found.trouble);
   return exit_good;
 }
 
@@ -97,7 +162,9 @@ void add_list(CLI::App& app, Action& action) {
   auto options = std::make_shared<BusOptions>();
   CLI::App* command =
       app.add_subcommand("list", "adapters and meters, and what is wrong with them");
-  command->footer("\nExamples:\n  smartmeterctl list\n  smartmeterctl list --json | jq .meters");
+  command->footer(
+      "\nExamples:\n  smartmeterctl list\n  smartmeterctl list --json | jq .meters"
+      "\n  smartmeterctl list --json | jq .unclaimed");
   options->add_to(*command, false);
   command->callback([options, &action] { action = [options] { return list(*options); }; });
 }

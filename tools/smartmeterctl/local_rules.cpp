@@ -95,6 +95,7 @@ std::optional<std::string> compared(const RuleToken& token, const SerialPort& po
   if (token.key == "KERNEL") return port.name();
   if (token.key == "SUBSYSTEMS" && token.value == "usb") return port.is_usb() ? "usb" : "";
   if (token.key == "ENV" && token.attribute == ".ID_PORT") return port.port_number;
+  if (token.key == "ENV" && token.attribute == "ID_USB_INTERFACE_NUM") return port.interface_number;
   if (token.key == "ENV") return port.property(token.attribute);
   if (token.key != "ATTRS") return std::nullopt;
   const std::map<std::string_view, const std::string*> attributes = {

@@ -1,0 +1,404 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""smartmeterctl claim and unclaim over simulated adapters; what they write is put before the real
+udevadm, which says whose adapter it is then.
+"""
+
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.environ["SOURCE_ROOT"], "tests"))
+import tap  # noqa: E402
+from udev_sandbox import LOCAL_RULES, ROOT, Adapter, BoardPort, Sandbox  # noqa: E402
+
+SMARTMETERCTL = os.environ["SMARTMETERCTL"]
+DROP_IN = "etc/systemd/system/smartmeterd.service.d/50-claimed-ports.conf"
+
+# Texts that would be syntax in a rule, a pattern or a shell if they were let in.
+HOSTILE = ('A"1', "A*1", "A?1", "A[0-9]", "A|B", "*", "A\\", "A,1", "A 1", "A$1", "A%k", "A{1}",
+           "#A", 'x", ENV{SMARTMETER_KIND}="p1', "Ä1", "A;reboot", "$(reboot)", "A\\x221")
+
+# Takes what systemd's library sends to the journal: prints the fields of each message, then runs
+# nothing more. $1 = socket, the rest = command.
+JOURNAL = """
+import os, socket, subprocess, sys
+os.makedirs(os.path.dirname(sys.argv[1]), exist_ok=True)
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+    journal.bind(sys.argv[1])
+    code = subprocess.run(sys.argv[2:], check=False).returncode
+    journal.setblocking(False)
+    while True:
+        try:
+            print(journal.recv(65536).decode())
+        except BlockingIOError:
+            break
+sys.exit(code)
+"""
+
+
+class Claims(Sandbox):
+    def setUp(self):
+        super().setUp()
+        self.file = self.rules / LOCAL_RULES
+
+    def ctl(self, devices, *arguments, status=0):
+        root = ["--root", str(self.root)] if "--hint" not in arguments else []
+        done = self.run_among(devices, SMARTMETERCTL, *arguments, *root)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        return done
+
+    def claim(self, devices, *arguments, status=0):
+        return self.ctl(devices, "claim", *arguments, status=status)
+
+    def unclaim(self, devices, *arguments, status=0):
+        return self.ctl(devices, "unclaim", *arguments, status=status)
+
+    def claimed(self, devices):
+        """The kind that udev gives each port under the rules as they are; claimed ones alone."""
+        kinds = {}
+        for tty, output in self.udev_each(devices).items():
+            kind = self.properties(output).get("SMARTMETER_KIND", "none")
+            if kind != "none":
+                self.assert_ours(output)
+                self.assertIn(f"/dev/smartmeter_{kind}", self.links(output))
+                kinds[tty.rpartition("/")[2]] = kind
+            else:
+                self.assert_not_ours(output)
+        return kinds
+
+    def rules_written(self):
+        return [line for line in self.file.read_text().splitlines() if not line.startswith("#")]
+
+    def test_by_serial_number(self):
+        mine, other = Adapter(), Adapter(serial="A9XYZ124", place="3", first=1)
+        done = self.claim([mine, other], "/dev/ttyUSB0", "--kind", "mbus", "--name", "cellar",
+                          "--link", "/dev/smartmeter_modbus", "--priority")
+        self.assertIn("A9XYZ123", done.stdout)
+        self.assertEqual(self.claimed([mine, other]), {"ttyUSB0": "mbus"})
+        output = self.udev([mine, other], mine.tty)
+        self.assertLessEqual({"/dev/smartmeter/by-name/cellar", "/dev/smartmeter_modbus"},
+                             self.links(output))
+        self.assertEqual(self.properties(output)["SMARTMETER_PRIORITY"], "high")
+        with self.subTest("for ModemManager, the whole device"):
+            self.assertIn("ID_MM_DEVICE_IGNORE=1", self.udev([mine], "/sys" + mine.device))
+        with self.subTest("in another socket, as another port"):
+            self.assertEqual(self.claimed([Adapter(place="4.1", first=7)]), {"ttyUSB7": "mbus"})
+        with self.subTest("everybody may read the file"):
+            self.assertEqual(stat.S_IMODE(self.file.stat().st_mode), 0o644)
+            self.assertEqual(sorted(path.name for path in self.rules.iterdir()),
+                             [LOCAL_RULES, "61-smartmeter.rules"])
+
+    def test_by_place_where_there_is_no_serial_number_of_its_own(self):
+        cp2102 = {"vendor_id": "10c4", "product_id": "ea60", "vendor": "Silicon Labs",
+                  "product": "CP2102 USB to UART Bridge Controller", "driver": "cp210x"}
+        for serial in ("0001", "", "00000000", "11111111"):
+            with self.subTest(serial):
+                adapters = [Adapter(**cp2102, serial=serial),
+                            Adapter(**cp2102, serial=serial, place="3", first=1)]
+                done = self.claim(adapters, "ttyUSB1", "--kind", "ir")
+                self.assertIn("socket", done.stdout)
+                self.assertEqual(self.claimed(adapters), {"ttyUSB1": "ir"})
+                # The numbers of the ports say nothing.
+                again = [Adapter(**cp2102, serial=serial, first=1),
+                         Adapter(**cp2102, serial=serial, place="3")]
+                self.assertEqual(self.claimed(again), {"ttyUSB0": "ir"})
+                # Something else that is plugged in there is not meant.
+                self.assertEqual(self.claimed([Adapter(place="3", first=1)]), {})
+                self.unclaim(adapters, "ttyUSB1")
+
+    def test_shared_serial_number(self):
+        """Clones of one batch: by serial number alone each would be the other one."""
+        adapters = [Adapter(serial="A50285BI"), Adapter(serial="A50285BI", place="3", first=1)]
+        self.claim(adapters, "ttyUSB0", "--kind", "mbus")
+        self.claim(adapters, "ttyUSB1", "--kind", "p1")
+        self.assertEqual(self.claimed(adapters), {"ttyUSB0": "mbus", "ttyUSB1": "p1"})
+
+    def test_chips_with_several_ports(self):
+        chips = {
+            "four interfaces": Adapter("0403", "6011", product="Quad RS232-HS", interfaces=4),
+            "four interfaces, by place": Adapter("0403", "6011", serial="", interfaces=4),
+            "two ports behind each interface": Adapter("0403", "6011", interfaces=2, ports=2),
+            "the same, by place": Adapter("0403", "6011", serial="", interfaces=2, ports=2),
+            "ACM": Adapter("1a86", "55d2", interfaces=2, driver="cdc_acm"),
+        }
+        for what, chip in chips.items():
+            with self.subTest(what):
+                names = [tty.rpartition("/")[2] for tty in chip.ttys]
+                self.claim([chip], names[-1], "--kind", "mbus")
+                self.assertEqual(self.claimed([chip]), {names[-1]: "mbus"})
+                self.claim([chip], names[0], "--kind", "ir")
+                self.assertEqual(self.claimed([chip]), {names[-1]: "mbus", names[0]: "ir"})
+                self.assertNotIn("ID_MM_DEVICE_IGNORE=1", self.udev([chip], "/sys" + chip.device))
+                self.unclaim([chip], names[0])
+                self.assertEqual(self.claimed([chip]), {names[-1]: "mbus"})
+                self.unclaim([chip], names[-1])
+                self.assertFalse(self.file.exists())
+
+    def test_port_on_the_board(self):
+        port, adapter = BoardPort(), Adapter()
+        done = self.claim([port, adapter], "ttyAMA0", "--kind", "p1", "--dry-run")
+        self.assertIn("DeviceAllow=/dev/ttyAMA0 rw", done.stdout)
+        self.assertFalse((self.root / DROP_IN).exists())
+        self.claim([port, adapter], "/dev/ttyAMA0", "--kind", "p1", "--name", "hat")
+        self.assertEqual(self.claimed([port, adapter]), {"ttyAMA0": "p1"})
+        self.assertEqual((self.root / DROP_IN).read_text().splitlines()[-2:],
+                         ["[Service]", "DeviceAllow=/dev/ttyAMA0 rw"])
+        second = BoardPort("ttyS4")
+        self.claim([second], "ttyS4", "--kind", "ir")
+        self.claim([port], "ttyAMA0", "--kind", "ir")
+        self.assertEqual((self.root / DROP_IN).read_text().count("DeviceAllow="), 2)
+        with self.subTest("systemd takes it"):
+            unit = self.directory / "smartmeterd.service"
+            unit.write_text("[Service]\nExecStart=/usr/bin/true\n")
+            shutil.copytree((self.root / DROP_IN).parent, f"{unit}.d")
+            verify = subprocess.run(["systemd-analyze", "verify", "--man=no", unit],
+                                    capture_output=True, text=True, check=False)
+            self.assertEqual((verify.stderr.strip(), verify.returncode), ("", 0))
+        self.unclaim([port], "ttyAMA0")
+        self.assertNotIn("ttyAMA0", (self.root / DROP_IN).read_text())
+        self.unclaim([], "ttyS4")  # is not there
+        self.assertFalse((self.root / DROP_IN).exists())
+        self.assertFalse(self.file.exists())
+
+    def test_hostile_serial_numbers(self):
+        for serial in HOSTILE:
+            with self.subTest(serial):
+                evil = Adapter(serial=serial)
+                others = [Adapter(serial="A1", place="3", first=1),
+                          Adapter(serial="B", place="4", first=2)]
+                self.claim([evil, *others], "ttyUSB0", "--kind", "mbus")
+                rule, = self.rules_written()
+                self.assertRegex(
+                    rule, r'^(\w+(\{[\w.]+\})?={1,2}"[0-9A-Za-z|_.:@+-]*"(, |$))+$')
+                self.assertNotIn("ATTRS{serial}", rule)
+                self.assertEqual(self.claimed([evil, *others]), {"ttyUSB0": "mbus"})
+                self.file.unlink()
+
+    def test_hostile_names_are_not_shown(self):
+        evil = Adapter(vendor="A\x1b[2J\x07", product='B"\t\u202e', serial="\x1b]0;x\x07")
+        for arguments in ((), ("--json",), ("ttyUSB0", "--kind", "mbus")):
+            shown = self.claim([evil], *arguments).stdout
+            self.assertNotRegex(shown, r"[^\n -~]")
+
+    def test_claiming_again_replaces_its_own_line_alone(self):
+        other = ('SUBSYSTEM=="tty", SUBSYSTEMS=="usb", ATTRS{idVendor}=="0403", \\\n'
+                 '  ATTRS{serial}=="OTHER", ENV{SMARTMETER_KIND}="ir"\n')
+        kept = f'# my adapters\n\nSUBSYSTEM=="tty", ENV{{FOO}}="1"\n{other}# the end'
+        by_hand = ('SUBSYSTEMS=="usb", ATTRS{serial}=="A9XYZ123", ENV{SMARTMETER_KIND}="ir"\n')
+        for old in ("", by_hand):
+            with self.subTest(old):
+                self.file.write_text(kept.replace("# the end", old + "# the end"))
+                self.claim([Adapter()], "ttyUSB0", "--kind", "mbus", "--name", "cellar")
+                self.claim([Adapter()], "ttyUSB0", "--kind", "mbus", "--name", "attic")
+                text = self.file.read_text()
+                self.assertTrue(text.startswith(kept + "\n"), text)
+                self.assertEqual(len(text.splitlines()), len(kept.splitlines()) + 1)
+                self.assertIn('"attic"', text)
+                self.assertEqual(self.claimed([Adapter()]), {"ttyUSB0": "mbus"})
+                self.unclaim([Adapter()], "attic")
+                self.assertEqual(self.file.read_text(), kept + "\n")
+        with self.subTest("the kind is kept where it is not said"):
+            self.claim([Adapter()], "ttyUSB0", "--kind", "p1")
+            self.claim([Adapter()], "ttyUSB0", "--name", "attic")
+            self.assertEqual(self.claimed([Adapter()]), {"ttyUSB0": "p1"})
+
+    def test_a_line_about_several_stays(self):
+        adapters = [Adapter(), Adapter(serial="A9XYZ124", place="3", first=1)]
+        family = 'SUBSYSTEM=="tty", ATTRS{idVendor}=="0403", ENV{SMARTMETER_KIND}="ir"\n'
+        self.write_local_rules(family)
+        self.claim(adapters, "ttyUSB0", "--kind", "mbus")
+        self.assertEqual(self.claimed(adapters), {"ttyUSB0": "mbus", "ttyUSB1": "ir"})
+        self.assertIn("no meter", self.unclaim(adapters, "ttyUSB0").stdout)
+        self.assertEqual(self.claimed(adapters), {"ttyUSB1": "ir"})
+        self.assertIn(family, self.file.read_text())
+
+    def test_dry_run_writes_nothing(self):
+        done = self.claim([Adapter()], "ttyUSB0", "--kind", "mbus", "--dry-run")
+        self.assertIn('ATTRS{serial}=="A9XYZ123", ENV{SMARTMETER_KIND}="mbus"\n', done.stdout)
+        self.assertFalse(self.file.exists())
+        self.claim([Adapter()], "ttyUSB0", "--kind", "mbus")
+        before = self.file.read_text()
+        for command in (("claim", "ttyUSB0", "--kind", "ir"), ("unclaim", "ttyUSB0")):
+            self.assertIn("Would remove line 3", self.ctl([Adapter()], *command,
+                                                          "--dry-run").stdout)
+        self.assertEqual(self.file.read_text(), before)
+
+    def test_known_product(self):
+        optical = Adapter("17a8", "0001", "Kamstrup", "Kamstrup Optical Eye", "123",
+                          properties=("TAGS=:smartmeter:", "SMARTMETER_KIND=ir"))
+        done = self.claim([optical], "ttyUSB0")
+        self.assertIn("needs no claim", done.stdout)
+        self.assertFalse(self.file.exists())
+        self.claim([optical], "ttyUSB0", "--name", "hall")
+        self.assertEqual(self.claimed([optical]), {"ttyUSB0": "ir"})
+        with self.subTest("given back, it is not taken by the database"):
+            self.assertIn("no meter", self.unclaim([optical], "ttyUSB0").stdout)
+            self.assertEqual(self.claimed([optical]), {})
+
+    def test_marked_as_no_meter(self):
+        self.claim([Adapter()], "ttyUSB0", "--kind", "none")
+        self.assertEqual(self.claimed([Adapter()]), {})
+        self.assert_not_hinted(self.udev([Adapter()], Adapter().tty))
+        self.unclaim([Adapter()], "ttyUSB0")
+        self.assert_hinted(self.udev([Adapter()], Adapter().tty), "ttyUSB0")
+        self.claim([Adapter()], "ttyUSB0", "--kind", "none", "--name", "x", status=2)
+
+    def test_wrong_usage(self):
+        for arguments, words in (
+                (("ttyUSB0",), "--kind is needed"),
+                (("--kind", "mbus"), "name the DEVICE"),
+                (("ttyUSB0", "--kind", "modem"), "mbus"),
+                (("ttyUSB0", "--kind", "mbus", "--name", "a/b"), "--name"),
+                (("ttyUSB0", "--kind", "mbus", "--name", 'a"b'), "--name"),
+                (("ttyUSB0", "--kind", "mbus", "--link", "../etc/passwd"), "--link"),
+                (("ttyUSB0", "--kind", "mbus", "--link", "/etc/x"), "--link"),
+                (("ttyUSB0", "--kind", "mbus", "--link", "a/../b"), "--link"),
+                (("ttyUSB0", "--kind", "mbus", "--link", 'a"b'), "--link"),
+                (("ttyUSB0", "--kind", "mbus", "--link", "ttyUSB5"), "the kernel or udev"),
+                (("ttyUSB0", "--json"), "--json")):
+            with self.subTest(arguments):
+                self.assertIn(words, self.claim([Adapter()], *arguments, status=2).stderr)
+        self.assertFalse(self.file.exists())
+
+    def test_what_cannot_be_claimed(self):
+        file = self.directory / "file"
+        file.write_text("")
+        for device, words in (
+                ("/dev/ttyUSB9", "there is no /dev/ttyUSB9"), ("ttyUSB9", "there is no ttyUSB9"),
+                (str(file), "not a serial port"), ("/dev/null", "not a serial port"),
+                ("tcp://192.168.1.20:4001", "only ports of this machine")):
+            with self.subTest(device):
+                done = self.claim([Adapter()], device, "--kind", "mbus", status=1)
+                self.assertIn(words, done.stderr)
+        with self.subTest("a pseudo-terminal"):
+            done = self.run_among([Adapter()], sys.executable, "-c", (
+                "import os, subprocess, sys\n"
+                "own, other = os.openpty()\n"
+                "sys.exit(subprocess.run([sys.argv[1], 'claim', os.ttyname(other), '--kind',"
+                " 'mbus', '--root', sys.argv[2]]).returncode)"), SMARTMETERCTL, str(self.root))
+            self.assertIn("pseudo-terminal", done.stderr)
+            self.assertEqual(done.returncode, 1)
+        self.assertFalse(self.file.exists())
+        self.assertIn("not claimed", self.unclaim([Adapter()], "ttyUSB0", status=1).stderr)
+
+    def test_names_are_given_once(self):
+        adapters = [Adapter(), Adapter(serial="A9XYZ124", place="3", first=1)]
+        self.claim(adapters, "ttyUSB0", "--kind", "mbus", "--name", "cellar", "--link", "old")
+        for option, name in (("--name", "cellar"), ("--link", "old")):
+            done = self.claim(adapters, "ttyUSB1", "--kind", "mbus", option, name, status=1)
+            self.assertIn(f'gives "{name}" to another adapter (serial number A9XYZ123)',
+                          done.stderr)
+        with self.subTest("a node is no link"):
+            done = self.claim(adapters, "ttyUSB1", "--kind", "mbus", "--link", "null", status=1)
+            self.assertIn("is no link", done.stderr)
+            self.claim(adapters, "ttyUSB1", "--kind", "mbus", "--link", "null/x", status=1)
+
+    def test_by_any_of_its_links(self):
+        if os.geteuid() != 0:
+            self.skipTest("the kernel lets only root make nodes and write udev's database")
+        link = "/dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A9XYZ123-if00-port0"
+        done = self.run_among(
+            [Adapter()], "sh", "-c",
+            'udevadm test --action=add "$1" >/run/log 2>&1 && '
+            '"$2" claim "$3" --kind mbus --root "$4"',
+            "sh", Adapter().tty, SMARTMETERCTL, link, str(self.root))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.claimed([Adapter()]), {"ttyUSB0": "mbus"})
+
+    def test_only_root(self):
+        done = self.run_among(
+            [Adapter()], "sh", "-c", 'chmod -R a+rX "$UMOCKDEV_DIR" && exec "$@"', "sh", "setpriv",
+            "--reuid=65534", "--clear-groups", SMARTMETERCTL, "claim", "ttyUSB0", "--kind", "mbus",
+            "--name", "cellar")
+        if "setpriv:" in done.stderr:
+            self.skipTest("the kernel lets only root become somebody else")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("sudo smartmeterctl claim ttyUSB0 --kind mbus --name cellar", done.stderr)
+
+    def test_list(self):
+        devices = [
+            Adapter(), BoardPort(),
+            Adapter("10c4", "ea60", "Silicon Labs", "CP2102 USB to UART Bridge Controller", "0001",
+                    place="3", first=1, driver="cp210x"),
+            Adapter("1cf1", "0030", "dresden elektronik", "ConBee II", "DE1", place="4",
+                    driver="cdc_acm"),
+            Adapter("12d1", "1001", "HUAWEI", "Modem", "", place="5", first=2, driver="option"),
+        ]
+        self.write_local_rules('KERNEL=="ttyS7", ENV{SMARTMETER_KIND}="p1", '
+                               'ENV{SMARTMETER_NAME}="hat"\n')
+        shown = self.claim(devices).stdout
+        for words in ("sudo smartmeterctl claim /dev/ttyUSB0 --kind mbus", "A9XYZ123", "FT232R",
+                      "pci-0000:00:14.0-usb-0:2:1.0", "0403:6001, ftdi_sio",
+                      "0001, not its own", "ConBee II: marked as no meter",
+                      "HUAWEI Modem: probably something else", "/dev/ttyAMA0  on-board UART",
+                      "not plugged in: hat, p1 (/dev/ttyS7)"):
+            self.assertIn(words, shown)
+        listed = {port["device"]: port for port in json.loads(self.claim(devices, "--json").stdout)}
+        self.assertEqual([name for name, port in listed.items() if port["candidate"]],
+                         ["/dev/ttyUSB0", "/dev/ttyUSB1"])
+        self.assertIs(listed["/dev/ttyUSB0"]["serial_is_unique"], True)
+        self.assertIs(listed["/dev/ttyUSB1"]["serial_is_unique"], False)
+        self.assertEqual(listed["/dev/ttyAMA0"]["usb_id"], "")
+        self.assertIn("plug one in", self.claim([], status=1).stdout)
+
+    def test_the_other_list_shows_them_without_a_bus(self):
+        devices = [Adapter(), BoardPort()]
+        for arguments in ((), ("--json",)):
+            done = self.run_among(devices, SMARTMETERCTL, "list", "--bus", "unix:path=/nix/bus",
+                                  *arguments)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("cannot reach the bus", done.stderr)
+            self.assertIn("sudo smartmeterctl claim /dev/ttyUSB0 --kind mbus", done.stdout)
+            self.assertNotIn("ttyAMA0", done.stdout)
+        self.assertEqual([port["device"] for port in json.loads(done.stdout)["unclaimed"]],
+                         ["/dev/ttyUSB0"])
+
+    def test_programs_that_take_the_chip(self):
+        # As Ubuntu's package has it; Debian's has no such rule in force.
+        brltty = self.root / "usr" / "lib" / "udev" / "rules.d" / "85-brltty.rules"
+        brltty.parent.mkdir(parents=True)
+        brltty.write_text('#ENV{PRODUCT}=="403/6001/*", ENV{BRLTTY_BRAILLE_DRIVER}="hw"\n'
+                          'ENV{PRODUCT}=="1a86/7523/*", ENV{BRLTTY_BRAILLE_DRIVER}="bm", '
+                          'GOTO="brltty_usb_run"\n')
+        ch340 = Adapter("1a86", "7523", "1a86", "USB Serial", "", driver="ch341")
+        self.assertIn("wanted by      brltty", self.claim([ch340]).stdout)
+        done = self.claim([ch340], "ttyUSB0", "--kind", "mbus")
+        self.assertIn("85-brltty.rules gives every adapter with this chip to brltty", done.stderr)
+        self.assertNotIn("brltty", self.claim([Adapter()]).stdout)
+        with self.subTest("switched off"):
+            (self.rules / "85-brltty.rules").symlink_to("/dev/null")
+            self.unclaim([ch340], "ttyUSB0")
+            self.assertEqual(self.claim([ch340], "ttyUSB0", "--kind", "mbus").stderr, "")
+
+    def test_journal_hint(self):
+        command = [sys.executable, "-c", JOURNAL, "/run/systemd/journal/socket", "env",
+                   "INVOCATION_ID=1", SMARTMETERCTL, "claim", "--hint"]
+        done = self.run_among([Adapter()], *command, "/dev/ttyUSB0")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        fields = dict(re.findall(r"(?m)^([A-Z_]+)=(.*)$", done.stdout))
+        self.assertIn("sudo smartmeterctl claim /dev/ttyUSB0 --kind mbus", fields["MESSAGE"])
+        self.assertIn("A9XYZ123", fields["MESSAGE"])
+        self.assertEqual(fields["SMARTMETER_DEVICE"], "/dev/ttyUSB0")
+        catalog = (ROOT / "systemd" / "smartmeterd.catalog").read_text()
+        self.assertIn(f"-- {fields['MESSAGE_ID']}\n", catalog)
+        modem = Adapter(properties=("ID_MM_DEVICE_PROCESS=1",))
+        modem_port = Adapter(properties=("ID_MM_PORT_TYPE_AT_PRIMARY=1",))
+        phone = Adapter("18d1", "4ee7", driver="cdc_acm",
+                        properties=("ID_USB_INTERFACES=:ff4201:020201:0a0000:060101:",))
+        claimed = Adapter(properties=("TAGS=:smartmeter:", "SMARTMETER_KIND=ir"))
+        marked = Adapter(properties=("SMARTMETER_KIND=none",))
+        for device in (modem, modem_port, phone, claimed, marked, BoardPort(), None):
+            done = self.run_among([device] if device else [], *command, "/dev/" + (
+                device.tty.rpartition("/")[2] if device else "ttyUSB0"))
+            self.assertEqual((done.returncode, done.stdout), (0, ""), done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.TestCase.maxDiff = None
+    tap.main()
