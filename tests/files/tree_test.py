@@ -177,6 +177,15 @@ class Documents(unittest.TestCase):
                     lost.append(f"{path}: {link}")
         self.assertEqual(lost, [])
 
+    def test_verbs(self):
+        """README.md and the interface pages name verbs that smartmeterctl has."""
+        has = {verb for path in SOURCES if path.startswith("tools/smartmeterctl/")
+               for verb in re.findall(r'add_subcommand\("(\w+)"', "\n".join(lines(path)))}
+        for path in tree():
+            if path == "README.md" or path.startswith("udev/doc/"):
+                named = re.findall(r"smartmeterctl ([a-z]+)", "\n".join(lines(path)))
+                self.assertEqual(set(named) - has, set(), path)
+
     def test_interface_pages_name_what_there_is(self):
         """The kinds, links and problems in udev/doc/ are those of the rules, D-Bus and `list`."""
         rules = "\n".join(lines("udev/61-smartmeter.rules"))
