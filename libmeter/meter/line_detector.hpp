@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// LineDetector: finds speed, character format and link layer of a serial line from what is received.
+// LineDetector: finds speed, character format and link layer of a serial line from what arrives.
 #pragma once
 
 #include <array>

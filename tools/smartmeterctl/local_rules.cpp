@@ -322,7 +322,8 @@ std::vector<Rule> rules_in(const fs::path& file) {
   std::vector<Rule> rules;
   std::size_t line = 1;
   for (const std::string& text : logical_lines(read_text(file))) {
-    if (auto tokens = rule_tokens(text); !tokens.empty()) rules.push_back({line, std::move(tokens)});
+    if (auto tokens = rule_tokens(text); !tokens.empty())
+      rules.push_back({line, std::move(tokens)});
     line += static_cast<std::size_t>(std::ranges::count(text, '\n'));
   }
   return rules;
