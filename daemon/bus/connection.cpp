@@ -160,7 +160,10 @@ void Connection::enter(State state, const std::string& why) {
     case State::refused:
       log::write(
           log::Level::warning, log::Event::bus_lost,
-          fmt::format("the message bus refuses the name {} ({}): trying again", bus_name, why));
+          fmt::format(
+              "the message bus refuses the name {} ({}): trying again; after an installation "
+              "it knows the service's user once \"systemctl reload dbus\" was run",
+              bus_name, why));
       break;
     case State::taken:
       log::write(log::Level::warning, log::Event::bus_lost,
