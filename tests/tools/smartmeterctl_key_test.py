@@ -6,6 +6,7 @@ The keys are those of the DLMS Green Book's examples. Files are written below a 
 real daemon reads them.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -46,6 +47,13 @@ class KeyWorld(World):
         if status is not None:
             self.assertEqual(done.returncode, status, done.stdout + done.stderr)
         return done
+
+    @staticmethod
+    def as_another_user():
+        """What makes a command run without root's rights."""
+        if os.geteuid() != 0:
+            return []
+        return ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
     def add(self, key, *arguments, name="house"):
         return self.ctl("add", name, *arguments, key=key, status=0)
@@ -109,7 +117,8 @@ class Keys(KeyWorld):
 
     def test_wrong_names(self):
         for arguments in (("../x",), ("a/b",), ("",), ("house", "--label", "two\nlines"),
-                          ("house", "--meter", "x" * 65)):
+                          ("house", "--meter", "x" * 65), ("house", "--label", b"\xff"),
+                          ("house", "--label", "\u009b31m")):
             self.ctl("add", *arguments, key=TEST_KEY, status=2)
         self.assertFalse(self.files.exists())
 
@@ -117,6 +126,80 @@ class Keys(KeyWorld):
         self.add(TEST_KEY)
         self.assertEqual(stat.S_IMODE((self.files / "house.toml").stat().st_mode), 0o640)
         self.assertEqual([path.name for path in self.files.iterdir()], ["house.toml"])
+
+    def test_directory_is_made_for_the_service_alone(self):
+        before = os.umask(0)
+        try:
+            self.add(TEST_KEY)
+        finally:
+            os.umask(before)
+        self.assertEqual(stat.S_IMODE(self.files.stat().st_mode), 0o750)
+        self.assertEqual(stat.S_IMODE(self.files.parent.stat().st_mode), 0o755)
+        (self.files / "house.toml").unlink()
+        self.files.chmod(0o777)
+        before = os.umask(0o077)
+        try:
+            self.add(TEST_KEY)
+        finally:
+            os.umask(before)
+        self.assertEqual(stat.S_IMODE(self.files.stat().st_mode), 0o750)
+        self.assertEqual(stat.S_IMODE((self.files / "house.toml").stat().st_mode), 0o640)
+
+    def test_file_that_others_can_read_is_told_and_mended(self):
+        self.add(TEST_KEY)
+        (self.files / "house.toml").chmod(0o644)
+        done = self.ctl("list", status=0)
+        self.assertIn("smartmeterd refuses this file: other users may read or change it",
+                      done.stderr)
+        self.add(OTHER_KEY, "--label", "next")
+        self.assertEqual(self.ctl("list", status=0).stderr, "")
+
+    def test_prompt_shows_nothing(self):
+        master, slave = os.openpty()
+        self.addCleanup(os.close, master)
+        process = subprocess.Popen(
+            [SMARTMETERCTL, "key", "add", "house", "--root", str(self.root), "--bus", NO_BUS],
+            stdin=slave, stdout=slave, stderr=slave)
+        self.addCleanup(process.kill)
+        os.close(slave)
+        said = ""
+
+        def read_until(words):
+            nonlocal said
+            with contextlib.suppress(OSError):  # EIO: the other end is closed
+                while words not in said:
+                    said += os.read(master, 1024).decode()
+        read_until("Encryption key")
+        os.write(master, f"guek: {TEST_KEY}\n".encode())
+        read_until("Authentication key")
+        os.write(master, f"{TEST_AUTHENTICATION_KEY}\n".encode())
+        read_until("never said")
+        self.assertEqual(process.wait(LIMIT_S), 0, said)
+        self.assertIn(TEST_AUTHENTICATION_KEY, self.text())
+        self.assertNotIn(TEST_KEY[:8], said)
+        self.assertNotIn(TEST_AUTHENTICATION_KEY[:8], said)
+
+    def test_no_other_program_of_the_user_may_look(self):
+        """proc(5): the files of a process that is not dumpable belong to root."""
+        path = self.capture("kaifa-noe")
+        self.directory.chmod(0o755)
+        read_end, write_end = os.pipe()
+        self.addCleanup(os.close, write_end)
+        process = subprocess.Popen(
+            [*self.as_another_user(), SMARTMETERCTL, "key", "test", "--ask", path],
+            stdin=read_end, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(stop, process)
+        os.close(read_end)
+        os.write(write_end, TEST_KEY.encode())
+        status = pathlib.Path(f"/proc/{process.pid}")
+
+        def belongs_to_root():
+            if process.poll() is not None:
+                self.skipTest("another user cannot run the program here")
+            return ((status / "comm").read_text().startswith("smartmeterctl") and
+                    (status / "environ").stat().st_uid == 0)
+        wait_for("a process that is not dumpable", belongs_to_root)
+        self.assertNotIn("\t0\t", re.search(r"Uid:.*", (status / "status").read_text())[0])
 
     def test_several_keys_and_the_daemon_reads_them(self):
         self.add(TEST_KEY, "--meter", "4B464D6750000009", "--label", 'old "one" \\')
@@ -140,6 +223,9 @@ class Keys(KeyWorld):
         with self.subTest("the same again, and another one with the same label"):
             self.assertIn("already", self.ctl("add", "flat", key=TEST_KEY, status=1).stderr)
             self.assertIn("--label", self.ctl("add", "flat", key=OTHER_KEY, status=1).stderr)
+            again = f"EK {OTHER_KEY} AK {TEST_AUTHENTICATION_KEY}"
+            done = self.ctl("add", "house", "--label", "next", key=again, status=1)
+            self.assertIn("already", done.stderr)
         with self.subTest("remove one of a file"):
             self.ctl("remove", "house", "--label", "next", status=0)
             self.assertNotIn(OTHER_KEY, self.text())
@@ -159,10 +245,7 @@ class Keys(KeyWorld):
         self.assertIn(TEST_KEY, broken.read_text())
 
     def test_not_root(self):
-        if os.geteuid() != 0:
-            command = []
-        else:
-            command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        command = self.as_another_user()
         for arguments in (("add", "house"), ("list",), ("remove", "house")):
             done = subprocess.run([*command, SMARTMETERCTL, "key", *arguments], input="",
                                   capture_output=True, text=True, timeout=LIMIT_S, check=False)
@@ -226,6 +309,20 @@ class Keys(KeyWorld):
                                            "KeyState"), "ok")
         self.assertIn("read its keys again",
                       self.ctl("remove", "house", bus=self.bus.address, status=0).stdout)
+
+    def test_daemon_that_goes_on_with_its_old_keys(self):
+        self.bus.start()
+        self.files.mkdir(parents=True, mode=0o750)
+        self.config = self.root / "etc" / "smartmeterd" / "smartmeterd.toml"
+        self.config.write_text("")
+        self.start_daemon(device=f"{self.pty.path},link=mbus", mqtt=False)
+        wait_for("the adapter", self.bus.adapter)
+        (self.files / "other.toml").write_text("[[key]]\n")
+        (self.files / "other.toml").chmod(0o644)
+        done = self.ctl("add", "house", key=TEST_KEY, bus=self.bus.address, status=1)
+        self.assertIn("Stored in", done.stdout)
+        self.assertIn("goes on with the keys it had", done.stderr)
+        self.assertIn("other.toml: other users may read or change it, run: chmod 640", done.stderr)
 
     def test_daemon_is_not_running(self):
         self.bus.start()

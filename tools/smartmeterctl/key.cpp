@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "meter/telegram_json.hpp"
 #include "tools/smartmeterctl/bus.hpp"
 #include "tools/smartmeterctl/key.hpp"
 #include "tools/smartmeterctl/key_file.hpp"
@@ -50,12 +51,20 @@ Examples:
   sudo smartmeterctl key test capture.bin
   smartmeterctl key test --ask capture.hex)";
 
+bool is_printable(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t size = meter::utf8_sequence(text);
+    if (size == 0 || static_cast<unsigned char>(text[0]) < ' ' || text[0] == '\x7f') return false;
+    if (size == 2 && text[0] == '\xc2' && static_cast<unsigned char>(text[1]) < 0xa0) return false;
+    text.remove_prefix(size);
+  }
+  return true;
+}
+
 /// A name or text that goes into a file, and on a terminal.
 void check_text(const char* what, const std::string& text) {
   constexpr std::size_t size_max = 64;
-  if (text.size() > size_max || std::ranges::any_of(text, [](char c) {
-        return static_cast<unsigned char>(c) < ' ' || c == '\x7f';
-      }))
+  if (text.size() > size_max || !is_printable(text))
     throw UsageError(fmt::format("{}: at most {} printable characters", what, size_max));
 }
 
@@ -74,17 +83,33 @@ void check_name(const std::string& name) {
     throw UsageError("NAME: letters, digits, '-' and '_', as in \"house\"");
 }
 
-/// Tells the daemon. The file is written in any case: what goes wrong here is said, no more.
-void reload(const KeyOptions& options) {
+/// Tells the daemon; the exit status. The file is written in any case: what goes wrong here is said,
+/// and a failure where the daemon goes on with its old keys.
+int reload(const KeyOptions& options) {
   try {
     if (Bus(options.bus).reload())
       fmt::print("smartmeterd has read its keys again: \"smartmeterctl list\" shows whether they "
                  "fit.\n");
     else
       fmt::print("smartmeterd is not running: it reads the keys when it starts.\n");
+  } catch (const BusError& error) {
+    fmt::print(stderr,
+               "smartmeterctl: the file is written, but smartmeterd goes on with the keys it had: "
+               "{}: correct this, then run \"systemctl reload smartmeterd\"\n",
+               error.what());
+    return exit_nothing;
   } catch (const std::runtime_error& error) {
-    fmt::print(stderr, "smartmeterctl: smartmeterd was not told: {}\n", error.what());
+    fmt::print(stderr,
+               "smartmeterctl: smartmeterd was not told: {}: if it is running, send it SIGHUP\n",
+               error.what());
   }
+  return exit_good;
+}
+
+bool holds(const KeyEntry& entry, const meter::dlms::AuthenticationKey& key) {
+  return std::ranges::any_of(entry.authentication, [&key](const auto& other) {
+    return std::ranges::equal(other.octets(), key.octets());
+  });
 }
 
 std::string fingerprints(const KeyEntry& entry) {
@@ -107,7 +132,8 @@ int add_keys(const KeyOptions& options) {
   for (const StoredKey& stored : file.keys()) {
     const KeyEntry& entry = stored.entry;
     const bool same_key = std::ranges::equal(entry.encryption.octets(), keys.encryption.octets());
-    if (same_key && entry.meter == options.meter && !keys.authentication)
+    if (same_key && entry.meter == options.meter &&
+        (!keys.authentication || holds(entry, *keys.authentication)))
       throw std::runtime_error(fmt::format("{} holds this key already", file.path().native()));
     if (entry.meter == options.meter && entry.label == options.label && !same_key)
       throw std::runtime_error(fmt::format(
@@ -119,8 +145,7 @@ int add_keys(const KeyOptions& options) {
   fmt::print("Stored in {}: encryption {}{}.\n", file.path().native(),
              keys.encryption.fingerprint(),
              keys.authentication ? ", authentication " + keys.authentication->fingerprint() : "");
-  reload(options);
-  return exit_good;
+  return reload(options);
 }
 
 void print_json(const std::vector<KeyFile>& files) {
@@ -142,7 +167,7 @@ void print_json(const std::vector<KeyFile>& files) {
 
 int list_keys(const KeyOptions& options) {
   require_root(options.root, "key list");
-  const auto files = KeyFile::all(options.directory(), options.group());
+  const auto files = stored_files(options);
   if (options.json) {
     print_json(files);
     return exit_good;
@@ -195,8 +220,7 @@ int remove_keys(const KeyOptions& options, bool with_label) {
   if (!removed)
     throw std::runtime_error(
         fmt::format("there is no such key: \"smartmeterctl key list\" shows the names"));
-  reload(options);
-  return exit_good;
+  return reload(options);
 }
 
 }  // namespace
@@ -212,6 +236,15 @@ void check_different(const MeterKeys& keys) {
 }
 
 }  // namespace
+
+std::vector<KeyFile> stored_files(const KeyOptions& options) {
+  auto files = KeyFile::all(options.directory(), options.group());
+  for (const KeyFile& file : files)
+    if (!file.refusal().empty())
+      fmt::print(stderr, "smartmeterctl: {}: smartmeterd refuses this file: {}\n",
+                 file.path().native(), file.refusal());
+  return files;
+}
 
 MeterKeys ask_keys() {
   Secret text(secret_input_max);

@@ -4,7 +4,9 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
+#include "tools/smartmeterctl/key_file.hpp"
 #include "tools/smartmeterctl/key_text.hpp"
 #include "tools/smartmeterctl/system_file.hpp"
 
@@ -29,6 +31,10 @@ struct KeyOptions {
 
 /// The keys that a person types, or that standard input holds. Throws std::runtime_error.
 MeterKeys ask_keys();
+
+/// What is in keys.d; says on standard error which file the daemon refuses. Throws
+/// std::runtime_error.
+std::vector<KeyFile> stored_files(const KeyOptions& options);
 
 /// key test: the exit status.
 int test_keys(const KeyOptions& options);

@@ -26,7 +26,9 @@ using meter::dlms::AuthenticationKey;
 using meter::dlms::EncryptionKey;
 
 constexpr std::size_t file_size_max = 1024 * 1024;  // as the daemon's
-constexpr mode_t file_mode = 0640;
+// The service reads them, nobody else but root does.
+constexpr mode_t file_mode = 0640, directory_mode = 0750;
+constexpr mode_t configuration_mode = 0755;  // systemd's ConfigurationDirectoryMode
 
 /// A parsed file, its texts wiped when it dies.
 class SecretTable {
@@ -48,7 +50,16 @@ class SecretTable {
   toml::table table_;
 };
 
-std::unique_ptr<Secret> read_whole(const fs::path& file) {
+/// What the daemon says of a file that it does not read.
+std::string refusal_of(const fs::path& file, const struct stat& status) {
+  if (status.st_uid != 0 && status.st_uid != ::geteuid())
+    return fmt::format("belongs to another user: chown root '{}'", file.native());
+  if ((status.st_mode & S_IRWXO) != 0)
+    return fmt::format("other users may read or change it: chmod 640 '{}'", file.native());
+  return {};
+}
+
+std::unique_ptr<Secret> read_whole(const fs::path& file, std::string& refusal) {
   const auto fail = [&](const char* problem) {
     throw std::runtime_error(fmt::format("{}: {}", file.native(), problem));
   };
@@ -63,6 +74,7 @@ std::unique_ptr<Secret> read_whole(const fs::path& file) {
   if (::fstat(fd, &status) != 0) fail(std::strerror(errno));
   if (!S_ISREG(status.st_mode)) fail("expected a regular file");
   if (static_cast<std::size_t>(status.st_size) > file_size_max) fail("larger than 1 MiB");
+  refusal = refusal_of(file, status);
   auto text = std::make_unique<Secret>(static_cast<std::size_t>(status.st_size));
   try {
     text->read(fd, false);
@@ -118,7 +130,7 @@ StoredKey stored_key(const toml::table& table) {
 }  // namespace
 
 KeyFile::KeyFile(fs::path file, std::string group)
-    : file_(std::move(file)), group_(std::move(group)), text_(read_whole(file_)) {
+    : file_(std::move(file)), group_(std::move(group)), text_(read_whole(file_, refusal_)) {
   parse();
 }
 
@@ -153,7 +165,15 @@ void KeyFile::add(const std::string& meter, const std::string& label, const Mete
   if (!label.empty()) text.append("label = " + quoted(label) + "\n");
   append_key(text, "encryption", keys.encryption.octets());
   if (keys.authentication) append_key(text, "authentication", keys.authentication->octets());
-  write_file(file_, text.view(), file_mode, group_);
+  write(text.view());
+}
+
+void KeyFile::write(std::string_view text) const {
+  const fs::path directory = file_.parent_path();
+  if (!fs::exists(directory.parent_path()))
+    make_directory(directory.parent_path(), configuration_mode);
+  make_directory(directory, directory_mode, group_);
+  write_file(file_, text, file_mode, group_);
 }
 
 void KeyFile::remove(const std::vector<std::size_t>& which) {
@@ -168,7 +188,7 @@ void KeyFile::remove(const std::vector<std::size_t>& which) {
     if (index == 0 || !std::ranges::count(which, index - 1)) text.append(rest.substr(0, size));
     rest.remove_prefix(size);
   }
-  write_file(file_, text.view(), file_mode, group_);
+  write(text.view());
 }
 
 std::vector<KeyFile> KeyFile::all(const fs::path& directory, const std::string& group) {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -34,6 +35,9 @@ class KeyFile {
   /// Gives its keys away.
   std::vector<StoredKey> take_keys() { return std::move(keys_); }
 
+  /// Why the daemon refuses a file that is there, with what to do; or empty.
+  const std::string& refusal() const { return refusal_; }
+
   /// Writes the file with one key more.
   void add(const std::string& meter, const std::string& label, const MeterKeys& keys);
   /// Writes the file without these (indices of keys()), or removes it where none is left.
@@ -45,8 +49,10 @@ class KeyFile {
 
  private:
   void parse();
+  void write(std::string_view text) const;
   std::filesystem::path file_;
   std::string group_;
+  std::string refusal_;
   std::unique_ptr<Secret> text_;
   std::vector<StoredKey> keys_;
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // smartmeterctl: shows what smartmeterd reads, claims adapters, keeps keys, decodes recordings.
 #include <fmt/core.h>
+#include <sys/prctl.h>
 
 #include <csignal>
 #include <exception>
@@ -27,6 +28,7 @@ Exit status: 0 good, 1 nothing found or an error, 2 wrong usage.)";
 
 int main(int argc, char** argv) {
   using namespace smartmeterctl;
+  ::prctl(PR_SET_DUMPABLE, 0);  // keys never reach a core dump, nor another program of this user
   std::signal(SIGPIPE, SIG_DFL);  // the reader of a pipe left: nothing more to do
   CLI::App app("smartmeterctl: look at electricity meters");
   app.footer(footer);

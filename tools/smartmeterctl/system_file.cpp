@@ -72,6 +72,17 @@ void require_root(const std::string& root, std::string_view arguments) {
       fmt::format("only root may do this: run \"sudo smartmeterctl {}\"", arguments));
 }
 
+void make_directory(const fs::path& directory, mode_t mode, const std::string& group) {
+  std::error_code error;
+  fs::create_directories(directory, error);
+  if (error) fail(directory, error.value());
+  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) fail(directory, errno);
+  const OpenFile open(fd);
+  if (!group.empty()) give_to(fd, group, directory);
+  if (::fchmod(fd, mode) != 0) fail(directory, errno);  // whatever the umask is
+}
+
 void write_file(const fs::path& file, std::string_view text, mode_t mode,
                 const std::string& group) {
   std::error_code error;

@@ -17,6 +17,11 @@ std::filesystem::path below(const std::string& root, std::string_view path);
 /// root: `arguments` is what follows "smartmeterctl".
 void require_root(const std::string& root, std::string_view arguments);
 
+/// Makes the directory and those above it; one that is there is given the mode and the group, too.
+/// `group` empty: keeps the caller's. Throws std::runtime_error with the directory's name.
+void make_directory(const std::filesystem::path& directory, mode_t mode,
+                    const std::string& group = {});
+
 /// Replaces the file by `text`: written beside it, synchronised, renamed. `group` empty: keeps the
 /// caller's. Makes missing directories. Throws std::runtime_error with the file's name.
 void write_file(const std::filesystem::path& file, std::string_view text, mode_t mode,
