@@ -199,14 +199,16 @@ void watch(const DoctorOptions& options, Service& service, std::vector<Findings>
                      !is_conclusive(service.adapter(one.path), service.meters(one.path));
             }));
   };
-  bool told = false;
+  StatusLine line;
   while (service.facts().owner && service.facts().refusal.empty() && is_pending()) {
-    if (!std::exchange(told, true))
-      fmt::print(stderr, "listening for up to {} s ...\n",
-                 std::max(limit, std::chrono::seconds(broker_limit)).count());
+    const auto past = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - start);
+    line.show(fmt::format("listening for up to {} s …", StatusLine::is_rewritten()
+                                                            ? std::max(limit - past, 0s).count()
+                                                            : limit.count()));
     std::this_thread::sleep_for(look_interval);
     service.ask();
   }
+  line.clear();
   const auto watched = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - start);
   for (Findings& one : all) one.watched = watched;
 }

@@ -154,6 +154,7 @@ class Walk {
   }
   /// The telegrams pass beyond `step`, or everything is well.
   bool passes(Reached step) const { return reached_ >= step; }
+  std::string give_to_service() const;
   bool is_claimed() const { return found_.port && found_.port->is_claimed(); }
   bool problem_is(std::string_view problem) const { return adapter_["Problem"].text() == problem; }
   /// Whole telegrams came once, whatever comes now.
@@ -234,6 +235,17 @@ void Walk::adapter() {
        "if a meter is behind it: " + claim(device));
 }
 
+/// How a port gets the group and mode that udev's rules give it.
+std::string Walk::give_to_service() const {
+  if (!is_claimed()) return claim(found_.device) + " gives it to the service alone";
+  if (!found_.others.naming.empty())
+    return fmt::format("{} sets that, too: remove that line, then {}",
+                       found_.others.naming.front().place, udev_again(found_.device));
+  return udev_again(found_.device) +
+         "; if that does not help, \"sudo systemctl restart systemd-udevd\" and plug the adapter "
+         "in again";
+}
+
 void Walk::permissions() {
   name_ = "permissions";
   const Account& account = found_.account;
@@ -249,21 +261,8 @@ void Walk::permissions() {
   if (!may_use(node, account)) {
     // Nobody expects the service to get at what it was not given.
     if (deciding(steps_) != nullptr) return unknown("");
-    const std::string place =
-        found_.others.naming.empty() ? "" : found_.others.naming.front().place;
-    std::string advice;
-    if (!is_claimed())
-      advice = claim(found_.device) + " gives it to the service";
-    else if (!place.empty())
-      advice = fmt::format("{} sets it too: remove that line, then {}", place,
-                           udev_again(found_.device));
-    else
-      advice = fmt::format(
-          "{}; if that does not help, \"sudo systemctl restart systemd-udevd\" and "
-          "plug the adapter in again",
-          udev_again(found_.device));
     return fail("no-access", fmt::format("{}: the user {} may not use it", who, account.name),
-                std::move(advice));
+                give_to_service());
   }
   if (problem_is("no-access"))
     return fail(
@@ -299,7 +298,7 @@ void Walk::programs() {
                     : "\"sudo smartmeterctl doctor\" names it: only root sees who has it open");
   if (problem_is("port-busy"))
     return fail(
-        "port-busy", fmt::format("{} has the port open", names),
+        "port-busy", "the port is open in " + names,
         end_of(others.users.front()) + " ends it; smartmeterd then opens the port by itself");
   // Nothing of this need be a failure.
   std::vector<Step> concerns;
@@ -308,7 +307,7 @@ void Walk::programs() {
         {"", Verdict::warning, std::move(state), std::move(evidence), std::move(advice)});
   };
   if (!names.empty())
-    worry("shared", names + " has the port open, too, and may take bytes away",
+    worry("shared", fmt::format("the port is open in {}, too: bytes may be lost to it", names),
           end_of(others.users.front()) + " ends it; smartmeterd serves any number of readers");
   const bool keeps_off = found_.port && (found_.port->property("ID_MM_PORT_IGNORE") == "1" ||
                                          found_.port->property("ID_MM_DEVICE_IGNORE") == "1");
@@ -319,7 +318,7 @@ void Walk::programs() {
   for (const RulePlace& rule : others.grabbing)
     worry(rule.program,
           fmt::format("{} takes adapters of this kind ({})", rule.program, rule.place),
-          fmt::format("\"sudo apt remove {0}\", or \"sudo ln -s /dev/null "
+          fmt::format("\"sudo apt remove {0}\", or \"sudo ln -sf /dev/null "
                       "/etc/udev/rules.d/{1}\" and \"sudo udevadm control --reload\"",
                       rule.program, rule.file_name()));
   for (const RulePlace& rule : others.naming)
@@ -446,6 +445,11 @@ void Walk::frames() {
   if (!passes(Reached::bytes) || problem_is("break")) return unknown("no bytes to find one in");
   const std::uint64_t count = adapter_["BytesReceived"].count();
   const std::string evidence = fmt::format("no frame in {}", plural(count, "byte"));
+  const std::string source = adapter_["LineSource"].text();
+  if (source == "default" || source == "remembered")
+    return unknown(evidence + " so far: smartmeterd is trying other line settings",
+                   fmt::format("\"sudo smartmeterctl probe {}\" shows how it goes", found_.device),
+                   "no-frame");
   if (found_.watched >= long_enough)
     return fail("no-frame", evidence + fmt::format(" and {} s", found_.watched.count()),
                 problem_advice("no-frame"));
