@@ -20,6 +20,7 @@ import tap  # noqa: E402
 from harness import (LIMIT_S, METERSIM, SMARTMETERCTL, TEST_AUTHENTICATION_KEY,  # noqa: E402
                      TEST_KEY, World, free_port, stop, telegrams, wait_for)
 from simulated import dutch_p1, mbus_frame  # noqa: E402
+from udev_sandbox import Adapter, BoardPort  # noqa: E402
 
 STEPS = ["adapter", "permissions", "programs", "service", "bytes", "line", "frames", "checksum",
          "key", "tag", "decode", "bus", "broker"]
@@ -78,47 +79,10 @@ class Doctor(World):
         return " ".join(step["advice"] or "" for step in self.steps.values())
 
 
-USB_PORT = """\
-P: /devices/pci0000:00/0000:00:14.0/usb1/1-2
-N: bus/usb/001/002
-E: DEVNAME=/dev/bus/usb/001/002
-E: DEVTYPE=usb_device
-E: DRIVER=usb
-E: SUBSYSTEM=usb
-A: idProduct=6001\\n
-A: idVendor=0403\\n
-A: manufacturer=FTDI\\n
-A: product=FT232R USB UART\\n
-A: serial=A9XYZ123\\n
-
-P: /devices/pci0000:00/0000:00:14.0/usb1/1-2/1-2:1.0
-L: driver=../../../../../../bus/usb/drivers/ftdi_sio
-E: DEVTYPE=usb_interface
-E: DRIVER=ftdi_sio
-E: SUBSYSTEM=usb
-A: bInterfaceNumber=00\\n
-
-P: /devices/pci0000:00/0000:00:14.0/usb1/1-2/1-2:1.0/ttyUSB0
-E: DRIVER=ftdi_sio
-E: SUBSYSTEM=usb-serial
-A: port_number=0\\n
-
-P: /devices/pci0000:00/0000:00:14.0/usb1/1-2/1-2:1.0/ttyUSB0/tty/ttyUSB0
-N: ttyUSB0
-E: DEVNAME=/dev/ttyUSB0
-E: MAJOR=188
-E: MINOR=0
-E: SUBSYSTEM=tty
-A: dev=188:0\\n
-"""
+UNMARKED = ("SMARTMETER_KIND=mbus", "SMARTMETER_NAME=cellar",
+            "CURRENT_TAGS=:smartmeter:systemd:", "TAGS=:smartmeter:systemd:")
 # What 61-smartmeter.rules leaves in udev's database for a claimed adapter.
-CLAIMED = """\
-E: SMARTMETER_KIND=mbus
-E: SMARTMETER_NAME=cellar
-E: ID_MM_PORT_IGNORE=1
-E: CURRENT_TAGS=:smartmeter:systemd:
-E: TAGS=:smartmeter:systemd:
-"""
+CLAIMED = (*UNMARKED, "ID_MM_PORT_IGNORE=1")
 CLAIM = ('SUBSYSTEM=="tty", SUBSYSTEMS=="usb", ATTRS{idVendor}=="0403", '
          'ATTRS{serial}=="A9XYZ123", ENV{SMARTMETER_KIND}="mbus"\n')
 
@@ -126,18 +90,20 @@ CLAIM = ('SUBSYSTEM=="tty", SUBSYSTEMS=="usb", ATTRS{idVendor}=="0403", '
 class Plugged(Doctor):
     """What there is before the service comes into it."""
 
-    def plug(self, device=USB_PORT, mode="660"):
-        """A prefix of the command under which the adapter is there."""
-        description = self.directory / "device.umockdev"
-        description.write_text(device)
-        if not device:
-            return ["umockdev-run", "--"]
-        return ["umockdev-run", "-d", str(description), "--", "sh", "-c",
-                f'chmod {mode} "$UMOCKDEV_DIR/dev/ttyUSB0" && exec "$@"', "sh"]
+    def plug(self, *properties, mode="660"):
+        """A prefix of the command under which an adapter with these properties is there."""
+        return self.mock(Adapter(properties=properties).text,
+                         f'chmod {mode} "$UMOCKDEV_DIR/dev/ttyUSB0"')
+
+    def mock(self, devices, prepare="true"):
+        description = self.directory / "devices.umockdev"
+        description.write_text(devices)
+        return ["umockdev-run", *(["-d", str(description)] if devices else []), "--",
+                "sh", "-c", prepare + ' && exec "$@"', "sh"]
 
     def test_no_adapter(self):
         self.bus.start()
-        one = self.expect("no-adapter", "adapter", wrap=self.plug(""))
+        one = self.expect("no-adapter", "adapter", wrap=self.mock(""))
         self.assertIsNone(one["adapter"])
         self.assertIn("not reached", self.steps["bytes"]["evidence"])
 
@@ -150,9 +116,7 @@ class Plugged(Doctor):
 
     def test_a_chip_without_a_port(self):
         """The driver is missing, or brltty has detached it."""
-        chip = USB_PORT.split("P: ")[1].replace("0403", "1a86").replace("6001", "7523")
-        wrap = ["umockdev-run", "-d", str(self.directory / "chip.umockdev"), "--"]
-        (self.directory / "chip.umockdev").write_text("P: " + chip)
+        wrap = self.mock(Adapter("1a86", "7523", "", "USB Serial", "", interfaces=0).text)
         self.bus.start()
         one = self.expect("no-port", "adapter", wrap=wrap)
         self.assertIn("1a86:7523", self.steps["adapter"]["evidence"])
@@ -164,33 +128,23 @@ class Plugged(Doctor):
     def test_a_claimed_one_is_not_plugged_in(self):
         (self.rules / "60-smartmeter-local.rules").write_text(CLAIM)
         self.bus.start()
-        self.expect("no-adapter", "adapter", wrap=self.plug(""))
+        self.expect("no-adapter", "adapter", wrap=self.mock(""))
         self.assertIn("60-smartmeter-local.rules:1", self.steps["adapter"]["evidence"])
 
     def test_a_port_that_could_be_anything(self):
-        board = """\
-P: /devices/platform/soc/fe201000.serial
-E: SUBSYSTEM=amba
-
-P: /devices/platform/soc/fe201000.serial/tty/ttyUSB0
-N: ttyUSB0
-E: DEVNAME=/dev/ttyUSB0
-E: SUBSYSTEM=tty
-A: dev=204:64\\n
-"""
         self.bus.start()
-        one = self.expect("no-adapter", "adapter", wrap=self.plug(board))
-        self.assertIn("/dev/ttyUSB0", self.steps["adapter"]["evidence"])
+        one = self.expect("no-adapter", "adapter", wrap=self.mock(BoardPort("ttyAMA0").text))
+        self.assertIn("/dev/ttyAMA0", self.steps["adapter"]["evidence"])
         self.assertIn("claim", one["advice"])
 
     def test_said_to_be_no_meter(self):
         one = self.expect("unclaimed", "adapter", "ttyUSB0",
-                          wrap=self.plug(USB_PORT + "E: SMARTMETER_KIND=none\n"))
+                          wrap=self.plug("SMARTMETER_KIND=none"))
         self.assertIn("no meter", self.steps["adapter"]["evidence"])
         self.assertIn("claim", one["advice"])
 
     def test_claimed_but_not_taken(self):
-        self.expect("not-taken", "adapter", wrap=self.plug(USB_PORT + "E: SMARTMETER_KIND=ir\n"))
+        self.expect("not-taken", "adapter", wrap=self.plug("SMARTMETER_KIND=ir"))
         self.assertIn("udevadm trigger", self.advice())
 
     def test_not_there(self):
@@ -201,41 +155,41 @@ A: dev=204:64\\n
     def test_wrong_group(self):
         self.account(4711, 4711)
         self.bus.start()
-        one = self.expect("no-access", "permissions", wrap=self.plug(USB_PORT + CLAIMED))
+        one = self.expect("no-access", "permissions", wrap=self.plug(*CLAIMED))
         self.assertIn("0660", self.steps["permissions"]["evidence"])
         self.assertIn("udevadm trigger", one["advice"])
 
     def test_wrong_mode(self):
         self.account(4711, os.getegid())
         one = self.expect("no-access", "permissions",
-                          wrap=self.plug(USB_PORT + CLAIMED, "600"))
+                          wrap=self.plug(*CLAIMED, mode="600"))
         self.assertIn("0600", self.steps["permissions"]["evidence"])
 
     def test_another_rule_takes_the_group(self):
         self.account(4711, 4711)
         (self.rules / "99-meter.rules").write_text(
             '# by hand\nKERNEL=="ttyUSB*", GROUP="dialout", \\\n  MODE="0666"\n')
-        one = self.expect("no-access", "permissions", wrap=self.plug(USB_PORT + CLAIMED))
+        one = self.expect("no-access", "permissions", wrap=self.plug(*CLAIMED))
         self.assertIn("/etc/udev/rules.d/99-meter.rules:2", one["advice"])
 
     def test_open_to_all(self):
         self.bus.start()
-        self.expect("not-running", "service", wrap=self.plug(USB_PORT + CLAIMED, "666"))
+        self.expect("not-running", "service", wrap=self.plug(*CLAIMED, mode="666"))
         self.assertEqual(self.steps["permissions"]["state"], "open-to-all")
 
     def test_no_account(self):
         (self.root / "etc" / "passwd").write_text("root:x:0:0::/root:/bin/sh\n")
-        one = self.expect("no-account", "permissions", wrap=self.plug(USB_PORT + CLAIMED))
+        one = self.expect("no-account", "permissions", wrap=self.plug(*CLAIMED))
         self.assertIn("systemd-sysusers", one["advice"])
 
     def test_service_not_running(self):
         self.bus.start()
-        one = self.expect("not-running", "service", wrap=self.plug(USB_PORT + CLAIMED))
+        one = self.expect("not-running", "service", wrap=self.plug(*CLAIMED))
         self.assertIn("smartmeterd --bus", one["advice"])
         self.assertIn('claimed as mbus "cellar"', self.steps["adapter"]["evidence"])
 
     def test_no_bus(self):
-        one = self.examine(wrap=self.plug(USB_PORT + CLAIMED), bus=NO_BUS)
+        one = self.examine(wrap=self.plug(*CLAIMED), bus=NO_BUS)
         self.assertEqual((one["verdict"], one["step"]), ("no-bus", "bus"))
         self.assertEqual(self.steps["service"]["verdict"], "unknown")
 
@@ -244,7 +198,7 @@ A: dev=204:64\\n
         path = self.root / "usr" / "lib" / "udev" / "rules.d"
         path.mkdir(parents=True, exist_ok=True)
         (path / name).write_text(text)
-        self.examine(wrap=self.plug(USB_PORT + CLAIMED), bus=NO_BUS)
+        self.examine(wrap=self.plug(*CLAIMED), bus=NO_BUS)
         return self.steps["programs"]
 
     def test_brltty(self):
@@ -257,7 +211,7 @@ A: dev=204:64\\n
         self.assertEqual((step["verdict"], step["state"]), ("warning", "brltty"))
         self.assertIn("/usr/lib/udev/rules.d/85-brltty.rules:2", step["evidence"])
         (self.rules / "85-brltty.rules").symlink_to("/dev/null")  # switched off, udev(7)
-        self.examine(wrap=self.plug(USB_PORT + CLAIMED), bus=NO_BUS)
+        self.examine(wrap=self.plug(*CLAIMED), bus=NO_BUS)
         self.assertEqual(self.steps["programs"]["verdict"], "ok")
 
     def test_gpsd(self):
@@ -277,7 +231,7 @@ A: dev=204:64\\n
         (self.rules / "99-kaifa.rules").write_text(
             'SUBSYSTEM=="tty", ATTRS{idVendor}=="0403", ATTRS{idProduct}=="6001", '
             'SYMLINK+="smartmeter_modbus"\n')
-        self.examine(wrap=self.plug(USB_PORT + CLAIMED), bus=NO_BUS)
+        self.examine(wrap=self.plug(*CLAIMED), bus=NO_BUS)
         step = self.steps["programs"]
         self.assertEqual((step["verdict"], step["state"]), ("warning", "other-rule"))
         self.assertIn("99-kaifa.rules:1", step["evidence"])
@@ -286,10 +240,10 @@ A: dev=204:64\\n
     def test_left_over_claim(self):
         local = self.rules / "60-smartmeter-local.rules"
         local.write_text(CLAIM)
-        self.examine(wrap=self.plug(USB_PORT + CLAIMED), bus=NO_BUS)
+        self.examine(wrap=self.plug(*CLAIMED), bus=NO_BUS)
         self.assertEqual(self.steps["programs"]["verdict"], "ok")
         local.write_text("# two\n" + CLAIM + CLAIM.replace("A9XYZ123", "A9OLD456"))
-        self.examine(wrap=self.plug(USB_PORT + CLAIMED), bus=NO_BUS)
+        self.examine(wrap=self.plug(*CLAIMED), bus=NO_BUS)
         step = self.steps["programs"]
         self.assertEqual((step["verdict"], step["state"]), ("warning", "left-over-rule"))
         self.assertIn("60-smartmeter-local.rules:3", step["evidence"])
@@ -301,10 +255,9 @@ A: dev=204:64\\n
         program.chmod(0o755)
         running = subprocess.Popen([program, str(2 * LIMIT_S)])
         self.addCleanup(stop, running)
-        self.examine(wrap=self.plug(USB_PORT + CLAIMED), bus=NO_BUS)
+        self.examine(wrap=self.plug(*CLAIMED), bus=NO_BUS)
         self.assertEqual(self.steps["programs"]["verdict"], "ok")
-        unmarked = CLAIMED.replace("E: ID_MM_PORT_IGNORE=1\n", "")
-        self.examine(wrap=self.plug(USB_PORT + unmarked), bus=NO_BUS)
+        self.examine(wrap=self.plug(*UNMARKED), bus=NO_BUS)
         self.assertEqual(self.steps["programs"]["state"], "modem-manager")
 
 

@@ -10,6 +10,7 @@
 
 #include "tools/smartmeterctl/doctor.hpp"
 #include "tools/smartmeterctl/text.hpp"
+#include "tools/smartmeterctl/unclaimed.hpp"
 
 namespace smartmeterctl {
 namespace {
@@ -84,11 +85,6 @@ std::string_view source_text(const std::string& source) {
   return "";
 }
 
-/// Gives a port to the service.
-std::string claim(const std::string& device) {
-  return fmt::format("\"sudo smartmeterctl claim {} --kind mbus\" (or ir, p1)", device);
-}
-
 /// Has the rules run once more.
 std::string udev_again(const std::string& device) {
   return fmt::format(
@@ -154,6 +150,12 @@ class Walk {
   }
   /// The telegrams pass beyond `step`, or everything is well.
   bool passes(Reached step) const { return reached_ >= step; }
+  /// The command that gives the port to the service.
+  std::string claim() const {
+    SerialPort port = found_.port.value_or(SerialPort{});
+    port.node = found_.device.empty() ? found_.other_ports.front() : found_.device;
+    return fmt::format("\"{}\" (or another kind: mbus, ir, p1)", claim_command(port));
+  }
   std::string give_to_service() const;
   bool is_claimed() const { return found_.port && found_.port->is_claimed(); }
   bool problem_is(std::string_view problem) const { return adapter_["Problem"].text() == problem; }
@@ -198,7 +200,7 @@ void Walk::adapter() {
     return fail("no-adapter",
                 fmt::format("no port is known as a meter adapter's; there is {}",
                             fmt::join(found_.other_ports, ", ")),
-                "if a meter is behind one of them: " + claim(found_.other_ports.front()));
+                "if a meter is behind one of them: " + claim());
   if (device.empty())
     return fail(
         "no-adapter",
@@ -226,18 +228,18 @@ void Walk::adapter() {
   if (is_served) return ok(text + ", named in the configuration");
   if (kind == "none")
     return fail("unclaimed", text + " is marked as no meter's",
-                "if a meter is behind it after all: " + claim(device));
+                "if a meter is behind it after all: " + claim());
   if (!kind.empty())
     return fail("not-taken",
                 fmt::format("{} is claimed as {}, but udev has not taken it", text, kind),
                 fmt::format("{}; 61-smartmeter.rules must be among its rules", udev_again(device)));
   fail("unclaimed", text + " is plugged in, and nobody has said that it is a meter's",
-       "if a meter is behind it: " + claim(device));
+       "if a meter is behind it: " + claim());
 }
 
 /// How a port gets the group and mode that udev's rules give it.
 std::string Walk::give_to_service() const {
-  if (!is_claimed()) return claim(found_.device) + " gives it to the service alone";
+  if (!is_claimed()) return claim() + " gives it to the service alone";
   if (!found_.others.naming.empty())
     return fmt::format("{} sets that, too: remove that line, then {}",
                        found_.others.naming.front().place, udev_again(found_.device));
@@ -270,10 +272,10 @@ void Walk::permissions() {
         fmt::format("{}: the user {} may use it, but the service is kept out", who, account.name),
         fmt::format("its sandbox does not name this kind of device: {} writes a drop-in, then "
                     "\"sudo systemctl restart smartmeterd\"",
-                    claim(found_.device)));
+                    claim()));
   if ((node.mode & S_IRWXO) != 0)
     return say(Verdict::warning, who + ": every user may read it, and telegrams are personal data",
-               claim(found_.device) + " keeps others out", "open-to-all");
+               give_to_service(), "open-to-all");
   ok(fmt::format("{}: {} may use it", who, account.name));
 }
 
@@ -313,7 +315,7 @@ void Walk::programs() {
                                          found_.port->property("ID_MM_DEVICE_IGNORE") == "1");
   if (others.modem_manager_runs && found_.port && !keeps_off)
     worry("modem-manager", "ModemManager runs, and nothing keeps it off this port",
-          claim(found_.device) +
+          claim() +
               " does, or \"sudo systemctl disable --now ModemManager\" where there is no modem");
   for (const RulePlace& rule : others.grabbing)
     worry(rule.program,
