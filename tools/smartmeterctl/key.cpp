@@ -22,6 +22,14 @@ namespace {
 
 using meter::dlms::KeyEntry;
 
+constexpr const char* key_footer = R"(
+Examples:
+  sudo smartmeterctl key add house             asks for the operator's key
+  sudo smartmeterctl key test                  tries it on the meter's next telegram
+  sudo smartmeterctl key list
+
+smartmeterctl key VERB --help says more.)";
+
 constexpr const char* add_footer = R"(
 Asks for the keys without showing them, or reads them from standard input; never give a key as an
 argument. Keys are taken as operators print them: with blanks, dashes or colons, in capital or
@@ -88,8 +96,8 @@ void check_name(const std::string& name) {
 int reload(const KeyOptions& options) {
   try {
     if (Bus(options.bus).reload())
-      fmt::print("smartmeterd has read its keys again: \"smartmeterctl list\" shows whether they "
-                 "fit.\n");
+      fmt::print("smartmeterd has read its keys again: \"sudo smartmeterctl key test\" tries them on "
+                 "the next telegram.\n");
     else
       fmt::print("smartmeterd is not running: it reads the keys when it starts.\n");
   } catch (const BusError& error) {
@@ -110,6 +118,10 @@ bool holds(const KeyEntry& entry, const meter::dlms::AuthenticationKey& key) {
   return std::ranges::any_of(entry.authentication, [&key](const auto& other) {
     return std::ranges::equal(other.octets(), key.octets());
   });
+}
+
+bool is_aes_256(const meter::dlms::EncryptionKey& key) {
+  return key.octets().size() == 32;
 }
 
 std::string fingerprints(const KeyEntry& entry) {
@@ -142,8 +154,9 @@ int add_keys(const KeyOptions& options) {
           file.path().native(), options.name));
   }
   file.add(options.meter, options.label, keys);
-  fmt::print("Stored in {}: encryption {}{}.\n", file.path().native(),
+  fmt::print("Stored in {}: encryption {}{}{}.\n", file.path().native(),
              keys.encryption.fingerprint(),
+             is_aes_256(keys.encryption) ? " (one key of 64 digits, AES-256)" : "",
              keys.authentication ? ", authentication " + keys.authentication->fingerprint() : "");
   return reload(options);
 }
@@ -180,7 +193,7 @@ int list_keys(const KeyOptions& options) {
         rows.push_back(common);
         rows.back().insert(rows.back().end(), {kind, fingerprint + "…"});
       };
-      row(entry.encryption.octets().size() == 16 ? "encryption" : "encryption (AES-256)",
+      row(is_aes_256(entry.encryption) ? "encryption (AES-256)" : "encryption",
           entry.encryption.fingerprint());
       for (const auto& key : entry.authentication) row("authentication", key.fingerprint());
     }
@@ -273,6 +286,7 @@ void add_key(CLI::App& app, Action& action) {
   auto options = std::make_shared<KeyOptions>();
   CLI::App* key = app.add_subcommand("key", "meter keys: add, list, remove and test them");
   key->require_subcommand(1);
+  key->footer(key_footer);
   const auto verb = [&](const char* name, const char* text, const char* footer, bool on_bus) {
     CLI::App* command = key->add_subcommand(name, text);
     command->footer(footer);

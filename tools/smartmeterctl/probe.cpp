@@ -16,8 +16,8 @@ namespace {
 constexpr const char* footer = R"(
 Finds speed, parity and link layer from the bytes that the meter sends; smartmeterd keeps what it
 found. It does so by itself for every adapter without line = in its table: this is to watch it, and
-to begin anew after the meter or the cable was changed. ADAPTER is a node, one of its links or the
-name that "smartmeterctl list" shows; it may be left out where there is but one.
+to begin anew after the meter or the cable was changed. ADAPTER is a node as "smartmeterctl list"
+shows it, one of its links, or its name in topics; it may be left out where there is but one.
 
 Exit status: 0 found, 1 not found or an error, 2 wrong usage.
 
