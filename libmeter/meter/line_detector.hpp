@@ -38,8 +38,8 @@ class LineDetector {
 
   /// What the owner does now, in this order. Nothing set: go on.
   struct Advice {
-    /// Set this on the port. What was received before belongs to other settings: drop it, from the
-    /// kernel's buffer (TCIFLUSH) to what the decoder has half received.
+    /// Set this on the port. What was received before belongs to other settings: drop what the
+    /// decoder has half received.
     std::optional<LineFormat> line;
     /// Then write this: a request for identification (only with `may_sign_on`).
     Bytes write{};
@@ -52,12 +52,13 @@ class LineDetector {
   };
   /// What is being tried and why, for people.
   enum class Finding : std::uint8_t {
-    listening,       ///< nothing is known yet of these settings
+    listening,       ///< waiting for the next push
     line_is_slower,  ///< bytes were stretched: a slower speed is tried
     no_frame_start,  ///< nothing looked like a frame: others are tried
     other_parity,    ///< the speed is right and the parity seems wrong
     seven_bits,      ///< the eighth bit is even parity
     frame_begins,    ///< a frame has begun, its end is awaited
+    frame_whole,     ///< it was whole and right: the end of the push is awaited
     line_break,      ///< stretched even at the lowest speed: polarity, or no such meter
     sign_on,         ///< nothing comes by itself: asked for identification
     settled,
@@ -82,9 +83,9 @@ class LineDetector {
   Advice start(Time now) noexcept;
   /// Bytes that just arrived, in order, and the driver's counters at this moment.
   Advice received(Bytes fresh, const LineErrors& total, Time now) noexcept;
-  /// The decoder accepted a whole telegram of the bytes given so far: proof for what has no
-  /// checksum on the line. Call it after `received` of those bytes.
-  Advice telegram_accepted(Link link, Time now) noexcept;
+  /// The decoder made a telegram of the bytes given so far: proof for what has no checksum on the
+  /// line. Call it after `received` of those bytes; what follows comes with the end of the push.
+  void telegram_accepted(Link link) noexcept;
   /// `next_look` has come; harmless at any other time.
   Advice elapsed(Time now) noexcept;
   /// When to call `elapsed` if nothing else happens before; nothing: no need.
