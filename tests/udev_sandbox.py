@@ -83,8 +83,9 @@ class Adapter:
 
     def __init__(self, vendor_id="0403", product_id="6001", vendor="FTDI",
                  product="FT232R USB UART", serial="A9XYZ123", place="2", first=0, interfaces=1,
-                 ports=1, driver="ftdi_sio", properties=()):
-        """`first`: number of its first port; each interface has `ports` of them."""
+                 ports=1, driver="ftdi_sio", properties=(), node=None):
+        """`first`: number of its first port; each interface has `ports` of them. `node`: major
+        and minor number of its node, where they are not the driver's own."""
         self.device = f"/devices/pci0000:00/0000:00:14.0/usb1/1-{place}"
         self.ids = f"{vendor_id}:{product_id}"
         texts = "".join("A: {}={}\\n\n".format(name, text.replace("\\", "\\\\")) for name, text in
@@ -108,7 +109,8 @@ class Adapter:
                     self.text += USB_SERIAL.format(interface=interface, name=name, driver=driver,
                                                    port=port)
                 self.text += TTY.format(
-                    tty=tty, name=name, major=major, minor=minor,
+                    tty=tty, name=name, major=node[0] if node else major,
+                    minor=node[1] if node else minor,
                     properties="".join(f"E: {one}\n" for one in (f"ID_PATH={path}", *properties)))
                 self.ttys.append("/sys" + tty)
 

@@ -41,6 +41,23 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
 sys.exit(code)
 """
 
+# In the place of udevadm and systemctl: keeps what it was asked for, and makes of a triggered event
+# what udevadm test makes of it: links and database entries. udevd would set the group as well.
+UDEVADM = """#!/bin/sh
+echo "udevadm $*" >>{log}
+[ "$1" = trigger ] || exit 0
+for path; do
+  case "$path" in
+    /sys/*) {udevadm} test --action=change "$path" >/dev/null 2>&1 || exit 1;;
+  esac
+done
+[ -e {log}.no-group ] || chgrp 4711 "$UMOCKDEV_DIR"/dev/tty*
+"""
+SYSTEMCTL = """#!/bin/sh
+echo "systemctl $*" >>{log}
+[ "$1" != is-active ] || [ -e {log}.active ]
+"""
+
 
 class Claims(Sandbox):
     def setUp(self):
@@ -310,6 +327,102 @@ class Claims(Sandbox):
             "sh", Adapter().tty, SMARTMETERCTL, link, str(self.root))
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(self.claimed([Adapter()]), {"ttyUSB0": "mbus"})
+
+    def on_the_system(self, devices, *commands):
+        """Runs commands without a scratch root, the programs that they start being recorded; what
+        these were asked for, and the last one's result."""
+        if os.geteuid() != 0:
+            self.skipTest("the kernel lets only root write udev's database")
+        log, programs = self.directory / "log", self.directory / "bin"
+        programs.mkdir(exist_ok=True)
+        for name, text in (("udevadm", UDEVADM), ("systemctl", SYSTEMCTL)):
+            (programs / name).write_text(text.format(log=log, udevadm=shutil.which("udevadm")))
+            (programs / name).chmod(0o755)
+        log.write_text("")
+        done = self.run_among(
+            devices, "sh", "-ec",
+            'mkdir -p /run/systemd/system; mount -t tmpfs none /etc/systemd/system;'
+            f'export PATH={programs}:$PATH; ' + "; ".join(commands))
+        return log.read_text().splitlines(), done
+
+    def test_what_follows_the_writing(self):
+        adapter = Adapter()
+        claim = f"{SMARTMETERCTL} claim ttyUSB0 --kind mbus --name cellar --link old"
+        asked, done = self.on_the_system([adapter], claim)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(asked, [
+            "udevadm control --reload",
+            f"udevadm trigger --action=change --settle /sys{adapter.device} {adapter.tty}",
+            "systemctl is-active --quiet smartmeterd.service",
+            "systemctl start smartmeterd.service"])
+        for words in ("/dev/smartmeter_mbus\n", "/dev/smartmeter/by-name/cellar\n", "/dev/old\n",
+                      "/dev/smartmeter/by-id/mbus-FTDI_FT232R_USB_UART_A9XYZ123-if00-port0\n",
+                      "was started", "key add"):
+            self.assertIn(words, done.stdout)
+        with self.subTest("again: nothing to do, and given back"):
+            asked, done = self.on_the_system(
+                [adapter], claim, f"{SMARTMETERCTL} claim ttyUSB0", f"{SMARTMETERCTL} claim",
+                f"{SMARTMETERCTL} unclaim /dev/smartmeter/by-name/cellar")
+            self.assertEqual(done.returncode, 1)  # the list: nobody's adapter is there
+            self.assertIn("is claimed already as mbus", done.stdout)
+            self.assertIn("Claimed:\n  /dev/ttyUSB0  mbus  cellar\n", done.stdout)
+            asked, done = self.on_the_system(
+                [adapter], claim, f"{SMARTMETERCTL} unclaim /dev/smartmeter/by-name/cellar")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertFalse(self.file.exists())
+
+    def test_the_group_that_udev_did_not_know(self):
+        (self.directory / "log.no-group").write_text("")
+        _, done = self.on_the_system([Adapter()],
+                                     f"{SMARTMETERCTL} claim ttyUSB0 --kind mbus")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("systemctl restart systemd-udevd", done.stderr)
+
+    def test_rules_that_are_switched_off(self):
+        (self.rules / "61-smartmeter.rules").unlink()
+        _, done = self.on_the_system([Adapter()],
+                                     f"{SMARTMETERCTL} claim ttyUSB0 --kind mbus")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("61-smartmeter.rules is missing", done.stderr)
+
+    def test_the_service_is_restarted_for_a_port_on_the_board(self):
+        (self.directory / "log.active").write_text("")
+        drop_in = "/" + DROP_IN
+        asked, done = self.on_the_system(
+            [BoardPort()], f"{SMARTMETERCTL} claim ttyAMA0 --kind p1", f"cat {drop_in}",
+            f"{SMARTMETERCTL} unclaim ttyAMA0", f"! test -e {drop_in}")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("DeviceAllow=/dev/ttyAMA0 rw\n", done.stdout)
+        restart = ["systemctl daemon-reload", "systemctl is-active --quiet smartmeterd.service",
+                   "systemctl try-restart smartmeterd.service"]
+        self.assertEqual([line for line in asked if line.startswith("systemctl")], restart * 2)
+
+    def test_a_port_in_use(self):
+        # The node has the number of a pseudo-terminal, which another program can hold.
+        own, other = os.openpty()
+        self.addCleanup(os.close, own)
+        name, number = os.ttyname(other), os.fstat(other).st_rdev
+        os.close(other)
+        adapter = Adapter(node=(os.major(number), os.minor(number)))
+        for program, options, is_refused in (
+                ("meter-reader", "", True), ("ModemManager", "", True), ("smartmeterd", "", False),
+                ("meter-reader", "--force", False)):
+            with self.subTest(program + options):
+                shutil.copy(shutil.which("sleep"), self.directory / program)
+                with open(name, "rb", buffering=0) as other:
+                    holder = subprocess.Popen([self.directory / program, "60"], stdin=other)
+                _, done = self.on_the_system(
+                    [adapter], f"{SMARTMETERCTL} claim ttyUSB0 --kind mbus {options}")
+                holder.kill()
+                holder.wait()
+                if is_refused:
+                    self.assertEqual(done.returncode, 1, done.stdout)
+                    self.assertIn(f"{program} (pid {holder.pid})", done.stderr)
+                    self.assertIn("--force", done.stderr)
+                    self.assertFalse(self.file.exists())
+                else:
+                    self.assertEqual(done.returncode, 0, done.stderr)
+                    self.file.unlink()
 
     def test_only_root(self):
         done = self.run_among(

@@ -159,6 +159,16 @@ TEST_F(RulesFile, WhatIsNotKnownHereIsNotOnesOwn) {
   }
 }
 
+TEST_F(RulesFile, AnUnfinishedRuleDoesNotTakeTheNewOne) {
+  write("KERNEL==\"ttyUSB0\", \\\n");
+  LocalRules rules(file_);
+  rules.append("KERNEL==\"ttyS4\", ENV{SMARTMETER_KIND}=\"ir\"");
+  rules.save();
+  const auto all = LocalRules(file_).rules();
+  ASSERT_THAT(all, SizeIs(1));
+  EXPECT_THAT(all[0].tokens, SizeIs(2));
+}
+
 TEST_F(RulesFile, EmptyOneIsRemoved) {
   LocalRules rules(file_);
   rules.append("KERNEL==\"ttyS4\", ENV{SMARTMETER_KIND}=\"ir\"");

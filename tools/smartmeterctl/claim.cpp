@@ -193,6 +193,16 @@ std::string holders_text(const std::vector<Holder>& holders) {
   return text;
 }
 
+/// How to get a port back from a program.
+std::string release_text(const std::string& program, const SerialPort& port) {
+  if (program == "ModemManager")
+    return "it looks for a modem there and is done within a minute: try again then";
+  if (program == "agetty")
+    return fmt::format("run systemctl disable --now serial-getty@{}.service first", port.name());
+  if (program == "gpsd") return "run systemctl stop gpsd.socket gpsd.service first";
+  return "stop that program first";
+}
+
 /// A port in use stays with who uses it, unless the user insists.
 void check_free(const SerialPort& port) {
   const char* insist = "--force claims it all the same";
@@ -202,12 +212,9 @@ void check_free(const SerialPort& port) {
         port.node, port.name(), insist));
   const auto holders = other_holders(port);
   if (holders.empty()) return;
-  const bool is_probing = holders.front().command == "ModemManager";
-  throw std::runtime_error(fmt::format(
-      "{} is in use by {}: {}; {}", port.node, holders_text(holders),
-      is_probing ? "it looks for a modem there and is done within a minute: try again then"
-                 : "stop that program first",
-      insist));
+  throw std::runtime_error(fmt::format("{} is in use by {}: {}; {}", port.node,
+                                       holders_text(holders),
+                                       release_text(holders.front().command, port), insist));
 }
 
 void warn_of_rivals(const SerialPort& port, const std::string& root) {
@@ -343,7 +350,7 @@ void print_links(const SerialPort& port) {
   for (const std::string& link : port.links) {
     if (!link.starts_with("/dev/smartmeter") && link.find("/by-") != link.npos) continue;
     std::error_code error;
-    const bool is_its_own = fs::canonical(link, error) == port.node;
+    const bool is_its_own = fs::read_symlink(link, error).filename() == port.name();
     fmt::print("  {}{}\n", printable(link),
                is_its_own ? "" : "  (another adapter's now: --priority gives it to this one)");
   }

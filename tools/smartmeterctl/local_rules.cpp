@@ -296,7 +296,10 @@ std::vector<LocalRule> LocalRules::own_rules(const SerialPort& port,
 
 void LocalRules::append(std::string_view rule) {
   if (entries_.empty()) entries_.push_back({1, std::string(header)});
-  if (std::string& last = entries_.back().text; !last.ends_with('\n')) last += '\n';
+  std::string& text = entries_.back().text;
+  if (!text.ends_with('\n')) text += '\n';
+  // A rule that waits for its next line would take ours for it.
+  if (text.ends_with("\\\n") && !trimmed(text).starts_with('#')) text += '\n';
   const Entry& last = entries_.back();
   const auto lines = static_cast<std::size_t>(std::ranges::count(last.text, '\n'));
   entries_.push_back({last.line + lines, std::string(rule) + '\n'});
