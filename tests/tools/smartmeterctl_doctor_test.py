@@ -22,6 +22,7 @@ from harness import (LIMIT_S, METERSIM, SMARTMETERCTL, TEST_AUTHENTICATION_KEY, 
 from simulated import dutch_p1, mbus_frame  # noqa: E402
 from udev_sandbox import Adapter, BoardPort  # noqa: E402
 
+FAKE_SYSTEMD = os.environ["FAKE_SYSTEMD"]
 STEPS = ["adapter", "permissions", "programs", "service", "bytes", "line", "frames", "checksum",
          "key", "tag", "decode", "bus", "broker"]
 OTHER_KEY = "FFEEDDCCBBAA99887766554433221100"
@@ -192,6 +193,23 @@ class Plugged(Doctor):
         one = self.examine(wrap=self.plug(*CLAIMED), bus=NO_BUS)
         self.assertEqual((one["verdict"], one["step"]), ("no-bus", "bus"))
         self.assertEqual(self.steps["service"]["verdict"], "unknown")
+
+    def test_what_systemd_says(self):
+        self.bus.start()
+        for load, active, verdict, step in (
+                ("not-found", "inactive", "not-installed", "service"),
+                ("masked", "inactive", "not-running", "service"),
+                ("loaded", "inactive", "not-running", "service"),
+                ("loaded", "failed", "service-failed", "service"),
+                ("loaded", "active", "no-name", "bus")):
+            with self.subTest(load=load, active=active):
+                with subprocess.Popen([FAKE_SYSTEMD, self.bus.address, load, active],
+                                      stdout=subprocess.PIPE) as systemd:
+                    self.assertEqual(systemd.stdout.readline(), b"ready\n")
+                    one = self.examine(wrap=self.plug(*CLAIMED))
+                    systemd.terminate()
+                self.assertEqual((one["verdict"], one["step"]), (verdict, step))
+                self.assertIn("systemctl", one["advice"])
 
     def programs(self, text, name):
         """The state of the step under a rule file."""
@@ -452,6 +470,34 @@ class Served(Port):
         one = self.expect("no-access", "permissions")
         self.assertIn("0600" if wrap else "0000", self.steps["permissions"]["evidence"])
         self.assertIn("smartmeterctl claim", one["advice"])
+
+    def test_bus_that_does_not_let_everybody_ask(self):
+        """A policy as dbus/org.smartmeterd1.conf describes it, for those who close the readings."""
+        policy = self.bus.config.read_text().replace(
+            "</policy>", '<deny send_destination="org.smartmeterd1"/></policy>')
+        self.bus.config.write_text(policy)
+        self.bus.start()
+        self.start_daemon(device=str(self.pty.path), mqtt=False)
+        self.wait_opened()
+        wait_for("the name", lambda: "org.smartmeterd1" in str(self.bus.busctl("list")))
+        one = self.examine(str(self.pty.path))
+        self.assertEqual((one["verdict"], one["step"]), ("refused", "bus"))
+        self.assertIn("root", one["advice"])
+
+    def test_several_adapters(self):
+        """Each with its own walk; the first one that is not well decides. One can be named."""
+        self.start("--device", f"{self.directory / 'missing'}")
+        wait_for("two adapters", lambda: len(self.bus.objects()) >= 2)
+        self.pty.send(telegrams("kaifa-noe", 2)[0])
+        wait_for("a meter", self.bus.meters)
+        done = self.run_doctor("--json")
+        said = json.loads(done.stdout)
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual({pathlib.Path(one["adapter"]).name: one["verdict"]
+                          for one in said["adapters"]},
+                         {"tty": "fine", "missing": "adapter-missing"})
+        self.assertEqual(said["verdict"], "adapter-missing")
+        self.assertEqual(self.expect("fine", None, "tty")["adapter"], str(self.pty.path))
 
     def test_pulled_out(self):
         self.start()

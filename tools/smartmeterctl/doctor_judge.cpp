@@ -233,6 +233,9 @@ void Walk::adapter() {
     return fail("not-taken",
                 fmt::format("{} is claimed as {}, but udev has not taken it", text, kind),
                 fmt::format("{}; 61-smartmeter.rules must be among its rules", udev_again(device)));
+  if (!found_.bus.refusal.empty())
+    return say(Verdict::skipped,
+               text + ", claimed by nobody; smartmeterd may not be asked whether it reads it");
   fail("unclaimed", text + " is plugged in, and nobody has said that it is a meter's",
        "if a meter is behind it: " + claim());
 }
@@ -347,7 +350,7 @@ void Walk::programs() {
 void Walk::service() {
   name_ = "service";
   const ServiceFacts& service = found_.service;
-  const bool on_system = found_.bus.where == "system";
+  const bool on_system = found_.bus.where == "system" || service.is_known;
   if (found_.bus.owner) {
     if (found_.bus.refusal.empty() && !found_.device.empty() && adapter_.map().empty() &&
         deciding(steps_) == nullptr)

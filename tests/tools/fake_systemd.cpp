@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// What systemd says on the bus of smartmeterd.service (org.freedesktop.systemd1(5)), as it is told:
+// fake_systemd ADDRESS LOAD_STATE ACTIVE_STATE
+#include <systemd/sd-bus.h>
+
+#include <cstdio>
+
+namespace {
+
+const char* load_state = "";
+const char* active_state = "";
+
+int state(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply, void* text,
+          sd_bus_error*) {
+  return sd_bus_message_append(reply, "s", *static_cast<const char**>(text));
+}
+
+const sd_bus_vtable members[] = {
+    SD_BUS_VTABLE_START(SD_BUS_VTABLE_ABSOLUTE_OFFSET),
+    SD_BUS_PROPERTY("LoadState", "s", state, reinterpret_cast<size_t>(&load_state), 0),
+    SD_BUS_PROPERTY("ActiveState", "s", state, reinterpret_cast<size_t>(&active_state), 0),
+    SD_BUS_VTABLE_END,
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 4) return 2;
+  load_state = argv[2];
+  active_state = argv[3];
+  sd_bus* bus = nullptr;
+  if (sd_bus_new(&bus) < 0 || sd_bus_set_address(bus, argv[1]) < 0 ||
+      sd_bus_set_bus_client(bus, 1) < 0 || sd_bus_start(bus) < 0 ||
+      sd_bus_add_object_vtable(bus, nullptr, "/org/freedesktop/systemd1/unit/smartmeterd_2eservice",
+                               "org.freedesktop.systemd1.Unit", members, nullptr) < 0 ||
+      sd_bus_request_name(bus, "org.freedesktop.systemd1", 0) < 0)
+    return 1;
+  std::puts("ready");
+  std::fflush(stdout);
+  for (;;) {
+    const int more = sd_bus_process(bus, nullptr);
+    if (more < 0) return 0;
+    if (more == 0) sd_bus_wait(bus, UINT64_MAX);
+  }
+}
