@@ -154,6 +154,38 @@ TEST(KeyText, SaysWhatIsWrong) {
     EXPECT_EQ(read(text), words) << text;
 }
 
+/// One slip anywhere: a character left out, put in or put in place of another one. The text still
+/// gives the keys it had, or none, or, where one digit became another one, a key of as many digits;
+/// what is wrong is said without a piece of the key.
+TEST(KeyText, NoSlipMakesAnotherKey) {
+  for (const std::string& text :
+       {guek, lower(grouped), "GUEK: " + grouped + "\r\n", in_groups(guek, 2, ":"),
+        "EK " + guek + "\nAK " + gak + "\n", guek + "\n" + gak + "\n", grouped + " / " + gak,
+        "GPK60: " + grouped + " GPK61: " + in_groups(gak, 8, "-")}) {
+    const std::string keys = read(text);
+    const auto check = [&](const std::string& slip, bool may_be_other) {
+      const std::string said = read(slip);
+      const bool is_key = said.find_first_not_of("0123456789ABCDEF ") == said.npos;
+      for (std::size_t i = 0; !is_key && i + 6 <= guek.size(); ++i)
+        EXPECT_EQ(said.find(guek.substr(i, 6)), said.npos) << slip;
+      if (is_key && said != keys && !may_be_other)
+        ADD_FAILURE() << text << "\nbecame\n" << slip << "\nand gave\n" << said;
+    };
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      std::string slip = text;
+      slip.erase(i, 1);
+      check(slip, slip == guek + gak + "\n");  // nobody could tell it from a long key
+      for (const char c : {'0', 'A', 'f', 'O', 'x', ' ', '\n', '-', ':', ',', '"'}) {
+        slip = text;
+        check(slip.insert(i, 1, c), false);
+        slip = text;
+        slip[i] = c;
+        check(slip, meter::hex_value(c) >= 0 && meter::hex_value(text[i]) >= 0);
+      }
+    }
+  }
+}
+
 TEST(KeyText, LongKeys) {
   EXPECT_EQ(read(in_groups(guek + gak, 4, " ")), guek + gak);
   EXPECT_EQ(read("EK " + guek + gak), guek + gak);

@@ -153,21 +153,23 @@ std::vector<Part> cut_at_names(std::string_view text) {
   return parts;
 }
 
+constexpr std::string_view blanks = " \t\r\n-";
+
 /// Whether two words are pieces of one key, by what stands between them: blanks, line breaks and
 /// dashes, or one colon.
 bool joins(std::string_view between) {
-  return between == ":" || between.find_first_not_of(" \t\r\n-") == between.npos;
+  return between == ":" || between.find_first_not_of(blanks) == between.npos;
 }
 
-/// Takes the words together that `is_piece` says may be pieces of a key and that nothing parts.
-template <class Check>
-std::vector<std::string_view> runs_of(std::string_view text, Check is_piece) {
+/// Takes the words together that may be pieces of a key, where what stands between them joins them.
+template <class Piece, class Joint>
+std::vector<std::string_view> runs_of(std::string_view text, Piece is_piece, Joint is_joint) {
   std::vector<std::string_view> runs;
   bool open = false;
   for (const std::string_view word : words_of(text)) {
     if (!is_piece(word)) {
       open = false;
-    } else if (open && joins(std::string_view(runs.back().end(), word.begin()))) {
+    } else if (open && is_joint(std::string_view(runs.back().end(), word.begin()))) {
       runs.back() = std::string_view(runs.back().begin(), word.end());
     } else {
       runs.push_back(word);
@@ -188,35 +190,24 @@ std::size_t digits_in(std::string_view text) {
   return digits;
 }
 
-std::vector<std::string_view> split(std::string_view text, std::string_view at) {
-  std::vector<std::string_view> pieces;
+std::vector<std::string_view> lines_of(std::string_view text) {
+  std::vector<std::string_view> lines;
   while (!text.empty()) {
-    const std::size_t end = std::min(text.find_first_of(at), text.size());
-    if (end > 0) pieces.push_back(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
+    lines.push_back(text.substr(0, text.find('\n')));
+    text.remove_prefix(std::min(lines.back().size() + 1, text.size()));
   }
-  return pieces;
+  return lines;
 }
 
-/// More digits than meter numbers and system titles have.
-constexpr std::size_t broken_key_digits = 20;
-
 /// The keys of a run of hex digits: itself, or else its lines or words that have a key's size (a
-/// number on the line before does not count then, but a key with a mistake does).
+/// number on the line before is none of it).
 void take_keys(std::string_view run, std::vector<std::string_view>& keys) {
   if (digits_in(run) == key_digits) return keys.push_back(run);
-  for (const char* at : {"\n", " \t\r\n"}) {
-    std::vector<std::string_view> found;
-    bool is_broken = false;
-    for (const std::string_view piece : split(run, at)) {
-      if (digits_in(piece) == key_digits)
-        found.push_back(piece);
-      else
-        is_broken = is_broken || digits_in(piece) >= broken_key_digits;
-    }
-    if (found.empty()) continue;
-    if (!is_broken) keys.insert(keys.end(), found.begin(), found.end());
-    return;
+  for (const auto& pieces : {lines_of(run), words_of(run)}) {
+    const std::size_t before = keys.size();
+    for (const std::string_view piece : pieces)
+      if (digits_in(piece) == key_digits) keys.push_back(piece);
+    if (keys.size() > before) return;
   }
   // Two keys of which one has a digit too many and the other one too few are no long key.
   if (digits_in(run) == key_digits_aes_256 && run.find('\n') == run.npos) keys.push_back(run);
@@ -227,7 +218,7 @@ std::vector<std::string_view> keys_in(std::string_view text) {
   const auto is_piece = [](std::string_view word) {
     return std::ranges::all_of(without_0x(word), is_hex);
   };
-  for (const std::string_view run : runs_of(text, is_piece)) take_keys(run, keys);
+  for (const std::string_view run : runs_of(text, is_piece, joins)) take_keys(run, keys);
   return keys;
 }
 
@@ -237,23 +228,48 @@ bool is_key_like(std::string_view word) {
   const auto others =
       static_cast<std::size_t>(std::ranges::count_if(word, [](char c) { return !is_hex(c); }));
   constexpr std::size_t long_word = 8;
-  const auto has = [word](auto check) { return std::ranges::any_of(word, check); };
-  const bool is_no_word = has([](char c) { return c >= '0' && c <= '9'; }) ||
-                          !has([](char c) { return c >= 'a' && c <= 'z'; }) ||
-                          word.size() >= long_word;
+  // Of a word only the first letter is a capital one, and it has no digits.
+  const bool is_no_word = word.size() >= long_word ||
+                          std::ranges::any_of(word, [](char c) { return c >= '0' && c <= '9'; }) ||
+                          std::ranges::any_of(word.substr(1),
+                                              [](char c) { return c >= 'A' && c <= 'Z'; });
   return others == 0 || (4 * others <= word.size() + 2 && is_no_word);
+}
+
+/// Also one wrong character may stand between, but none that sets things apart.
+bool joins_broken(std::string_view between) {
+  const auto is_odd = [](char c) { return blanks.find(c) == blanks.npos; };
+  return joins(between) || (std::ranges::count_if(between, is_odd) == 1 &&
+                            between.find_first_of("()[]/|") == between.npos);
+}
+
+/// Whether a piece that has not a key's size was meant as one: it has more digits than system titles
+/// and meter numbers, and more letters than the number of a metering point ("DE00…").
+bool is_broken_key(std::string_view piece) {
+  constexpr std::ptrdiff_t letters_min = 3;
+  constexpr std::size_t digits_min = 20;
+  const auto is_letter = [](char c) { return is_hex(c) && (c < '0' || c > '9'); };
+  return digits_in(piece) >= digits_min && std::ranges::count_if(piece, is_letter) >= letters_min;
 }
 
 /// The longest piece of the text that was probably meant to be a key; empty where there is none.
 std::string_view key_like(std::string_view text) {
   std::string_view longest;
-  for (const std::string_view run : runs_of(text, is_key_like))
+  for (const std::string_view run : runs_of(text, is_key_like, joins_broken))
     if (digits_in(run) > digits_in(longest)) longest = run;
   return longest;
 }
 
-bool has_broken_key(std::string_view text) {
-  return digits_in(key_like(text)) >= broken_key_digits;
+/// A piece beside these keys that was meant to be one; or empty.
+std::string_view broken_key(std::string_view text, const std::vector<std::string_view>& keys) {
+  const auto is_left = [&keys](std::string_view word) {
+    return is_key_like(word) && std::ranges::none_of(keys, [word](std::string_view key) {
+             return word.begin() >= key.begin() && word.end() <= key.end();
+           });
+  };
+  for (const std::string_view run : runs_of(text, is_left, joins_broken))
+    if (is_broken_key(run)) return run;
+  return {};
 }
 
 /// 16 octets in base64 (RFC 4648): what some programs make of a key.
@@ -277,7 +293,7 @@ Key parse(std::string_view text, Purpose purpose) {
   return std::move(*parsed.key);
 }
 
-/// Says what is wrong with the text, which holds no key of this purpose.
+/// Says what is wrong with the text, which holds no key.
 [[noreturn]] void refuse(std::string_view text, Purpose purpose) {
   if (has_base64_key(text))
     throw std::runtime_error(
@@ -318,18 +334,18 @@ void take_unnamed(const std::vector<std::string_view>& keys, Found& found) {
   if (keys.size() == 2) found.take(Purpose::authentication, keys[1]);
 }
 
-Found find_keys(std::string_view text) {
+/// `unnamed`: what a key without a name is for, to say what is wrong with it.
+Found find_keys(std::string_view text, Purpose unnamed) {
   const std::vector<Part> parts = cut_at_names(text);
   const auto before = keys_in(parts[0].text);
   Found found;
   for (const Part& part : parts) {
+    const auto keys = keys_in(part.text);
+    if (const auto broken = broken_key(part.text, keys); !broken.empty())
+      refuse(broken, part.purpose == Purpose::unnamed ? unnamed : part.purpose);
     if (part.purpose == Purpose::unnamed) continue;
-    for (const std::string_view key : keys_in(part.text)) found.take(part.purpose, key);
+    for (const std::string_view key : keys) found.take(part.purpose, key);
   }
-  for (const Part& part : parts)
-    if (part.purpose != Purpose::unnamed && found.of(part.purpose).empty() &&
-        has_broken_key(part.text))
-      refuse(part.text, part.purpose);
   found.is_named = !found.encryption.empty() || !found.authentication.empty();
   if (found.is_named && !before.empty())
     throw std::runtime_error("a key stands before the first name: write each key's name before it");
@@ -346,7 +362,7 @@ Found find_keys(std::string_view text) {
 MeterKeys read_key_text(std::string_view text) {
   Secret plain(text.size());
   write_plain(text, plain);
-  const Found found = find_keys(plain.view());
+  const Found found = find_keys(plain.view(), Purpose::encryption);
   if (found.encryption.empty() && !found.authentication.empty())
     throw std::runtime_error(
         "this is an authentication key alone: the encryption key (GUEK, EK, GPK60) is needed");
@@ -362,7 +378,7 @@ std::optional<AuthenticationKey> read_authentication_key(std::string_view text) 
   Secret plain(text.size());
   write_plain(text, plain);
   if (words_of(plain.view()).empty()) return std::nullopt;
-  Found found = find_keys(plain.view());
+  Found found = find_keys(plain.view(), Purpose::authentication);
   if (!found.is_named) std::swap(found.encryption, found.authentication);
   if (!found.encryption.empty())
     throw std::runtime_error("expected one authentication key (GAK, AK, GPK61)");
