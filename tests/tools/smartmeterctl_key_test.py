@@ -285,9 +285,14 @@ class Keys(KeyWorld):
         for path, words in ((empty, "is empty"), (noise, "1024 bytes came, but no frame")):
             done = self.ctl("test", "--ask", str(path), key=TEST_KEY, status=1)
             self.assertIn(words, done.stderr)
-        clear = self.capture("aidon")
-        self.assertIn("not encrypted",
-                      self.ctl("test", "--ask", clear, key=TEST_KEY, status=1).stdout)
+        for family in ("aidon", "dsmr-5"):  # the latter is text, and no hex
+            clear = self.capture(family)
+            self.assertIn("not encrypted",
+                          self.ctl("test", "--ask", clear, key=TEST_KEY, status=1).stdout)
+        text = self.directory / "text"
+        text.write_text("68 FA FA 68 ZZ")
+        done = self.ctl("test", "--ask", str(text), key=TEST_KEY, status=1)
+        self.assertIn("is text, but not hex (line 1, column 13", done.stderr)
         for more in (("--ask", "-"), ("--next", self.pty.path, clear)):
             self.ctl("test", *map(str, more), status=2)
 
@@ -337,8 +342,8 @@ class Keys(KeyWorld):
         self.assertIn("stored for another meter", self.ctl("test", path, status=1).stdout)
 
     def test_the_same_key_twice(self):
-        done = self.ctl("add", "house", key=f"{TEST_KEY}\n{TEST_KEY}\n", status=1)
-        self.assertIn("are the same", done.stderr)
+        done = self.add(f"{TEST_KEY}\n{TEST_KEY}\n")
+        self.assertIn("are the same: was one given twice?", done.stderr)
 
 
 class NextTelegram(KeyWorld):

@@ -240,12 +240,12 @@ int remove_keys(const KeyOptions& options, bool with_label) {
 
 namespace {
 
-/// The same key for both purposes is a slip: no operator gives one.
+/// The same key for both purposes is nearly always a slip.
 void check_different(const MeterKeys& keys) {
   if (keys.authentication &&
       std::ranges::equal(keys.encryption.octets(), keys.authentication->octets()))
-    throw std::runtime_error(
-        "encryption key and authentication key are the same: one was given twice");
+    fmt::print(stderr, "smartmeterctl: encryption key and authentication key are the same: was one "
+                       "given twice?\n");
 }
 
 }  // namespace

@@ -80,23 +80,20 @@ void print_findings(const Findings& findings, const std::vector<Candidate>& keys
       fmt::print("{}{}: {} {}\n", where, meter, keys[i].name, describe(fit));
 }
 
-std::vector<std::byte> recording(const std::string& name) {
-  tools::CaptureFile file(name);
-  std::vector<std::byte> octets, piece;
-  while (file.read(piece)) octets.insert(octets.end(), piece.begin(), piece.end());
-  if (file.hex_broken_at())
-    throw std::runtime_error(
-        fmt::format("{}: text, but not hex ({})", name, *file.hex_broken_at()));
-  if (octets.empty()) throw std::runtime_error(name + ": is empty: record the meter's bytes first");
-  return octets;
-}
-
 int test_recording(const KeyOptions& options) {
   if (options.ask && options.file == "-")
     throw UsageError("--ask reads the key from standard input: name the recording's FILE");
-  const auto octets = recording(options.file);
+  tools::CaptureFile file(options.file);
+  std::vector<std::byte> octets, piece;
+  while (file.read(piece)) octets.insert(octets.end(), piece.begin(), piece.end());
+  if (octets.empty())
+    throw std::runtime_error(options.file + ": is empty: record the meter's bytes first");
   const auto keys = options.ask ? asked_key() : stored_keys(options);
   const Findings findings = try_keys(octets, keys, true);
+  if (!findings.tried() && file.hex_broken_at())  // the text of a P1 telegram is no hex, either
+    throw std::runtime_error(
+        fmt::format("{}: is text, but not hex ({}): correct it, or give the raw bytes",
+                    options.file, *file.hex_broken_at()));
   if (!findings.tried())
     throw std::runtime_error(
         fmt::format("{}: {}", options.file, why_no_telegram(findings.trials.back(), octets)));

@@ -111,7 +111,7 @@ class Run {
   void refused(Errc code) {
     if (const auto fit = fit_of(code)) return found(*fit);
     if (code == Errc::list_unknown && decoder_.system_title()) return found(Fit::list_unknown);
-    trial_.refusal = code;
+    trial_.refusals.insert(code);
   }
 
   meter::Decoder decoder_;
@@ -195,7 +195,7 @@ Trial try_key(meter::Bytes received, const KeyEntry& key, bool is_over) {
 
 std::string why_no_telegram(const Trial& trial, meter::Bytes received) {
   const auto refused = [&trial](std::initializer_list<Errc> codes) {
-    return trial.refusal && std::ranges::find(codes, *trial.refusal) != codes.end();
+    return std::ranges::any_of(codes, [&](Errc code) { return trial.refusals.contains(code); });
   };
   if (received.empty())
     return "no byte came: check the cable, and whether the operator has switched the meter's "
@@ -218,9 +218,10 @@ std::string why_no_telegram(const Trial& trial, meter::Bytes received) {
         : is_cut   ? "record or wait longer,"
                    : "the meter is an unknown one,");
   if (is_damaged) return "telegrams came, but damaged (the checksum is wrong): check the cable";
-  if (!trial.refusal || is_cut)
-    return "the end of the telegram is missing, or a part of it: record or wait longer";
-  return fmt::format("no telegram to try a key on: {}", meter::describe(*trial.refusal));
+  for (const Errc code : trial.refusals)
+    if (code >= Errc::oversize && code != Errc::truncated)
+      return fmt::format("no telegram to try a key on: {}", meter::describe(code));
+  return "the end of the telegram is missing, or a part of it: record or wait longer";
 }
 
 }  // namespace smartmeterctl

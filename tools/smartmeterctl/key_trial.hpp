@@ -6,8 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <optional>
-#include <span>
+#include <set>
 #include <string>
 
 #include "meter/base/bytes.hpp"
@@ -33,8 +32,8 @@ enum class Fit : std::uint8_t {
 /// What a key found: for each meter, by the words for its system title.
 struct Trial {
   std::map<std::string, Fit> meters;
-  std::size_t frames = 0;              ///< whole ones
-  std::optional<meter::Errc> refusal;  ///< the last one that has nothing to do with keys
+  std::size_t frames = 0;           ///< whole ones
+  std::set<meter::Errc> refusals;  ///< that have nothing to do with keys
 
   bool opened() const;
 };
