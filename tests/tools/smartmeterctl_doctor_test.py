@@ -9,6 +9,8 @@ import json
 import os
 import pathlib
 import re
+import stat
+import struct
 import subprocess
 import sys
 import unittest
@@ -178,6 +180,31 @@ class Plugged(Doctor):
         self.expect("not-running", "service", wrap=self.plug(*CLAIMED, mode="666"))
         self.assertEqual(self.steps["permissions"]["state"], "open-to-all")
 
+    def test_access_control_list(self):
+        """As the kernel decides, acl(5): entries of users, of groups, and the mask."""
+        if os.geteuid() != 0:
+            self.skipTest("only root makes device nodes")
+        self.directory.chmod(0o755)
+        node = self.directory / "node"
+        os.mknod(node, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+        os.chmod(node, 0o600)
+        self.account(4711, 4711)
+        user, group, mask, none = 0x02, 0x08, 0x10, 0xFFFFFFFF
+        for entries in ([], [(user, 6, 4711)], [(user, 4, 4711)], [(user, 6, 4712)],
+                        [(group, 6, 4711)], [(group, 2, 4711)]):
+            for limit in (6, 4) if entries else (None,):
+                if entries:
+                    entries = sorted([(0x01, 6, none), (0x04, 0, none), (0x20, 0, none),
+                                      *(one for one in entries if one[0] in (user, group)),
+                                      (mask, limit, none)])
+                    os.setxattr(node, "system.posix_acl_access", struct.pack("<I", 2) + b"".join(
+                        struct.pack("<HHI", *one) for one in entries))
+                may = subprocess.run(["setpriv", "--reuid=4711", "--regid=4711", "--clear-groups",
+                                      "test", "-r", node, "-a", "-w", node],
+                                     check=False).returncode == 0
+                self.examine(str(node), bus=NO_BUS)
+                self.assertEqual("may use it" in self.steps["permissions"]["evidence"], may, entries)
+
     def test_no_account(self):
         (self.root / "etc" / "passwd").write_text("root:x:0:0::/root:/bin/sh\n")
         one = self.expect("no-account", "permissions", wrap=self.plug(*CLAIMED))
@@ -345,7 +372,8 @@ class Served(Port):
         path.write_text("")
         path.chmod(0o644)
         one = self.expect("key-missing", "key")
-        self.assertIn(f"chmod 640 {path}", one["advice"])
+        self.assertIn(f"chmod 640 '{path}'", self.steps["key"]["evidence"])
+        self.assertIn("reload", one["advice"])
 
     def test_wrong_key(self):
         self.start(key=OTHER_KEY)

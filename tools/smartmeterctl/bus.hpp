@@ -92,7 +92,7 @@ class Bus {
   /// "system", "session" or an address.
   explicit Bus(const std::string& where);
 
-  /// The process that serves the name, if any; nothing is started.
+  /// The process that serves the name, if any; nothing is started. 0: the bus does not know it.
   std::optional<pid_t> owner();
   /// What systemd says of a unit (org.freedesktop.systemd1.Unit); empty where it cannot be asked.
   Value unit_properties(const std::string& unit);

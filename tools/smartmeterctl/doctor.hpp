@@ -34,7 +34,7 @@ struct Step {
 
 /// Who may do what with a device node.
 struct Node {
-  /// An entry of its access control list for one more user or group.
+  /// An entry of its access control list: a user beside the owner, or a group.
   struct Grant {
     bool is_group;
     std::uint32_t id;
@@ -118,7 +118,7 @@ struct Findings {
   std::chrono::seconds watched{0};
   std::vector<Value> meters;  ///< that are read with this adapter
   std::vector<Value> publishers;
-  std::string refused_key_file;  ///< others may read it, so its keys are not used
+  std::string refused_key_file;  ///< one that is not used, and why
 
   bool is_tcp() const { return device.starts_with("tcp://"); }
 };

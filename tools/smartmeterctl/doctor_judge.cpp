@@ -359,7 +359,9 @@ void Walk::service() {
           fmt::format("\"sudo udevadm trigger --action=add {}\", or \"sudo systemctl restart "
                       "smartmeterd\"",
                       found_.device));
-    return ok(fmt::format("smartmeterd runs (process {})", *found_.bus.owner));
+    return ok(*found_.bus.owner == 0
+                  ? "smartmeterd runs"
+                  : fmt::format("smartmeterd runs (process {})", *found_.bus.owner));
   }
   if (!service.is_known && !found_.bus.error.empty()) return unknown("the bus cannot be asked");
   if (service.load == "not-found")
@@ -483,11 +485,8 @@ void Walk::checksum() {
 void Walk::key() {
   name_ = "key";
   if (problem_is("key-missing") && !found_.refused_key_file.empty())
-    return fail(
-        "key-missing",
-        fmt::format("encrypted, and {} is not used: others may read it", found_.refused_key_file),
-        fmt::format("\"sudo chmod 640 {}\", then \"sudo systemctl reload smartmeterd\"",
-                    found_.refused_key_file));
+    return fail("key-missing", "encrypted, and a key file is not used: " + found_.refused_key_file,
+                "correct that, then \"sudo systemctl reload smartmeterd\"");
   if (problem_is("key-missing") || problem_is("key-wrong")) return fail_by_problem();
   if (!passes(Reached::checksum)) return unknown("no telegram to try a key on");
   for (const Value& meter : found_.meters)
@@ -630,7 +629,8 @@ bool may_use(const Node& node, const Account& account) {
   for (const Node::Grant& grant : node.grants)
     if (!grant.is_group && grant.id == account.user) return grant.may_use;
   bool in_group = is_member(node.group);
-  bool granted = in_group && (node.mode >> 3 & read_write) == read_write;
+  // With a list, the mode's bits for the group are the list's mask.
+  bool granted = in_group && node.grants.empty() && (node.mode >> 3 & read_write) == read_write;
   for (const Node::Grant& grant : node.grants)
     if (grant.is_group && is_member(grant.id)) {
       in_group = true;

@@ -19,7 +19,9 @@
 #include <fstream>
 #include <memory>
 #include <sstream>
+#include <stdexcept>
 
+#include "tools/smartmeterctl/key_file.hpp"
 #include "tools/smartmeterctl/system_file.hpp"
 
 namespace smartmeterctl {
@@ -36,11 +38,13 @@ constexpr std::array<std::string_view, 17> serial_chips = {
     "0403:f458", "10c4:ea60", "17a8:0001", "1a86:5523", "1a86:7522", "1a86:7523",
     "1a86:55d3", "1a86:55d4", "067b:2303", "067b:23a3", "067b:23c3"};
 
-/// The additional entries of a POSIX access control list, as the kernel stores it
-/// (linux/posix_acl_xattr.h: version 2, then tag, permissions and id of each, little-endian).
-std::vector<Node::Grant> grants_of(const char* path) {
+/// What a POSIX access control list says of named users and all groups, as the kernel stores it
+/// (linux/posix_acl_xattr.h: version 2, then tag, permissions and id of each, little-endian). A
+/// node without a list has no entries.
+std::vector<Node::Grant> grants_of(const char* path, std::uint32_t owning_group) {
   constexpr std::uint32_t version = 2;
-  constexpr std::uint16_t tag_user = 0x02, tag_group = 0x08, tag_mask = 0x10, read_write = 06;
+  constexpr std::uint16_t tag_user = 0x02, tag_owning_group = 0x04, tag_group = 0x08;
+  constexpr std::uint16_t tag_mask = 0x10, read_write = 06;
   struct Entry {
     std::uint16_t tag, permissions;
     std::uint32_t id;
@@ -58,8 +62,9 @@ std::vector<Node::Grant> grants_of(const char* path) {
     if (entry.tag == tag_mask) mask = entry.permissions;
   std::vector<Node::Grant> grants;
   for (const Entry& entry : entries)
-    if (entry.tag == tag_user || entry.tag == tag_group)
-      grants.push_back({entry.tag == tag_group, entry.id,
+    if (entry.tag == tag_user || entry.tag == tag_group || entry.tag == tag_owning_group)
+      grants.push_back({entry.tag != tag_user,
+                        entry.tag == tag_owning_group ? owning_group : entry.id,
                         (entry.permissions & mask & read_write) == read_write});
   return grants;
 }
@@ -156,7 +161,12 @@ std::vector<Holder> lock_holders(const struct stat& node) {
 std::optional<Node> node_of(const std::string& device) {
   struct stat status {};
   if (::stat(device.c_str(), &status) != 0 || !S_ISCHR(status.st_mode)) return std::nullopt;
-  Node node{status.st_uid, status.st_gid, status.st_mode, {}, {}, grants_of(device.c_str())};
+  Node node{status.st_uid,
+            status.st_gid,
+            status.st_mode,
+            {},
+            {},
+            grants_of(device.c_str(), status.st_gid)};
   const struct passwd* owner = ::getpwuid(status.st_uid);
   node.owner_name = owner != nullptr ? owner->pw_name : fmt::format("{}", status.st_uid);
   const struct group* group = ::getgrgid(status.st_gid);
@@ -224,10 +234,14 @@ std::string refused_key_file(const std::string& root) {
   const fs::path directory = below(root, "/etc/smartmeterd/keys.d");
   for (fs::directory_iterator file(directory, error), end; !error && file != end;
        file.increment(error)) {
-    struct stat status {};
-    if (file->path().extension() == ".toml" && ::stat(file->path().c_str(), &status) == 0 &&
-        (status.st_mode & S_IRWXO) != 0)
-      return file->path();
+    if (file->path().extension() != ".toml") continue;
+    try {
+      const KeyFile keys(file->path(), "");
+      if (!keys.refusal().empty())
+        return fmt::format("{}: {}", file->path().native(), keys.refusal());
+    } catch (const std::runtime_error& problem) {
+      return problem.what();
+    }
   }
   return {};
 }

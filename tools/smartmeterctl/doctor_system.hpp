@@ -38,7 +38,7 @@ bool has_brltty_rules(const std::string& root);
 std::vector<RulePlace> left_over_claims(const std::string& root,
                                         const std::vector<SerialPort>& ports);
 
-/// The first key file that smartmeterd refuses because others may read it; root alone can look.
+/// A key file that smartmeterd does not use, and why; root alone can look.
 std::string refused_key_file(const std::string& root);
 
 /// The newest error that a unit has logged; empty where the journal cannot be read.
