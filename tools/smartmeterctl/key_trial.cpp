@@ -102,13 +102,15 @@ class Run {
       received = received.subspan(step.consumed);
       if (!step.frame.empty()) ++trial_.frames;
       if (step.outcome == Outcome::telegram) found(fit_of(decoder_.readings().authentication));
-      if (step.outcome == Outcome::rejected) refused(step.fault.code);
+      if (step.outcome == Outcome::rejected) refused(step.fault.code, !step.frame.empty());
       if (step.outcome == Outcome::need_more) break;
     }
     rest_ = received;
   }
 
-  void refused(Errc code) {
+  /// `whole`: of a whole frame, so that the checksum is the clear text's own.
+  void refused(Errc code, bool whole) {
+    if (code == Errc::bad_checksum && whole && decoder_.system_title()) return found(Fit::altered);
     if (const auto fit = fit_of(code)) return found(*fit);
     if (code == Errc::list_unknown && decoder_.system_title()) return found(Fit::list_unknown);
     trial_.refusals.insert(code);
