@@ -317,7 +317,8 @@ TEST(Doctor, WhoMayUseANode) {
   EXPECT_TRUE(may(0, 0, 0660, {{false, 980, true}}));
   EXPECT_FALSE(may(0, 990, 0660, {{false, 980, false}})) << "a named user's entry decides";
   EXPECT_TRUE(may(0, 0, 0660, {{true, 20, true}}));
-  EXPECT_TRUE(may(0, 990, 0660, {{true, 990, true}, {true, 20, false}})) << "any group that grants it is enough";
+  EXPECT_TRUE(may(0, 990, 0660, {{true, 990, true}, {true, 20, false}}))
+      << "any group that grants it is enough";
   EXPECT_FALSE(may(0, 0, 0666, {{true, 20, false}})) << "a member of a group is not another";
   EXPECT_TRUE(may_use({0, 0, 0, "", "", {}}, {.name = "root", .user = 0, .groups = {}}));
 }

@@ -203,7 +203,8 @@ class Plugged(Doctor):
                                       "test", "-r", node, "-a", "-w", node],
                                      check=False).returncode == 0
                 self.examine(str(node), bus=NO_BUS)
-                self.assertEqual("may use it" in self.steps["permissions"]["evidence"], may, entries)
+                said = self.steps["permissions"]["evidence"]
+                self.assertEqual("may use it" in said, may, entries)
 
     def test_no_account(self):
         (self.root / "etc" / "passwd").write_text("root:x:0:0::/root:/bin/sh\n")

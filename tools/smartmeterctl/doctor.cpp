@@ -84,7 +84,9 @@ class Service {
     try {
       objects_ = bus_->objects();
     } catch (const std::runtime_error& error) {
-      facts_.refusal = error.what();
+      objects_.clear();
+      facts_.owner = bus_->owner();  // it may have ended meanwhile
+      if (facts_.owner) facts_.refusal = error.what();
     }
   }
 
@@ -235,11 +237,15 @@ std::vector<Examined> examine(const DoctorOptions& options) {
       one.node = node_of(one.device);
       one.others.users = other_users(one.device, service.facts().owner);
     }
-    if (one.port) examine_rules(options.root, *one.port, ports, one.others);
-    if (one.device.empty()) {
-      one.chips_without_port = chips_without_port(ports);
-      one.others.brltty_is_there = is_running("brltty") || has_brltty_rules(options.root);
-      one.others.left_over = left_over_claims(options.root, ports);
+    try {
+      if (one.port) examine_rules(options.root, *one.port, ports, one.others);
+      if (one.device.empty()) {
+        one.chips_without_port = chips_without_port(ports);
+        one.others.brltty_is_there = is_running("brltty") || has_brltty_rules(options.root);
+        one.others.left_over = left_over_claims(options.root, ports);
+      }
+    } catch (const std::runtime_error& error) {  // a rule file that cannot be read
+      fmt::print(stderr, "smartmeterctl: {}\n", error.what());
     }
     std::vector<Step> steps = judge(one);
     examined.push_back({std::move(one), std::move(steps)});
