@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#define SD_JOURNAL_SUPPRESS_LOCATION  // who reads the message has no use for it
 #include <systemd/sd-journal.h>
 #include <unistd.h>
 
@@ -398,7 +399,7 @@ bool complete(Claim& claim, const SerialPort& port, const std::vector<LocalRule>
 
 /// Writes are done: has everybody see them, and says what there is now.
 int finish_claim(const SerialPort& before, const Claim& claim, bool device_list_changed) {
-  const SerialPort port = apply_rules(before);
+  const SerialPort port = apply_rules(before, claim.kind == "none");
   const auto troubles = claim_troubles(port, claim);
   for (const std::string& trouble : troubles) fmt::print(stderr, "smartmeterctl: {}\n", trouble);
   if (!troubles.empty()) return exit_nothing;
@@ -515,7 +516,7 @@ int unclaim(const ClaimOptions& options) {
   fmt::print("{} ({}) is claimed no more{}.\n", port->node, port->description(),
              needs_line ? ": it is marked as no meter" : "");
   if (!options.root.empty()) return exit_good;
-  if (apply_rules(*port).is_claimed())
+  if (apply_rules(*port, true).is_claimed())
     throw std::runtime_error(fmt::format(
         "but udev still claims {}: a later file in /etc/udev/rules.d gives it a kind", port->node));
   if (device_list_changed) fmt::print("{}\n", start_service(true));

@@ -77,15 +77,16 @@ bool allow_port(const std::string& root, const std::string& node, bool allow) {
   return true;
 }
 
-SerialPort apply_rules(const SerialPort& port) {
+SerialPort apply_rules(const SerialPort& port, bool given_back) {
   if (run_program({"udevadm", "control", "--reload"}) != 0)
     throw std::runtime_error(
         "the rule is written, but udev cannot be told: is systemd-udevd running? In a container it "
-        "runs on the host: claim the adapter there");
-  std::vector<std::string> trigger = {"udevadm", "trigger", "--action=change", "--settle"};
-  if (port.is_usb()) trigger.push_back(port.usb_device);
-  trigger.push_back(port.syspath);
-  if (run_program(trigger) != 0)
+        "runs on the host: do this there");
+  const auto trigger = [](const char* action, const std::string& syspath) {
+    return run_program({"udevadm", "trigger", action, "--settle", syspath}) == 0;
+  };
+  if ((port.is_usb() && !trigger("--action=change", port.usb_device)) ||
+      !trigger(given_back ? "--action=add" : "--action=change", port.syspath))
     throw std::runtime_error(fmt::format(
         "the rule is written, but udev did not apply it: unplug {} and plug it in again",
         port.node));

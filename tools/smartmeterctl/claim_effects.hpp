@@ -20,9 +20,10 @@ bool needs_device_allow(const std::string& node);
 /// changed.
 bool allow_port(const std::string& root, const std::string& node, bool allow);
 
-/// Has udev read its rules and apply them to the port (and its USB device). The port afterwards.
-/// Throws std::runtime_error where udev cannot be asked.
-SerialPort apply_rules(const SerialPort& port);
+/// Has udev read its rules and apply them to the port (and its USB device): to one that is claimed
+/// now, or, `given_back`, as if it were plugged in: other events leave it our group. The port
+/// afterwards. Throws std::runtime_error where udev cannot be asked.
+SerialPort apply_rules(const SerialPort& port, bool given_back);
 
 /// What is not as it should be for a claimed port, with what to do; empty: all is well. udev's own
 /// tools do not say these things.
