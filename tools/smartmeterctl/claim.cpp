@@ -475,7 +475,7 @@ int unclaim_absent(const ClaimOptions& options, LocalRules& rules,
     for (const RuleToken& token : rule.tokens)
       if (token.key == "KERNEL" && allow_port(options.root, "/dev/" + token.value, false) &&
           options.root.empty())
-        start_service(true);
+        restart_service();
   if (options.root.empty()) run_program({"udevadm", "control", "--reload"});
   fmt::print("{} is claimed no more.\n", printable(options.device));
   return exit_good;
@@ -519,7 +519,7 @@ int unclaim(const ClaimOptions& options) {
   if (apply_rules(*port, true).is_claimed())
     throw std::runtime_error(fmt::format(
         "but udev still claims {}: a later file in /etc/udev/rules.d gives it a kind", port->node));
-  if (device_list_changed) fmt::print("{}\n", start_service(true));
+  if (device_list_changed) restart_service();
   return exit_good;
 }
 

@@ -32,6 +32,15 @@ std::string read_text(const fs::path& path) {
   return text.good() ? text.str() : std::string{};
 }
 
+bool runs_systemd() {
+  return fs::exists("/run/systemd/system");
+}
+
+/// Whether a command of systemctl about the service succeeds.
+bool systemctl(auto... words) {
+  return run_program({"systemctl", words..., service}) == 0;
+}
+
 std::vector<std::string> group_troubles(const std::string& node) {
   struct stat status {};
   if (::stat(node.c_str(), &status) != 0) return {node + ": the node has gone: is it plugged in?"};
@@ -120,20 +129,22 @@ std::vector<std::string> claim_troubles(const SerialPort& port, const Claim& cla
 }
 
 std::string start_service(bool device_list_changed) {
-  if (!fs::exists("/run/systemd/system")) return "Start smartmeterd to read it.";
-  const auto systemctl = [](auto... arguments) {
-    return run_program({"systemctl", arguments..., service}) == 0;
-  };
-  if (device_list_changed) run_program({"systemctl", "daemon-reload"});
+  if (!runs_systemd()) return "Start smartmeterd to read it.";
   if (systemctl("is-active", "--quiet")) {
     if (!device_list_changed) return "smartmeterd is running and takes it.";
-    return systemctl("try-restart")
-               ? "smartmeterd was restarted: it may open the port now."
-               : "smartmeterd did not start again: systemctl status smartmeterd";
+    restart_service();
+    return "smartmeterd was restarted: it may open the port now.";
   }
-  // udev's wish to start it counts only at the moment an adapter is plugged in.
+  if (device_list_changed) run_program({"systemctl", "daemon-reload"});
+  // udev wants it started too, but not where somebody has stopped it.
   return systemctl("start") ? "smartmeterd was started."
                             : "smartmeterd did not start: systemctl status smartmeterd says why.";
+}
+
+void restart_service() {
+  if (!runs_systemd()) return;
+  run_program({"systemctl", "daemon-reload"});
+  systemctl("try-restart");
 }
 
 }  // namespace smartmeterctl

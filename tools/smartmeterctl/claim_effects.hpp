@@ -32,5 +32,7 @@ std::vector<std::string> claim_troubles(const SerialPort& port, const Claim& cla
 /// Has the service take the adapter: started where it does not run, restarted where what it may
 /// open has changed. A sentence on how it is.
 std::string start_service(bool device_list_changed);
+/// Has the service, where it runs, begin anew with what it may open.
+void restart_service();
 
 }  // namespace smartmeterctl
