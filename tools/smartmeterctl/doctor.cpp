@@ -85,7 +85,7 @@ class Service {
       objects_ = bus_->objects();
     } catch (const std::runtime_error& error) {
       objects_.clear();
-      facts_.owner = bus_->owner();  // it may have ended meanwhile
+      facts_.owner = owner_now();  // it may have ended meanwhile
       if (facts_.owner) facts_.refusal = error.what();
     }
   }
@@ -122,6 +122,14 @@ class Service {
   }
 
  private:
+  std::optional<pid_t> owner_now() {
+    try {
+      return bus_->owner();
+    } catch (const std::runtime_error&) {  // the bus has gone, too
+      return std::nullopt;
+    }
+  }
+
   BusFacts facts_;
   ServiceFacts systemd_;
   std::unique_ptr<Bus> bus_;
