@@ -430,12 +430,11 @@ class NextTelegram(KeyWorld):
         self.assertIn("smartmeterd has stopped", said)
 
     def test_port_that_another_program_holds(self):
-        with open(self.pty.path, "rb") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
-            self.start_daemon(device=str(self.pty.path), mqtt=False)
-            wait_for("the problem", lambda: self.bus.adapter_property("Problem") == "port-busy")
-            said = self.try_on(b"", "--ask", key=TEST_KEY, status=1)
-            self.assertIn("another program has opened the port", said)
+        fcntl.flock(self.pty.slave, fcntl.LOCK_EX)
+        self.start_daemon(device=str(self.pty.path), mqtt=False)
+        wait_for("the problem", lambda: self.bus.adapter_property("Problem") == "port-busy")
+        said = self.try_on(b"", "--ask", key=TEST_KEY, status=1)
+        self.assertIn("another program has opened the port", said)
 
     def test_which_adapter(self):
         self.start()
