@@ -257,6 +257,23 @@ TEST(Doctor, BytesThatDoNotComeAreJudgedByTheTimeOfListening) {
   EXPECT_EQ(step_of(found, "checksum").verdict, Verdict::unknown);
 }
 
+TEST(Doctor, WhileTheLineIsSoughtNoiseIsNoFrame) {
+  Findings found = fine();
+  found.meters.clear();
+  found.watched = 30s;
+  set(found.adapter, "State", text("probing"));
+  set(found.adapter, "TelegramsReceived", number(0));
+  set(found.adapter, "Errors", {Value::Map{{"crc", number(3)}}});
+  for (const char* source : {"default", "remembered"}) {
+    set(found.adapter, "LineSource", text(source));
+    EXPECT_EQ(step_of(found, "frames").verdict, Verdict::unknown);
+    EXPECT_NE(step_of(found, "frames").advice.find("smartmeterctl probe /dev/ttyUSB0"),
+              std::string::npos);
+  }
+  set(found.adapter, "LineSource", text("configured"));
+  EXPECT_EQ(step_of(found, "frames").verdict, Verdict::ok);
+}
+
 TEST(Doctor, DamageAmongGoodTelegramsIsAWarning) {
   Findings found = fine();
   set(found.adapter, "TelegramsReceived", number(1000));

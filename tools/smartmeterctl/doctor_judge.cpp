@@ -82,7 +82,8 @@ Reached Walk::find_reached() const {
     if (name == problem) return reached;
   if (adapter_.map().empty()) return Reached::nothing;
   if (adapter_["TelegramsReceived"].count() > 0) return Reached::everything;
-  if (refusals(adapter_, {"crc", "length"}) > 0) return Reached::frames;
+  // At wrong line settings noise looks like the start of anything.
+  if (!is_line_sought() && refusals(adapter_, {"crc", "length"}) > 0) return Reached::frames;
   return adapter_["BytesReceived"].count() > 0 ? Reached::bytes : Reached::port;
 }
 

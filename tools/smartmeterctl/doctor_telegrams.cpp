@@ -108,8 +108,7 @@ void Walk::frames() {
   if (!passes(Reached::bytes) || problem_is("break")) return unknown("no bytes to find one in");
   const std::uint64_t count = adapter_["BytesReceived"].count();
   const std::string evidence = fmt::format("no frame in {}", plural(count, "byte"));
-  const std::string source = adapter_["LineSource"].text();
-  if (source == "default" || source == "remembered")
+  if (is_line_sought())
     return unknown(evidence + " so far: smartmeterd is trying other line settings",
                    fmt::format("\"sudo smartmeterctl probe {}\" shows how it goes", found_.device),
                    "no-frame");

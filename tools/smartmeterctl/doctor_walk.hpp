@@ -59,6 +59,11 @@ class Walk {
   std::string give_to_service() const;
   bool is_claimed() const { return found_.port && found_.port->is_claimed(); }
   bool problem_is(std::string_view problem) const { return adapter_["Problem"].text() == problem; }
+  /// The line settings are not proven: the service looks for others.
+  bool is_line_sought() const {
+    const std::string source = adapter_["LineSource"].text();
+    return source == "default" || source == "remembered";
+  }
   /// Whole telegrams came once, whatever comes now.
   std::uint64_t telegrams() const { return adapter_["TelegramsReceived"].count(); }
 
