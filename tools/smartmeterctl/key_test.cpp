@@ -5,10 +5,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <cmath>
+#include <cstddef>
 #include <stdexcept>
+#include <string>
 #include <utility>
 #include <vector>
 
