@@ -413,8 +413,10 @@ class Claims(Sandbox):
                 ("meter-reader", "--force", False)):
             with self.subTest(program + options):
                 shutil.copy(shutil.which("sleep"), self.directory / program)
-                with open(name, "rb", buffering=0) as other:
-                    holder = subprocess.Popen([self.directory / program, "60"], stdin=other)
+                # Not as our own terminal: its end would be ours.
+                other = os.open(name, os.O_RDWR | os.O_NOCTTY)
+                holder = subprocess.Popen([self.directory / program, "60"], stdin=other)
+                os.close(other)
                 _, done = self.on_the_system(
                     [adapter], f"{SMARTMETERCTL} claim ttyUSB0 --kind mbus {options}")
                 holder.kill()

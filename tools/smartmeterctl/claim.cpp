@@ -75,9 +75,7 @@ constexpr const char* kinds =
 // What is asked for
 
 void check_name(const std::string& name) {
-  constexpr std::string_view allowed =
-      "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
-  if (name.size() > 64 || name.find_first_not_of(allowed) != name.npos)
+  if (!name.empty() && !is_plain_name(name))
     throw UsageError("--name: letters, digits, '-' and '_', as in \"cellar\"");
 }
 
@@ -219,15 +217,14 @@ void check_free(const SerialPort& port) {
 }
 
 void warn_of_rivals(const SerialPort& port, const std::string& root) {
-  for (const auto& [program, file, line] : rivals_of(port, root)) {
-    // What sorts before 61-smartmeter.rules, that file undoes; brltty takes the whole USB device.
-    if (program != "brltty" && file.filename().native() < "61-smartmeter.rules") continue;
-    fmt::print(stderr,
-               "smartmeterctl: {} gives every adapter with this chip to {}, and the port vanishes "
-               "soon after it was plugged in. Remove {}, or switch the rule off: "
-               "ln -s /dev/null /etc/udev/rules.d/{}\n",
-               file.native(), program, program, file.filename().native());
-  }
+  for (const Rival& rival : rivals_of(port, root))
+    if (rival.takes_claimed())
+      fmt::print(
+          stderr,
+          "smartmeterctl: {0} gives every adapter with this chip to {1}, which keeps the port "
+          "from being read. Remove {1}, or switch the rule off: "
+          "ln -s /dev/null /etc/udev/rules.d/{2}\n",
+          rival.file.native(), rival.program, rival.file.filename().native());
 }
 
 // Without DEVICE
@@ -253,8 +250,8 @@ void print_candidate(const SerialPort& port, const std::vector<SerialPort>& port
   row("plugged in at", printable(port.path));
   row("chip", usual_products(port));
   row("in use by", holders_text(other_holders(port)));
-  for (const auto& [program, file, line] : rivals_of(port, root))
-    row("wanted by", fmt::format("{} ({})", program, file.native()));
+  for (const Rival& rival : rivals_of(port, root))
+    row("wanted by", fmt::format("{} ({})", rival.program, rival.file.native()));
   row("to claim it", claim_command(port));
 }
 

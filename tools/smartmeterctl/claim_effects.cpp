@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <sstream>
 #include <stdexcept>
 
@@ -25,12 +24,6 @@ constexpr const char* group_name = "smartmeterd";
 constexpr std::string_view drop_in_head =
     "# Ports that smartmeterd may open besides ttyUSB and ttyACM: by \"smartmeterctl claim\".\n"
     "[Service]\n";
-
-std::string read_text(const fs::path& path) {
-  std::ostringstream text;
-  text << std::ifstream(path).rdbuf();
-  return text.good() ? text.str() : std::string{};
-}
 
 bool runs_systemd() {
   return fs::exists("/run/systemd/system");
@@ -66,7 +59,7 @@ bool needs_device_allow(const std::string& node) {
 
 bool allow_port(const std::string& root, const std::string& node, bool allow) {
   const fs::path file = below(root, ports_drop_in);
-  const std::string before = fs::exists(file) ? read_text(file) : std::string{};
+  const std::string before = read_file(file);
   const std::string wanted = fmt::format("DeviceAllow={} rw", node);
   std::string after;
   bool there = false;

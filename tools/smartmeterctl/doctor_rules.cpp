@@ -16,7 +16,6 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view own_directory = "/etc/udev/rules.d";
 constexpr std::string_view claims = "60-smartmeter-local.rules";
-/// What sorts before it, it undoes for a claimed port.
 constexpr std::string_view shipped = "61-smartmeter.rules";
 
 /// Whether a rule gives a port a name, or to somebody.
@@ -37,10 +36,9 @@ std::string place(const std::string& root, const fs::path& file, std::size_t lin
 
 void examine_rules(const std::string& root, const SerialPort& port,
                    const std::vector<SerialPort>& ports, Others& others) {
-  // brltty takes the whole USB device, whatever the rules say of its port.
-  for (const auto& [program, file, line] : rivals_of(port, root))
-    if (program == "brltty" || !port.is_claimed() || file.filename().native() > shipped)
-      others.grabbing.push_back({program, place(root, file, line)});
+  for (const Rival& rival : rivals_of(port, root))
+    if (rival.takes_claimed() || !port.is_claimed())
+      others.grabbing.push_back({rival.program, place(root, rival.file, rival.line)});
   for (const auto& [name, file] : rule_files(root)) {
     if (file.parent_path() != below(root, own_directory) || name == claims || name == shipped)
       continue;

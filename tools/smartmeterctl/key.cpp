@@ -85,9 +85,7 @@ void check_no_key(const char* what, const std::string& text) {
 }
 
 void check_name(const std::string& name) {
-  constexpr std::string_view allowed =
-      "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
-  if (name.empty() || name.size() > 64 || name.find_first_not_of(allowed) != name.npos)
+  if (!is_plain_name(name))
     throw UsageError("NAME: letters, digits, '-' and '_', as in \"house\"");
 }
 

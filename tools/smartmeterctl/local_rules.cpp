@@ -41,17 +41,6 @@ std::string_view trimmed(std::string_view text) {
   return text.substr(0, text.find_last_not_of(blanks) + 1);
 }
 
-std::string read_text(const fs::path& path) {
-  std::ifstream file(path);
-  if (!file) {
-    if (errno == ENOENT) return {};
-    throw std::runtime_error(fmt::format("{}: {}", path.native(), std::strerror(errno)));
-  }
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
 /// Cuts at the ends of the logical lines: a backslash before the end of a line joins it to the
 /// next.
 std::vector<std::string> logical_lines(std::string_view text) {
@@ -265,7 +254,7 @@ std::string rule_for(const SerialPort& port, const std::vector<SerialPort>& port
 
 LocalRules::LocalRules(fs::path file) : path_(std::move(file)) {
   std::size_t line = 1;
-  for (std::string& text : logical_lines(read_text(path_))) {
+  for (std::string& text : logical_lines(read_file(path_))) {
     const auto ends = static_cast<std::size_t>(std::ranges::count(text, '\n'));
     entries_.push_back({line, std::move(text)});
     line += ends;
@@ -324,7 +313,7 @@ void LocalRules::save() const {
 std::vector<Rule> rules_in(const fs::path& file) {
   std::vector<Rule> rules;
   std::size_t line = 1;
-  for (const std::string& text : logical_lines(read_text(file))) {
+  for (const std::string& text : logical_lines(read_file(file))) {
     if (auto tokens = rule_tokens(text); !tokens.empty())
       rules.push_back({line, std::move(tokens)});
     line += static_cast<std::size_t>(std::ranges::count(text, '\n'));
@@ -362,6 +351,10 @@ bool is_about(const std::vector<RuleToken>& rule, const SerialPort& port) {
     tells |= token.operation == "==" && token.value.find_first_not_of("?*") != std::string::npos;
   }
   return tells;
+}
+
+bool Rival::takes_claimed() const {
+  return program == "brltty" || file.filename().native() > "61-smartmeter.rules";
 }
 
 std::vector<Rival> rivals_of(const SerialPort& port, const std::string& root) {

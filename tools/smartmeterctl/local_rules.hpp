@@ -103,6 +103,10 @@ struct Rival {
   std::string program;  ///< "brltty", "gpsd"
   std::filesystem::path file;
   std::size_t line;
+
+  /// Also where the port is claimed: 61-smartmeter.rules undoes what rules before it have done, but
+  /// brltty takes the whole USB device.
+  bool takes_claimed() const;
 };
 /// The rules on this machine (below `root`) that give the port to other programs; one of a file.
 std::vector<Rival> rivals_of(const SerialPort& port, const std::string& root);

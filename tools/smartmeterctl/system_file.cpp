@@ -11,7 +11,10 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <sstream>
 #include <stdexcept>
+#include <utility>
 
 namespace smartmeterctl {
 namespace {
@@ -81,6 +84,17 @@ void make_directory(const fs::path& directory, mode_t mode, const std::string& g
   const OpenFile open(fd);
   if (!group.empty()) give_to(fd, group, directory);
   if (::fchmod(fd, mode) != 0) fail(directory, errno);  // whatever the umask is
+}
+
+std::string read_file(const fs::path& file) {
+  std::ifstream stream(file);
+  if (!stream) {
+    if (errno == ENOENT) return {};
+    fail(file, errno);
+  }
+  std::ostringstream text;
+  text << stream.rdbuf();
+  return std::move(text).str();
 }
 
 void write_file(const fs::path& file, std::string_view text, mode_t mode,

@@ -22,6 +22,9 @@ void require_root(const std::string& root, std::string_view arguments);
 void make_directory(const std::filesystem::path& directory, mode_t mode,
                     const std::string& group = {});
 
+/// What is in the file; empty where there is none. Throws std::runtime_error with the file's name.
+std::string read_file(const std::filesystem::path& file);
+
 /// Replaces the file by `text`: written beside it, synchronised, renamed. `group` empty: keeps the
 /// caller's. Makes missing directories. Throws std::runtime_error with the file's name.
 void write_file(const std::filesystem::path& file, std::string_view text, mode_t mode,

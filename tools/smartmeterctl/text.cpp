@@ -153,6 +153,14 @@ std::string styled(std::string_view text, std::string_view code) {
   return plain ? std::string(text) : fmt::format("\033[{}m{}\033[0m", code, text);
 }
 
+bool is_plain_name(std::string_view text) {
+  constexpr std::size_t size_max = 64;
+  constexpr std::string_view allowed =
+      "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
+  return !text.empty() && text.size() <= size_max &&
+         text.find_first_not_of(allowed) == std::string_view::npos;
+}
+
 std::string bold(std::string_view text) {
   return styled(text, "1");
 }

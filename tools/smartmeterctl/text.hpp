@@ -45,6 +45,9 @@ class StatusLine {
   std::string shown_;
 };
 
+/// Good for the name of a file or a link: up to 64 letters, digits, '-' and '_'.
+bool is_plain_name(std::string_view text);
+
 /// With a code of ECMA-48 ("1" bold, "31" red) on a terminal, unless NO_COLOR is set.
 std::string styled(std::string_view text, std::string_view code);
 std::string bold(std::string_view text);
