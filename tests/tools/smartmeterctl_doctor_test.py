@@ -140,6 +140,21 @@ class Plugged(Doctor):
         self.assertIn("/dev/ttyAMA0", self.steps["adapter"]["evidence"])
         self.assertIn("claim", one["advice"])
 
+    def test_one_of_two_is_claimed(self):
+        """The other one may be anything: it is named, and decides nothing."""
+        two = (Adapter(properties=CLAIMED).text +
+               Adapter("10c4", "ea60", "Silicon Labs", "CP2102", "0001", place="3", first=1,
+                       driver="cp210x").text)
+        self.bus.start()
+        wrap = self.mock(two, 'chmod 660 "$UMOCKDEV_DIR/dev/ttyUSB0"')
+        one = self.expect("not-running", "service", wrap=wrap)
+        self.assertEqual(one["adapter"], "/dev/ttyUSB0")
+        said = json.loads(self.run_doctor("--json", wrap=wrap).stdout)
+        self.assertEqual([port["device"] for port in said["unclaimed"]], ["/dev/ttyUSB1"])
+        done = self.run_doctor(wrap=wrap)
+        self.assertIn("sudo smartmeterctl claim /dev/ttyUSB1", done.stdout)
+        self.assertNotIn("ttyUSB1", self.run_doctor("ttyUSB0", "--json", wrap=wrap).stdout)
+
     def test_said_to_be_no_meter(self):
         one = self.expect("unclaimed", "adapter", "ttyUSB0",
                           wrap=self.plug("SMARTMETER_KIND=none"))

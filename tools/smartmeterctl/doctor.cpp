@@ -13,6 +13,7 @@
 
 #include "tools/smartmeterctl/doctor_system.hpp"
 #include "tools/smartmeterctl/text.hpp"
+#include "tools/smartmeterctl/unclaimed.hpp"
 #include "tools/smartmeterctl/verbs.hpp"
 
 namespace smartmeterctl {
@@ -48,6 +49,12 @@ struct DoctorOptions : BusOptions {
 struct Examined {
   Findings findings;
   std::vector<Step> steps;
+};
+
+struct Report {
+  std::vector<Examined> adapters;
+  std::vector<SerialPort> ports;      ///< all that there are
+  std::vector<SerialPort> unclaimed;  ///< not examined, and could be a meter's
 };
 
 /// Whether a person means this device or link by `name`.
@@ -223,14 +230,14 @@ void watch(const DoctorOptions& options, Service& service, std::vector<Findings>
   for (Findings& one : all) one.watched = watched;
 }
 
-std::vector<Examined> examine(const DoctorOptions& options) {
+Report examine(const DoctorOptions& options) {
   Service service(options);
   const std::vector<SerialPort> ports = known_ports();
   std::vector<Findings> all = subjects(options, service, ports);
   for (Findings& one : all) one.before = service.adapter(one.path);
   watch(options, service, all);
   const Account account = account_of_service(options.root, service.facts().owner);
-  std::vector<Examined> examined;
+  Report report;
   for (Findings& one : all) {
     one.account = account;
     one.service = service.systemd();
@@ -256,9 +263,16 @@ std::vector<Examined> examine(const DoctorOptions& options) {
       fmt::print(stderr, "smartmeterctl: {}\n", error.what());
     }
     std::vector<Step> steps = judge(one);
-    examined.push_back({std::move(one), std::move(steps)});
+    report.adapters.push_back({std::move(one), std::move(steps)});
   }
-  return examined;
+  for (const SerialPort& port : ports)
+    if (options.adapter.empty() && is_candidate(port) &&
+        std::ranges::none_of(report.adapters, [&](const Examined& one) {
+          return one.findings.port && one.findings.port->syspath == port.syspath;
+        }))
+      report.unclaimed.push_back(port);
+  report.ports = ports;
+  return report;
 }
 
 /// A mark that is told apart without colours, too.
@@ -314,7 +328,7 @@ void print(const Examined& one) {
   if (!step->advice.empty()) fmt::print("What to do: {}.\n", step->advice);
 }
 
-void print_json(const std::vector<Examined>& examined, std::string_view verdict) {
+void print_json(const Report& report, std::string_view verdict) {
   std::string text;
   meter::JsonWriter json(text);
   const auto text_or_null = [&json](const char* key, const std::string& value) {
@@ -326,7 +340,7 @@ void print_json(const std::vector<Examined>& examined, std::string_view verdict)
   };
   const auto state = [](const Step* step) { return step == nullptr ? "fine" : step->state; };
   json.begin_object().key("verdict").text(verdict).key("adapters").begin_array();
-  for (const Examined& one : examined) {
+  for (const Examined& one : report.adapters) {
     const Step* decides = deciding(one.steps);
     json.begin_object();
     text_or_null("adapter", one.findings.device);
@@ -343,23 +357,28 @@ void print_json(const std::vector<Examined>& examined, std::string_view verdict)
     }
     json.end_array().end_object();
   }
+  json.end_array().key("unclaimed").begin_array();
+  for (const SerialPort& port : report.unclaimed) write_port(json, port, report.ports);
   json.end_array().end_object();
   fmt::print("{}\n", text);
 }
 
 int doctor(const DoctorOptions& options) {
-  const std::vector<Examined> examined = examine(options);
+  const Report report = examine(options);
   std::string verdict = "fine";
-  for (const Examined& one : examined)
+  for (const Examined& one : report.adapters)
     if (const Step* step = deciding(one.steps); step != nullptr && verdict == "fine")
       verdict = step->state;
   if (options.json) {
-    print_json(examined, verdict);
+    print_json(report, verdict);
   } else {
-    for (const Examined& one : examined) {
-      if (&one != &examined.front()) fmt::print("\n");
+    for (const Examined& one : report.adapters) {
+      if (&one != &report.adapters.front()) fmt::print("\n");
       print(one);
     }
+    for (const SerialPort& port : report.unclaimed)
+      fmt::print("\nNot examined, because nobody has claimed it: {} ({}). \"{}\" does.\n",
+                 port.node, port.description(), claim_command(port));
   }
   return verdict == "fine" ? exit_good : exit_nothing;
 }
