@@ -21,6 +21,7 @@
 #include "daemon/model.hpp"
 #include "daemon/recent_gaps.hpp"
 #include "meter/decoder.hpp"
+#include "meter/line_detector.hpp"
 #include "meter/session.hpp"
 
 namespace smartmeterd {
@@ -68,6 +69,7 @@ class Device : private io::PortListener, private AdapterControl {
   void port_opened() override;
   void port_received(io::MirroredRing& ring, std::size_t lost) override;
   void port_failed(io::PortError error, const std::string& detail) override;
+  void probe(std::chrono::milliseconds timeout, ProbeDone done) override;
   std::expected<int, int> open_capture() override { return captures_.open(); }
 
   AdapterConfig complete_config() const;
@@ -77,7 +79,22 @@ class Device : private io::PortListener, private AdapterControl {
   void start_session(const LineSettings& line);
   void act(const meter::Session::Action& action);
   void session_expired();
+  void send(meter::Bytes bytes);
   void set_line(const meter::LineFormat& format);
+  bool detects() const noexcept;
+  bool is_detecting() const noexcept;
+  LineSource line_source(const LineSettings& line) const noexcept;
+  void make_detector(const LineSettings& first);
+  void frame_came() noexcept;
+  void start_detection();
+  void detect(meter::Bytes fresh);
+  void follow(const meter::LineDetector::Advice& advice);
+  void line_found(const LineSettings& line, std::optional<meter::Link> link);
+  void check_fit(meter::Bytes fresh);
+  void tell_progress(bool is_end);
+  void answer_probe_if_found();
+  void probe_expired();
+  void finish_probe(const ProbeResult& result);
   bool only_echo(io::MirroredRing& ring);
   void decode();
   void closed();
@@ -125,6 +142,27 @@ class Device : private io::PortListener, private AdapterControl {
   std::vector<std::byte> echo_;     // written, and not yet followed by anything else
   io::TimePoint last_request_{};
   bool line_refused_ = false;       // told once
+
+  /// Only for a serial line that is not configured, and that no session sets.
+  std::unique_ptr<meter::LineDetector> detector_;
+  LineSettings detector_first_;
+  std::optional<LineSettings> proven_;  // in this run or a former one
+  bool is_proven_now_ = false;          // in this one
+  bool is_line_settled_ = false;        // nothing is looked for now
+  std::optional<meter::Link> accepted_link_;  // of a telegram in the bytes at hand
+  std::uint64_t bytes_without_frame_ = 0;
+  io::TimePoint frame_at_{};            // the last one came
+  io::Operation detection_timer_;
+  io::TimePoint detection_at_{};
+  meter::LineDetector::Progress told_progress_;
+  io::TimePoint progress_told_at_{};
+  struct Probe {
+    ProbeDone done;
+    std::chrono::milliseconds timeout;
+    std::uint64_t bytes_before, telegrams_before;
+  };
+  std::optional<Probe> probe_;
+  io::Operation probe_timer_;
   io::LineCounters counted_{};
 
   // Evidence for the diagnosis since the last accepted telegram.

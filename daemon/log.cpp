@@ -48,6 +48,7 @@ constexpr MessageId message_ids[] = {
     {Event::bus_back, "a900776e209648cba9412e37b550b3e7"},
     {Event::io_fallback, "f690b8ee9659439b84ced4210223eb9b"},
     {Event::config_error, "54e8e50da4e147ab9972e0f58249960f"},
+    {Event::line_found, "0b4ac676c0c94c4f8ab677e1b3cdeb6b"},
 };
 
 /// Standard error is the journal: systemd says so by device and inode, because the variable

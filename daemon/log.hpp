@@ -28,7 +28,7 @@ struct Field {
 /// Kinds of event with a MESSAGE_ID of their own.
 enum class Event : std::uint8_t {
   none, adapter_opened, adapter_lost, meter_found, key_missing, key_wrong, sync_lost, broker_lost,
-  broker_back, bus_lost, bus_back, io_fallback, config_error,
+  broker_back, bus_lost, bus_back, io_fallback, config_error, line_found,
 };
 /// The event's MESSAGE_ID, 32 hex digits; empty for none.
 std::string_view message_id(Event event) noexcept;

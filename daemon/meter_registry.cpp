@@ -415,6 +415,15 @@ void MeterRegistry::adapter_removed(const Adapter& adapter) {
   }
 }
 
+std::string_view MeterRegistry::meter_on(const Adapter& adapter) const noexcept {
+  const Entry* newest = nullptr;
+  for (const auto& entry : entries_)
+    if (entry->adapter_name == adapter.name && !entry->parent &&
+        (!newest || entry->heard > newest->heard))
+      newest = entry.get();
+  return newest ? newest->meter.id : std::string_view();
+}
+
 void MeterRegistry::introduce(Sink& sink) const {
   for (const auto& entry : entries_) sink.meter_added(entry->meter);
 }

@@ -41,6 +41,9 @@ class MeterRegistry {
   /// The adapter goes away; its meters stay, without it, until they are heard elsewhere.
   void adapter_removed(const Adapter& adapter);
 
+  /// Id of the meter that was heard last on this adapter; empty: none yet.
+  std::string_view meter_on(const Adapter& adapter) const noexcept;
+
   /// Shows a new sink everything that is there.
   void introduce(Sink& sink) const;
   std::size_t size() const noexcept { return entries_.size(); }

@@ -18,12 +18,18 @@ constexpr std::array<std::string_view, problem_count> problems = {
 constexpr std::array<std::string_view, 5> key_states = {"not-needed", "missing", "wrong",
                                                         "authentication-key-wrong", "ok"};
 
+constexpr std::array<std::string_view, 5> line_sources = {"", "default", "configured",
+                                                          "remembered", "detected"};
+
 }  // namespace
 
 std::string_view name(AdapterState state) noexcept {
   return adapter_states[std::to_underlying(state)];
 }
 std::string_view name(Problem problem) noexcept { return problems[std::to_underlying(problem)]; }
+std::string_view name(LineSource source) noexcept {
+  return line_sources[std::to_underlying(source)];
+}
 std::string_view name(KeyState state) noexcept { return key_states[std::to_underlying(state)]; }
 
 std::string_view text_of(const meter::NamedReading& reading, std::span<char> buffer) noexcept {

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -31,9 +32,42 @@ enum class Problem : std::uint8_t {
 inline constexpr std::size_t problem_count = static_cast<std::size_t>(Problem::less_protected) + 1;
 std::string_view name(Problem problem) noexcept;  ///< as on D-Bus: "port-busy", "break"
 
+/// Where an adapter's line settings come from.
+enum class LineSource : std::uint8_t {
+  none,        ///< there is no serial line
+  fallback,    ///< usual for this kind of adapter, or being tried: nothing is proven yet
+  configured,
+  remembered,  ///< proven in an earlier run
+  detected,    ///< proven now
+};
+std::string_view name(LineSource source) noexcept;  ///< as on D-Bus: "", "default", "configured"
+
+/// How the search for line settings goes.
+struct ProbeProgress {
+  std::string line;  ///< being tried
+  std::uint64_t bytes = 0;
+  std::uint64_t frames = 0;        ///< with a right checksum
+  std::uint64_t frame_starts = 0;
+  std::uint64_t errors = 0;        ///< framing and parity
+  std::string_view message;        ///< a sentence
+};
+
+/// What a search that a client asked for came to.
+struct ProbeResult {
+  enum class Error : std::uint8_t { none, in_progress, timeout, no_data, not_supported };
+  Error error = Error::none;
+  std::string message;   ///< of an error
+  std::string line;      ///< "2400-8E1"
+  std::string protocol;  ///< link name, "" where the proof does not tell
+  std::string meter_id;  ///< "" where none is known: its key may be missing
+};
+using ProbeDone = std::function<void(const ProbeResult&)>;
+
 /// What a client may have an adapter do; its device does it.
 class AdapterControl {
  public:
+  /// Finds line settings and protocol anew. `done` is called once, at once or later.
+  virtual void probe(std::chrono::milliseconds timeout, ProbeDone done) = 0;
   /// The read end of a pipe that gets every byte received from now on, which the caller closes; or
   /// an errno, EUSERS where there are as many as there may be.
   virtual std::expected<int, int> open_capture() = 0;
@@ -54,6 +88,7 @@ struct Adapter {
   AdapterState state = AdapterState::waiting;
   Problem problem = Problem::none;
   std::string line;                ///< "2400-8E1" or ""
+  LineSource line_source = LineSource::none;
   std::string protocol;            ///< link name or "" while unknown
   std::uint64_t bytes_received = 0;
   std::uint64_t telegrams_received = 0;
@@ -160,6 +195,8 @@ class Sink {
   virtual void publisher_removed(const Publisher&) {}
   /// At most once a second and reason for each adapter.
   virtual void telegram_rejected(const Adapter&, meter::Fault, std::uint64_t /*count*/) {}
+  /// While line settings are looked for, a few times a second at most.
+  virtual void probe_progress(const Adapter&, const ProbeProgress&) {}
 };
 
 }  // namespace smartmeterd

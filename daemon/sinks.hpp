@@ -52,6 +52,10 @@ class Sinks : public Sink {
     each([&](Sink& sink) { sink.telegram_rejected(adapter, fault, count); });
   }
 
+  void probe_progress(const Adapter& adapter, const ProbeProgress& progress) override {
+    each([&](Sink& sink) { sink.probe_progress(adapter, progress); });
+  }
+
  private:
   template <class Call>
   void each(Call call) {

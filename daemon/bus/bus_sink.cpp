@@ -67,6 +67,7 @@ class BusSink final : public Sink, private Connection::Owner {
   void publisher_removed(const Publisher& publisher) override { remove(publishers_, publisher); }
   void telegram(const Telegram& telegram) override;
   void telegram_rejected(const Adapter& adapter, meter::Fault fault, std::uint64_t count) override;
+  void probe_progress(const Adapter& adapter, const ProbeProgress& progress) override;
 
  private:
   void bus_opened(sd_bus& bus) override;
@@ -82,6 +83,8 @@ class BusSink final : public Sink, private Connection::Owner {
   void remove(Entries<View>& entries, const typename View::Type& object);
   void emit_changes(const std::string& path, const char* interface, std::vector<const char*> names);
   void emit_reading(const std::string& path, const Telegram& telegram);
+  template <class Write>
+  void emit_of_adapter(const Adapter& adapter, const char* member, Write write);
   bool congested();
   std::string find_meter(std::string_view id) const;
 
@@ -216,19 +219,36 @@ void BusSink::emit_reading(const std::string& path, const Telegram& telegram) {
   if (writer.close().error() == 0) sd_bus_send(connection_.bus(), created, nullptr);
 }
 
-void BusSink::telegram_rejected(const Adapter& adapter, meter::Fault fault, std::uint64_t count) {
+template <class Write>
+void BusSink::emit_of_adapter(const Adapter& adapter, const char* member, Write write) {
   const auto found = adapters_.find(&adapter);
   if (found == adapters_.end() || !connection_.serving()) return;
   sd_bus_message* created = nullptr;
   if (sd_bus_message_new_signal(connection_.bus(), &created, found->second.path.c_str(),
-                                adapter_interface, "TelegramRejected") < 0)
+                                adapter_interface, member) < 0)
     return;
   const Message signal(created);
   Writer writer(created);
-  writer.put(meter::name(fault.code)).open('a', "{sv}");
-  writer.entry("message", "s", meter::describe(fault.code));
-  writer.entry("offset", "u", fault.offset).entry("count", "t", count);
-  if (writer.close().error() == 0) sd_bus_send(connection_.bus(), created, nullptr);
+  write(writer);
+  if (writer.error() == 0) sd_bus_send(connection_.bus(), created, nullptr);
+}
+
+void BusSink::telegram_rejected(const Adapter& adapter, meter::Fault fault, std::uint64_t count) {
+  emit_of_adapter(adapter, "TelegramRejected", [&](Writer& writer) {
+    writer.put(meter::name(fault.code)).open('a', "{sv}");
+    writer.entry("message", "s", meter::describe(fault.code));
+    writer.entry("offset", "u", fault.offset).entry("count", "t", count).close();
+  });
+}
+
+void BusSink::probe_progress(const Adapter& adapter, const ProbeProgress& progress) {
+  emit_of_adapter(adapter, "ProbeProgress", [&](Writer& writer) {
+    writer.open('a', "{sv}");
+    writer.entry("line-settings", "s", std::string_view(progress.line));
+    writer.entry("bytes", "t", progress.bytes).entry("frames", "t", progress.frames);
+    writer.entry("frame-starts", "t", progress.frame_starts).entry("errors", "t", progress.errors);
+    writer.entry("message", "s", progress.message).close();
+  });
 }
 
 void BusSink::emit_changes(const std::string& path, const char* interface,

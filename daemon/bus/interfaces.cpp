@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <ctime>
 #include <limits>
+#include <memory>
 #include <optional>
 
 #include "meter/quantity.hpp"
@@ -80,9 +81,70 @@ int get_meter(sd_bus_message* call, void* userdata, sd_bus_error* error) noexcep
   return sd_bus_reply_method_return(call, "o", path.c_str());
 }
 
-int probe(sd_bus_message*, void*, sd_bus_error* error) noexcept {
-  return sd_bus_error_set(error, SD_BUS_ERROR_NOT_SUPPORTED,
-                          "probing on request comes with a later version");
+constexpr std::uint32_t probe_timeout_default_ms = 60'000;
+constexpr std::uint32_t probe_timeout_max_ms = 3'600'000;
+
+/// "timeout-ms" of a{sv}; other keys are nobody's business yet.
+int read_probe_options(sd_bus_message* call, std::uint32_t& timeout_ms) noexcept {
+  int r = sd_bus_message_enter_container(call, 'a', "{sv}");
+  while (r >= 0 && (r = sd_bus_message_enter_container(call, 'e', "sv")) > 0) {
+    const char* key = nullptr;
+    r = sd_bus_message_read_basic(call, 's', &key);
+    if (r >= 0 && std::string_view(key) == "timeout-ms")
+      r = sd_bus_message_read(call, "v", "u", &timeout_ms);
+    else if (r >= 0)
+      r = sd_bus_message_skip(call, "v");
+    if (r >= 0) r = sd_bus_message_exit_container(call);
+  }
+  return r;
+}
+
+const char* error_name(ProbeResult::Error error) noexcept {
+  switch (error) {
+    case ProbeResult::Error::none:
+      break;
+    case ProbeResult::Error::in_progress:
+      return "org.smartmeterd1.Error.InProgress";
+    case ProbeResult::Error::timeout:
+      return "org.smartmeterd1.Error.Timeout";
+    case ProbeResult::Error::no_data:
+      return "org.smartmeterd1.Error.NoData";
+    case ProbeResult::Error::not_supported:
+      return SD_BUS_ERROR_NOT_SUPPORTED;
+  }
+  return nullptr;
+}
+
+/// The caller, or the bus, may be gone by now: then nobody hears it.
+void answer_probe(sd_bus_message* call, const ProbeResult& result) {
+  if (const char* name = error_name(result.error)) {
+    sd_bus_reply_method_errorf(call, name, "%s", result.message.c_str());
+    return;
+  }
+  sd_bus_message* created = nullptr;
+  if (sd_bus_message_new_method_return(call, &created) < 0) return;
+  const std::unique_ptr<sd_bus_message, decltype(&sd_bus_message_unref)> reply(
+      created, sd_bus_message_unref);
+  Writer writer(created);
+  writer.open('a', "{sv}");
+  writer.entry("line-settings", "s", std::string_view(result.line));
+  writer.entry("protocol", "s", std::string_view(result.protocol));
+  writer.entry("meter", "o",
+               ObjectPath{result.meter_id.empty() ? "/" : object_path("meter", result.meter_id)});
+  if (writer.close().error() == 0) sd_bus_send(nullptr, created, nullptr);
+}
+
+int probe(sd_bus_message* call, void* userdata, sd_bus_error* error) noexcept {
+  AdapterControl* control = static_cast<const Adapter*>(userdata)->control;
+  if (!control)
+    return sd_bus_error_set(error, SD_BUS_ERROR_NOT_SUPPORTED, "this adapter cannot be probed");
+  std::uint32_t timeout_ms = probe_timeout_default_ms;
+  if (const int r = read_probe_options(call, timeout_ms); r < 0) return r;
+  timeout_ms = std::min(timeout_ms, probe_timeout_max_ms);
+  const std::shared_ptr<sd_bus_message> kept(sd_bus_message_ref(call), sd_bus_message_unref);
+  control->probe(std::chrono::milliseconds(timeout_ms),
+                 [kept](const ProbeResult& result) { answer_probe(kept.get(), result); });
+  return 1;  // answered, or to be answered
 }
 
 int open_capture(sd_bus_message* call, void* userdata, sd_bus_error* error) noexcept {
@@ -141,6 +203,9 @@ std::string_view adapter_state(const Adapter& adapter) {
 std::string_view adapter_problem(const Adapter& adapter) {
   return name(adapter.problem);
 }
+std::string_view adapter_line_source(const Adapter& adapter) {
+  return name(adapter.line_source);
+}
 std::uint64_t last_activity(const Adapter& adapter) {
   return epoch_us(adapter.last_activity_us);
 }
@@ -155,6 +220,7 @@ const sd_bus_vtable adapter_members[] = {
     SD_BUS_PROPERTY("State", "s", get<adapter_state>, 0, emits),
     SD_BUS_PROPERTY("Problem", "s", get<adapter_problem>, 0, emits),
     SD_BUS_PROPERTY("LineSettings", "s", get<&Adapter::line>, 0, emits),
+    SD_BUS_PROPERTY("LineSource", "s", get<adapter_line_source>, 0, emits),
     SD_BUS_PROPERTY("Protocol", "s", get<&Adapter::protocol>, 0, emits),
     SD_BUS_PROPERTY("BytesReceived", "t", get<&Adapter::bytes_received>, 0, 0),
     SD_BUS_PROPERTY("TelegramsReceived", "t", get<&Adapter::telegrams_received>, 0, 0),
@@ -164,6 +230,7 @@ const sd_bus_vtable adapter_members[] = {
                             probe, open_to_policy),
     SD_BUS_METHOD_WITH_ARGS("OpenCapture", SD_BUS_ARGS("a{sv}", options),
                             SD_BUS_RESULT("h", stream), open_capture, open_to_policy),
+    SD_BUS_SIGNAL_WITH_ARGS("ProbeProgress", SD_BUS_ARGS("a{sv}", details), 0),
     SD_BUS_SIGNAL_WITH_ARGS("TelegramRejected", SD_BUS_ARGS("s", reason, "a{sv}", details), 0),
     SD_BUS_VTABLE_END,
 };
@@ -432,7 +499,7 @@ std::vector<Interface> PublisherView::interfaces(const Publisher&) {
 
 AdapterView::Values AdapterView::read(const Adapter& a) {
   return {a.device, a.links,   a.kind, a.usb_id,  a.usb_serial,
-          a.state,  a.problem, a.line, a.protocol};
+          a.state,  a.problem, a.line, a.line_source, a.protocol};
 }
 std::string AdapterView::path(const Adapter& adapter) {
   return object_path("adapter", adapter.name);

@@ -55,11 +55,13 @@ struct PublisherView {
 
 struct AdapterView {
   using Type = Adapter;
-  using Values = std::tuple<std::string, std::vector<std::string>, std::string, std::string,
-                            std::string, AdapterState, Problem, std::string, std::string>;
+  using Values =
+      std::tuple<std::string, std::vector<std::string>, std::string, std::string, std::string,
+                 AdapterState, Problem, std::string, LineSource, std::string>;
   static constexpr const char* interface = adapter_interface;
-  static constexpr std::array names = {"Device", "Links",   "Kind",         "UsbId",   "Serial",
-                                       "State",  "Problem", "LineSettings", "Protocol"};
+  static constexpr std::array names = {"Device",     "Links", "Kind",    "UsbId",
+                                       "Serial",     "State", "Problem", "LineSettings",
+                                       "LineSource", "Protocol"};
   static Values read(const Adapter& adapter);
   static std::string path(const Adapter& adapter);
   static std::vector<Interface> interfaces(const Adapter& adapter);

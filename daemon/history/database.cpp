@@ -4,22 +4,27 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
+#include <string>
 #include <system_error>
 
 namespace smartmeterd::history {
 
 namespace {
 
-/// Raised with every change of the tables; PRAGMA user_version holds it.
-constexpr int schema_version = 1;
-constexpr const char* schema_sql =
+/// What brings the tables from one version to the next; PRAGMA user_version holds how many of
+/// these were done.
+constexpr const char* schema_steps[] = {
     "CREATE TABLE replay_baseline ("
     " adapter TEXT NOT NULL,"
     " system_title BLOB NOT NULL,"
     " key_fingerprint BLOB NOT NULL,"
     " invocation_counter INTEGER NOT NULL,"
-    " PRIMARY KEY (adapter, system_title, key_fingerprint)) WITHOUT ROWID;"
-    "PRAGMA user_version = 1;";
+    " PRIMARY KEY (adapter, system_title, key_fingerprint)) WITHOUT ROWID;",
+    "CREATE TABLE line_settings ("
+    " adapter TEXT PRIMARY KEY,"
+    " line TEXT NOT NULL) WITHOUT ROWID;"};
+constexpr int schema_version = static_cast<int>(std::size(schema_steps));
 /// A second process holds the lock for a few milliseconds at most.
 constexpr int busy_timeout_ms = 1000;
 constexpr int moved_aside_max = 9;
@@ -103,8 +108,12 @@ std::expected<void, DatabaseError> Database::bring_schema_up() {
     return std::unexpected(
         DatabaseError{SQLITE_SCHEMA, "the file is of a newer version of smartmeterd"});
   }
-  if (version == 0)
-    if (auto done = execute(schema_sql); !done) return done;
+  for (int step = std::max(version, 0); step < schema_version; ++step)
+    if (auto done = execute(schema_steps[step]); !done) return done;
+  if (version != schema_version) {
+    const std::string sql = "PRAGMA user_version = " + std::to_string(schema_version);
+    if (auto done = execute(sql.c_str()); !done) return done;
+  }
   return execute("COMMIT");
 }
 
@@ -174,6 +183,33 @@ std::expected<void, DatabaseError> Database::save_replay_baselines(
   auto committed = execute("COMMIT");
   if (!committed) (void)execute("ROLLBACK");
   return committed;
+}
+
+std::expected<Database::LinesByAdapter, DatabaseError> Database::line_settings() {
+  auto statement = prepare("SELECT adapter, line FROM line_settings");
+  if (!statement) return std::unexpected(statement.error());
+  LinesByAdapter lines;
+  int step = SQLITE_DONE;
+  while ((step = sqlite3_step(statement->get())) == SQLITE_ROW) {
+    const auto text = [&](int column) {
+      const auto* value =
+          reinterpret_cast<const char*>(sqlite3_column_text(statement->get(), column));
+      return std::string(value == nullptr ? "" : value);
+    };
+    lines.insert_or_assign(text(0), text(1));
+  }
+  if (step != SQLITE_DONE) return std::unexpected(error());
+  return lines;
+}
+
+std::expected<void, DatabaseError> Database::save_line_settings(std::string_view adapter,
+                                                                std::string_view line) {
+  auto statement = prepare("INSERT OR REPLACE INTO line_settings VALUES (?1, ?2)");
+  if (!statement) return std::unexpected(statement.error());
+  bind_text(statement->get(), 1, adapter);
+  bind_text(statement->get(), 2, line);
+  if (sqlite3_step(statement->get()) != SQLITE_DONE) return std::unexpected(error());
+  return {};
 }
 
 std::expected<void, DatabaseError> Database::execute(const char* sql) {

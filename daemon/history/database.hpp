@@ -42,6 +42,11 @@ class Database {
   std::expected<void, DatabaseError> save_replay_baselines(
       std::string_view adapter, std::span<const meter::dlms::ReplayBaseline> baselines);
 
+  using LinesByAdapter = std::map<std::string, std::string, std::less<>>;
+  std::expected<LinesByAdapter, DatabaseError> line_settings();
+  std::expected<void, DatabaseError> save_line_settings(std::string_view adapter,
+                                                        std::string_view line);
+
  private:
   template <int (*close)(sqlite3*)>
   struct CloseDatabase {

@@ -33,15 +33,25 @@ class SqliteStorage final : public Storage {
   Baselines replay_baselines(std::string_view adapter) override;
   void save_replay_baselines(std::string_view adapter,
                              std::span<const meter::dlms::ReplayBaseline> baselines) override;
+  std::string line_settings(std::string_view adapter) override;
+  void save_line_settings(std::string_view adapter, std::string_view line) override;
   std::size_t dropped() const noexcept override { return dropped_.load(); }
 
  private:
-  using Waiting = std::map<std::string, Baselines, std::less<>>;
+  /// Of one adapter; what is empty stays as it is in the file.
+  struct Values {
+    Baselines baselines;
+    std::string line;
+  };
+  using Waiting = std::map<std::string, Values, std::less<>>;
 
   void open_database();
   void run();
   Waiting take_due(Clock::time_point now, Clock::time_point& next);
   void write(Waiting& due);
+  std::expected<void, DatabaseError> save(const std::string& adapter, const Values& values);
+  template <class Change>
+  void queue(std::string_view adapter, Change change);
   void set_problem(std::string text);
 
   const std::filesystem::path file_;
@@ -66,10 +76,15 @@ SqliteStorage::SqliteStorage(const std::filesystem::path& directory,
   std::filesystem::create_directories(directory, failed);  // `open` says what is wrong with it
   open_database();
   if (!database_) return;
-  if (auto stored = database_->replay_baselines())
-    newest_ = std::move(*stored);
-  else
-    set_problem("state database " + file_.string() + ": " + stored.error().text);
+  auto baselines = database_->replay_baselines();
+  auto lines = database_->line_settings();
+  if (!baselines || !lines)
+    set_problem("state database " + file_.string() + ": " +
+                (baselines ? lines.error() : baselines.error()).text);
+  if (baselines)
+    for (auto& [adapter, stored] : *baselines) newest_[adapter].baselines = std::move(stored);
+  if (lines)
+    for (auto& [adapter, line] : *lines) newest_[adapter].line = std::move(line);
   try {
     thread_ = std::thread([this] { run(); });
   } catch (const std::system_error& error) {
@@ -115,7 +130,7 @@ void SqliteStorage::set_problem(std::string text) {
   if (text.empty())
     log::notice("state database {}: written again", file_.string());
   else
-    log::warning("{}; replay baselines are not kept", text);
+    log::warning("{}; replay baselines and line settings are not kept", text);
 }
 
 std::string SqliteStorage::problem() const {
@@ -125,13 +140,30 @@ std::string SqliteStorage::problem() const {
 
 Baselines SqliteStorage::replay_baselines(std::string_view adapter) {
   const auto found = newest_.find(adapter);
-  return found == newest_.end() ? Baselines() : found->second;
+  return found == newest_.end() ? Baselines() : found->second.baselines;
+}
+
+std::string SqliteStorage::line_settings(std::string_view adapter) {
+  const auto found = newest_.find(adapter);
+  return found == newest_.end() ? std::string() : found->second.line;
 }
 
 void SqliteStorage::save_replay_baselines(std::string_view adapter,
                                           std::span<const meter::dlms::ReplayBaseline> baselines) {
   if (baselines.empty()) return;
-  newest_.insert_or_assign(std::string(adapter), Baselines(baselines.begin(), baselines.end()));
+  queue(adapter, [&](Values& values) {
+    values.baselines.assign(baselines.begin(), baselines.end());
+  });
+}
+
+void SqliteStorage::save_line_settings(std::string_view adapter, std::string_view line) {
+  if (line.empty() || line_settings(adapter) == line) return;
+  queue(adapter, [&](Values& values) { values.line = line; });
+}
+
+template <class Change>
+void SqliteStorage::queue(std::string_view adapter, Change change) {
+  change(newest_[std::string(adapter)]);
   if (!thread_.joinable()) return;
   bool wake = false;
   {
@@ -142,10 +174,10 @@ void SqliteStorage::save_replay_baselines(std::string_view adapter,
         ++dropped_;
         return;
       }
-      found = waiting_.emplace(std::string(adapter), Baselines()).first;
+      found = waiting_.emplace(std::string(adapter), Values()).first;
       wake = true;
     }
-    found->second.assign(baselines.begin(), baselines.end());
+    change(found->second);
   }
   if (wake) wake_.notify_one();
 }
@@ -190,20 +222,28 @@ SqliteStorage::Waiting SqliteStorage::take_due(Clock::time_point now, Clock::tim
 
 void SqliteStorage::write(Waiting& due) {
   const std::lock_guard lock(database_mutex_);
-  for (auto& [adapter, baselines] : due) {
+  for (auto& [adapter, values] : due) {
     written_[adapter] = Clock::now();
     if (!database_) open_database();
     if (!database_) continue;
-    auto saved = database_->save_replay_baselines(adapter, baselines);
+    auto saved = save(adapter, values);
     if (!saved && saved.error().file_is_unusable()) {
       database_.reset();
       open_database();
       if (!database_) continue;
-      saved = database_->save_replay_baselines(adapter, baselines);
+      saved = save(adapter, values);
     }
     // What could not be written now comes again with the next telegram.
     set_problem(saved ? "" : "state database " + file_.string() + ": " + saved.error().text);
   }
+}
+
+std::expected<void, DatabaseError> SqliteStorage::save(const std::string& adapter,
+                                                       const Values& values) {
+  if (!values.line.empty())
+    if (auto saved = database_->save_line_settings(adapter, values.line); !saved) return saved;
+  if (values.baselines.empty()) return {};
+  return database_->save_replay_baselines(adapter, values.baselines);
 }
 
 }  // namespace

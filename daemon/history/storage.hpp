@@ -16,7 +16,7 @@
 namespace smartmeterd::history {
 
 /// The state database (SQLite, state.db in the state directory) behind a bounded queue.
-/// Replay baselines now; history and store-and-forward later.
+/// Replay baselines and line settings now; history and store-and-forward later.
 class Storage {
  public:
   virtual ~Storage() = default;  ///< writes what is queued, then joins
@@ -33,6 +33,10 @@ class Storage {
   /// Queues a write (at most one transaction per adapter and 30 s; the newest wins); never blocks.
   virtual void save_replay_baselines(std::string_view adapter,
                                      std::span<const meter::dlms::ReplayBaseline> baselines) = 0;
+  /// The line settings that were proven on this adapter, "2400-8E1"; empty: none.
+  virtual std::string line_settings(std::string_view adapter) = 0;
+  /// As above; never blocks.
+  virtual void save_line_settings(std::string_view adapter, std::string_view line) = 0;
   /// Messages that a full queue dropped.
   virtual std::size_t dropped() const noexcept = 0;
 };

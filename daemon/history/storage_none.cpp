@@ -21,10 +21,18 @@ class NoStorage final : public Storage {
                              std::span<const meter::dlms::ReplayBaseline> baselines) override {
     newest_.insert_or_assign(std::string(adapter), Baselines(baselines.begin(), baselines.end()));
   }
+  std::string line_settings(std::string_view adapter) override {
+    const auto found = lines_.find(adapter);
+    return found == lines_.end() ? std::string() : found->second;
+  }
+  void save_line_settings(std::string_view adapter, std::string_view line) override {
+    lines_.insert_or_assign(std::string(adapter), std::string(line));
+  }
   std::size_t dropped() const noexcept override { return 0; }
 
  private:
   std::map<std::string, Baselines, std::less<>> newest_;
+  std::map<std::string, std::string, std::less<>> lines_;
 };
 
 }  // namespace

@@ -95,6 +95,8 @@ class FakeKernel {
   /// Bytes on the line. False where nobody reads them.
   bool receive(const std::string& path, std::string_view bytes);
   bool is_held(const std::string& path) const;
+  /// Who has it open; null: nobody.
+  Port* port_on(const std::string& path) const;
 
   std::map<std::string, std::shared_ptr<Node>> nodes;
   std::vector<Port*> ports;
@@ -193,13 +195,16 @@ inline void FakeKernel::hang_up(const std::string& path, const std::string& deta
       port->fail(io::PortError::gone, detail);
 }
 
+inline FakeKernel::Port* FakeKernel::port_on(const std::string& path) const {
+  for (Port* port : ports)
+    if (port->path() == path && port->node() && port->node() == nodes.at(path)) return port;
+  return nullptr;
+}
+
 inline bool FakeKernel::receive(const std::string& path, std::string_view bytes) {
-  for (Port* port : std::vector(ports))
-    if (port->path() == path && port->node() && port->node() == nodes.at(path)) {
-      port->receive(bytes);
-      return true;
-    }
-  return false;
+  Port* port = port_on(path);
+  if (port) port->receive(bytes);
+  return port != nullptr;
 }
 
 inline bool FakeKernel::is_held(const std::string& path) const {

@@ -63,8 +63,9 @@ TEST_F(LogTest, EveryEventIsInTheCatalog) {
     EXPECT_TRUE(ids.insert(id).second) << id << " is used twice";
     EXPECT_EQ(explained.count(id), 1u) << id;
   }
-  EXPECT_EQ(ids.size(), static_cast<std::size_t>(Event::config_error));
-  EXPECT_EQ(explained.size(), ids.size());
+  EXPECT_EQ(ids.size(), static_cast<std::size_t>(Event::line_found));
+  // smartmeterctl's, of an adapter that nobody has claimed, is explained there too.
+  EXPECT_EQ(explained.size(), ids.size() + 1);
 }
 
 }  // namespace

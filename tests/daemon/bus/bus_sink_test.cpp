@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
 #include <optional>
 #include <system_error>
 
@@ -290,7 +291,6 @@ TEST_P(BusSinkTest, AnswersTheManager) {
 TEST_P(BusSinkTest, SaysWhatIsNotSupportedYet) {
   start_all();
   const std::string refused = "error org.freedesktop.DBus.Error.NotSupported: ";
-  EXPECT_EQ(client_->call_with_options(adapter_path, adapter_interface, "Probe").find(refused), 0u);
   EXPECT_EQ(client_->call_with_options(meter_path, meter_interface, "History", 2).find(refused),
             0u);
 }
@@ -298,8 +298,15 @@ TEST_P(BusSinkTest, SaysWhatIsNotSupportedYet) {
 /// An adapter that gives each client a pipe of its own, until they are too many.
 class CapturedAdapter final : public AdapterControl {
  public:
+  void probe(std::chrono::milliseconds timeout, ProbeDone done) override {
+    probe_timeout = timeout;
+    probe_done = std::move(done);
+  }
   std::expected<int, int> open_capture() override { return captures_.open(); }
   void receive(std::string_view text) { captures_.write(meter::bytes_of(text)); }
+
+  std::chrono::milliseconds probe_timeout{};
+  ProbeDone probe_done;
 
  private:
   Captures captures_{"usb-m-bus"};
@@ -335,8 +342,111 @@ TEST_P(BusSinkTest, GivesTheStreamOfACapture) {
   EXPECT_GE(open().first, 0);
 }
 
+/// Calls Probe with a time-out and something that no version knows; null where that failed.
+Message probe(Client& client, unsigned timeout_ms, std::string& failure) {
+  sd_bus_message* answer = nullptr;
+  sd_bus_error error = SD_BUS_ERROR_NULL;
+  sd_bus_call_method(client.bus(), bus_name, adapter_path.c_str(), adapter_interface.c_str(),
+                     "Probe", &error, &answer, "a{sv}", 2, "colour", "(sb)", "blue", 1,
+                     "timeout-ms", "u", timeout_ms);
+  failure = error.name ? std::string(error.name) + ": " + error.message : "";
+  sd_bus_error_free(&error);
+  return Message(answer);
+}
+
+TEST_P(BusSinkTest, AProbeIsAnsweredWhenItIsOver) {
+  CapturedAdapter control;
+  world_.adapter.control = &control;
+  start_all();
+  using Error = ProbeResult::Error;
+  const std::pair<ProbeResult, std::string> cases[] = {
+      {{.line = "2400-8E1", .protocol = "mbus", .meter_id = "1KFM0200169986"},
+       "{line-settings: <s 2400-8E1> protocol: <s mbus> meter: <o " + meter_path + ">}"},
+      {{.line = "9600-7E1"}, "{line-settings: <s 9600-7E1> protocol: <s> meter: <o />}"},
+      {{.error = Error::timeout, .message = "no frame"},
+       "org.smartmeterd1.Error.Timeout: no frame"},
+      {{.error = Error::no_data, .message = "no byte"}, "org.smartmeterd1.Error.NoData: no byte"},
+      {{.error = Error::in_progress, .message = "already"},
+       "org.smartmeterd1.Error.InProgress: already"},
+      {{.error = Error::not_supported, .message = "configured"},
+       "org.freedesktop.DBus.Error.NotSupported: configured"}};
+  for (const auto& [result, expected] : cases) {
+    std::string failure;
+    auto call = std::async(std::launch::async, [&] {
+      const Message answer = probe(*client_, 1234, failure);
+      return failure.empty() && answer ? text_of(answer.get()) : failure;
+    });
+    bool is_asked = false;
+    while (!is_asked) server_->run([&](Sink&) { is_asked = control.probe_done != nullptr; });
+    EXPECT_EQ(control.probe_timeout, std::chrono::milliseconds(1234));
+    server_->run([&](Sink&) { std::exchange(control.probe_done, nullptr)(result); });
+    EXPECT_EQ(call.get(), expected);
+  }
+}
+
+TEST_P(BusSinkTest, AnAnswerThatNobodyWaitsForIsNoHarm) {
+  CapturedAdapter control;
+  world_.adapter.control = &control;
+  start_all();
+  const auto ask = [&](Client& client) {
+    sd_bus_message* call = nullptr;
+    sd_bus_message_new_method_call(client.bus(), &call, bus_name, adapter_path.c_str(),
+                                   adapter_interface.c_str(), "Probe");
+    const Message owned(call);
+    sd_bus_message_append(call, "a{sv}", 0);
+    sd_bus_send(client.bus(), call, nullptr);
+    sd_bus_flush(client.bus());
+    bool is_asked = false;
+    while (!is_asked) server_->run([&](Sink&) { is_asked = control.probe_done != nullptr; });
+  };
+  const auto answer = [&] {
+    server_->run([&](Sink&) { std::exchange(control.probe_done, nullptr)({.line = "300-7E1"}); });
+  };
+  {
+    Client other(bus_.address());
+    ask(other);
+    EXPECT_EQ(control.probe_timeout, std::chrono::minutes(1)) << "unless the client says so";
+  }
+  answer();  // the client has gone
+  ask(*client_);
+  client_.reset();
+  bus_.kill();
+  answer();  // so has the bus
+  bus_.start();
+  connect();
+  EXPECT_EQ(get(meter_path, meter_interface, "Id"), "<s 1KFM0200169986>");
+}
+
+TEST_P(BusSinkTest, SignalsHowASearchGoes) {
+  start_all();
+  server_->run([&](Sink& sink) {
+    sink.probe_progress(world_.adapter, {.line = "9600-8N1",
+                                         .bytes = 100,
+                                         .frames = 1,
+                                         .frame_starts = 2,
+                                         .errors = 3,
+                                         .message = "a frame has begun"});
+    world_.adapter.line = "9600-8N1";
+    world_.adapter.line_source = LineSource::detected;
+    world_.adapter.device = "/dev/ttyUSB1";
+    sink.adapter_changed(world_.adapter);
+  });
+  ASSERT_TRUE(wait_for_signals(2));
+  EXPECT_EQ(client_->signals[0].path, adapter_path);
+  EXPECT_EQ(client_->signals[0].interface + "." + client_->signals[0].member,
+            adapter_interface + ".ProbeProgress");
+  EXPECT_EQ(client_->signals[0].content,
+            "{line-settings: <s 9600-8N1> bytes: <t 100> frames: <t 1> frame-starts: <t 2> "
+            "errors: <t 3> message: <s a frame has begun>}");
+  EXPECT_EQ(client_->signals[1].content,
+            adapter_interface + " {Device: <s /dev/ttyUSB1> LineSettings: <s 9600-8N1> "
+                                "LineSource: <s detected>} []");
+}
+
 TEST_P(BusSinkTest, AnAdapterWithoutAPortHasNoCapture) {
   start_all();
+  EXPECT_EQ(client_->call_with_options(adapter_path, adapter_interface, "Probe"),
+            "error org.freedesktop.DBus.Error.NotSupported: this adapter cannot be probed");
   EXPECT_EQ(client_->call_with_options(adapter_path, adapter_interface, "OpenCapture"),
             "error org.freedesktop.DBus.Error.NotSupported: this adapter cannot be captured");
 }

@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -186,8 +187,56 @@ TEST_F(StorageTest, ANewerVersionsFileIsLeftAlone) {
   damage(60, std::string("\x00\x00\x00\x63", 4));
   EXPECT_NE(Storage::open(directory_)->problem().find("newer version"), std::string::npos);
   EXPECT_FALSE(std::filesystem::exists(directory_ / "state.db.corrupt-1"));
-  damage(60, std::string("\x00\x00\x00\x01", 4));
+  damage(60, std::string("\x00\x00\x00\x02", 4));
   EXPECT_EQ(stored("a"), std::vector{baseline(1, 7)});
+}
+
+TEST_F(StorageTest, KeepsLineSettingsPerAdapter) {
+  {
+    const auto storage = Storage::open(directory_);
+    EXPECT_EQ(storage->line_settings("a"), "");
+    storage->save_line_settings("a", "2400-8E1");
+    storage->save_line_settings("b", "9600-8N1");
+    const std::vector now = {baseline(1, 7)};
+    storage->save_replay_baselines("a", now);
+    EXPECT_EQ(storage->line_settings("a"), "2400-8E1") << "for this run";
+  }
+  {
+    const auto storage = Storage::open(directory_);
+    EXPECT_EQ(storage->line_settings("a"), "2400-8E1");
+    EXPECT_EQ(storage->replay_baselines("a"), std::vector{baseline(1, 7)});
+    storage->save_line_settings("a", "115200-8N1");
+  }
+  const auto storage = Storage::open(directory_);
+  EXPECT_EQ(storage->line_settings("a"), "115200-8N1");
+  EXPECT_EQ(storage->line_settings("b"), "9600-8N1");
+  EXPECT_EQ(storage->replay_baselines("a"), std::vector{baseline(1, 7)});
+}
+
+TEST_F(StorageTest, AnOlderVersionsFileIsBroughtUp) {
+  {
+    sqlite3* database = nullptr;  // as version 1 made it
+    ASSERT_EQ(sqlite3_open((directory_ / "state.db").c_str(), &database), SQLITE_OK);
+    EXPECT_EQ(sqlite3_exec(database,
+                           "CREATE TABLE replay_baseline (adapter TEXT NOT NULL,"
+                           " system_title BLOB NOT NULL, key_fingerprint BLOB NOT NULL,"
+                           " invocation_counter INTEGER NOT NULL,"
+                           " PRIMARY KEY (adapter, system_title, key_fingerprint)) WITHOUT ROWID;"
+                           "INSERT INTO replay_baseline VALUES"
+                           " ('a', x'0101010101010101', x'abababab', 7);"
+                           "PRAGMA user_version = 1;",
+                           nullptr, nullptr, nullptr),
+              SQLITE_OK);
+    sqlite3_close(database);
+  }
+  for (int round = 0; round < 2; ++round) {
+    const auto storage = Storage::open(directory_);
+    EXPECT_EQ(storage->problem(), "");
+    EXPECT_EQ(storage->replay_baselines("a"), std::vector{baseline(1, 7)});
+    EXPECT_EQ(storage->line_settings("a"), round == 0 ? "" : "2400-8E1");
+    storage->save_line_settings("a", "2400-8E1");
+  }
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "state.db.corrupt-1"));
 }
 
 TEST_F(StorageTest, WhatWasSavedIsThereBeforeItIsWritten) {
