@@ -17,6 +17,10 @@ int device(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply
            sd_bus_error*) {
   return sd_bus_message_append(reply, "s", "/dev/ttyUSB7");
 }
+int problem(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply, void*,
+            sd_bus_error*) {
+  return sd_bus_message_append(reply, "s", "none");
+}
 int links(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply, void*,
           sd_bus_error*) {
   return sd_bus_message_append(reply, "as", 1, "/dev/smartmeter_ir");
@@ -46,6 +50,7 @@ const sd_bus_vtable members[] = {
     SD_BUS_VTABLE_START(0),
     SD_BUS_PROPERTY("Device", "s", device, 0, SD_BUS_VTABLE_PROPERTY_CONST),
     SD_BUS_PROPERTY("Links", "as", links, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+    SD_BUS_PROPERTY("Problem", "s", problem, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
     SD_BUS_METHOD("Probe", "a{sv}", "a{sv}", probe, SD_BUS_VTABLE_UNPRIVILEGED),
     SD_BUS_SIGNAL("ProbeProgress", "a{sv}", 0),
     SD_BUS_VTABLE_END,

@@ -12,12 +12,13 @@ import pathlib
 import pty
 import subprocess
 import sys
+import time
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "integration")]
 
 import tap  # noqa: E402
-from harness import LIMIT_S, SMARTMETERCTL, World, stop  # noqa: E402
+from harness import LIMIT_S, SMARTMETERCTL, World, stop, telegrams, wait_for  # noqa: E402
 
 FAKE_PROBER = os.environ["FAKE_PROBER"]
 
@@ -51,7 +52,7 @@ class Probe(World):
             "9600-8N1: 400 bytes, 2 frame starts, 1 whole frame, 3 line errors; trying"])
         said = json.loads(self.probe("--json", status=0).stdout)
         self.assertEqual(said, {"adapter": "/dev/ttyUSB7", "line-settings": "9600-8N1",
-                                "protocol": "sml", "meter": None})
+                                "protocol": "sml", "meter": None, "problem": "none"})
 
     def test_one_line_on_a_terminal(self):
         self.answers("found")
@@ -98,6 +99,78 @@ class Probe(World):
     def test_wrong_usage(self):
         for arguments in (("--timeout", "0"), ("--timeout", "x"), ("a", "b")):
             self.probe(*arguments, status=2)
+
+
+class ProbeOfTheDaemon(World):
+    """smartmeterd itself, on a pty whose line settings are not configured."""
+
+    def start(self, device=None):
+        self.bus.start()
+        self.start_daemon(device=device or str(self.pty.path), mqtt=False)
+        self.wait_opened()
+        wait_for("the adapter", self.bus.adapter)
+
+    def begin(self, *arguments):
+        """A probe that has begun."""
+        process = subprocess.Popen(
+            [SMARTMETERCTL, "probe", *arguments, "--bus", self.bus.address],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.kill)
+        self.assertIn("Finding the line settings", process.stderr.readline())
+        return process
+
+    def end(self, process, status):
+        out, said = process.communicate(timeout=LIMIT_S)
+        self.assertEqual(process.returncode, status, out + said)
+        return out, said
+
+    def send_until_it_ends(self, process, *options):
+        """Telegrams as a meter pushes them; the search may need more than one."""
+        counter = 0
+        while process.poll() is None:
+            counter += 1
+            self.pty.send(telegrams("kaifa-noe", 1, "--counter", str(counter), *options)[0])
+            time.sleep(0.3)
+
+    def test_found(self):
+        self.write_key()
+        self.start()
+        process = self.begin()
+        self.send_until_it_ends(process)
+        out, said = self.end(process, 0)
+        adapter = self.bus.adapter()
+        self.assertEqual(out, f"{self.pty.path}: {adapter['LineSettings']}, mbus, meter "
+                              "181220000009\n", said)
+        self.assertEqual(adapter["LineSource"], "detected")
+        self.assertRegex(said, r"\d+-\d\w\d: \d+ bytes, ")
+
+    def test_found_without_a_key(self):
+        self.start()
+        process = self.begin("--json")
+        self.send_until_it_ends(process)
+        said = json.loads(self.end(process, 0)[0])
+        self.assertEqual((said["line-settings"], said["meter"], said["problem"]),
+                         (self.bus.adapter_property("LineSettings"), None, "key-missing"))
+
+    def test_no_byte(self):
+        self.start()
+        _, said = self.end(self.begin("--timeout", "1"), 1)
+        self.assertIn(f"{self.pty.path}: no byte arrived in 1 s", said)
+        self.assertIn("check the plug", said)
+
+    def test_two_at_once(self):
+        self.start()
+        first = self.begin("--timeout", "3600")
+        wait_for("the first one's wait", lambda: self.second_is_refused(first))
+
+    def second_is_refused(self, first):
+        self.assertIsNone(first.poll())
+        return "is being probed already" in self.end(self.begin("--timeout", "1"), 1)[1]
+
+    def test_configured_line(self):
+        self.start(f"{self.pty.path},line=2400-8E1")
+        _, said = self.end(self.begin(), 1)
+        self.assertIn("the line is configured", said)
 
 
 if __name__ == "__main__":

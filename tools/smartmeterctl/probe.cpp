@@ -78,10 +78,18 @@ std::string short_name(const BusError& error) {
   return error.name.substr(error.name.rfind('.') + 1);
 }
 
+/// What is wrong with the adapter now: "key-missing"; "none" also where it has gone.
+std::string problem_of(Bus& bus, const std::string& path) {
+  for (const Object& object : bus.adapters())
+    if (object.path == path) return object.adapter()["Problem"].text();
+  return "none";
+}
+
 /// What to do next.
-std::string advice(const BusError& error) {
+std::string advice(const BusError& error, const std::string& problem) {
   const std::string name = short_name(error);
-  if (name == "NoData") return problem_advice("no-bytes");
+  if (name == "NoData") return problem_advice(problem == "none" ? "no-bytes" : problem);
+  if (name == "Timeout" && problem == "break") return problem_advice(problem);
   if (name == "Timeout")
     return "check the cable and the adapter; wait longer with --timeout where the meter sends "
            "seldom; a meter that must be asked needs role = \"reader\" in the adapter's table";
@@ -95,17 +103,17 @@ Value meter_of(Bus& bus, const Value& result) {
   return path.empty() || path == "/" ? Value() : bus.meter_properties(path);
 }
 
-void print_found(const std::string& device, const Value& result, const Value& meter) {
-  const std::string id = meter["Id"].text();
-  fmt::print("{}: {}, {}{}\n", device, result["line-settings"].text(),
-             or_dash(result["protocol"].text()), id.empty() ? "" : ", meter " + id);
-  const std::string state = meter["KeyState"].text();
-  if (state == "missing" || state == "wrong" || state == "authentication-key-wrong")
-    fmt::print("Its key is {}: {}.\n", state == "missing" ? "missing" : "wrong",
-               problem_advice(state == "authentication-key-wrong" ? state : "key-" + state));
+void print_found(const std::string& device, const Value& result, const Value& meter,
+                 const std::string& problem) {
+  const std::string protocol = result["protocol"].text(), id = meter["Id"].text();
+  fmt::print("{}: {}{}{}\n", device, result["line-settings"].text(),
+             protocol.empty() ? "" : ", " + protocol, id.empty() ? "" : ", meter " + id);
+  if (problem != "none" && !problem.empty())
+    fmt::print("{}: {}\n", problem_text(problem), problem_advice(problem));
 }
 
-void print_json(const std::string& device, const Value& result, const Value& meter) {
+void print_json(const std::string& device, const Value& result, const Value& meter,
+                const std::string& problem) {
   std::string text;
   meter::JsonWriter json(text);
   json.begin_object().key("adapter").text(device);
@@ -115,7 +123,7 @@ void print_json(const std::string& device, const Value& result, const Value& met
     json.null();
   else
     json.text(meter["Id"].text());
-  json.end_object();
+  json.key("problem").text(or_dash(problem)).end_object();
   fmt::print("{}\n", text);
 }
 
@@ -142,16 +150,17 @@ int probe(const ProbeOptions& options) {
                                    [&](const Value& details) { progress.show(details); });
     progress.end();
     const Value meter = meter_of(bus, result);
+    const std::string problem = problem_of(bus, adapter.path);
     if (options.json)
-      print_json(device, result, meter);
+      print_json(device, result, meter, problem);
     else
-      print_found(device, result, meter);
+      print_found(device, result, meter, problem);
     return exit_good;
   } catch (const BusError& error) {
     progress.end();
     if (options.json) print_json_error(device, error, progress.last());
     const std::string seen = progress.last() ? " (last: " + evidence(*progress.last()) + ")" : "";
-    const std::string next = advice(error);
+    const std::string next = advice(error, problem_of(bus, adapter.path));
     fmt::print(stderr, "smartmeterctl: {}: {}{}{}\n", device, error.what(), seen,
                next.empty() ? "" : ": " + next);
     return exit_nothing;
