@@ -59,6 +59,8 @@ echo "systemctl $*" >>{log}
 [ "$1" != is-active ] || [ -e {log}.active ]
 """
 
+as_root = unittest.skipIf(os.geteuid() != 0, "the kernel lets only root write udev's database")
+
 
 class Claims(Sandbox):
     def setUp(self):
@@ -317,9 +319,8 @@ class Claims(Sandbox):
             self.assertIn("is no link", done.stderr)
             self.claim(adapters, "ttyUSB1", "--kind", "mbus", "--link", "null/x", status=1)
 
+    @as_root
     def test_by_any_of_its_links(self):
-        if os.geteuid() != 0:
-            self.skipTest("the kernel lets only root make nodes and write udev's database")
         link = "/dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A9XYZ123-if00-port0"
         done = self.run_among(
             [Adapter()], "sh", "-c",
@@ -332,8 +333,6 @@ class Claims(Sandbox):
     def on_the_system(self, devices, *commands):
         """Runs commands without a scratch root, the programs that they start being recorded; what
         these were asked for, and the last one's result."""
-        if os.geteuid() != 0:
-            self.skipTest("the kernel lets only root write udev's database")
         log, programs = self.directory / "log", self.directory / "bin"
         programs.mkdir(exist_ok=True)
         for name, text in (("udevadm", UDEVADM), ("systemctl", SYSTEMCTL)):
@@ -346,6 +345,7 @@ class Claims(Sandbox):
             f'export PATH={programs}:$PATH; ' + "; ".join(commands))
         return log.read_text().splitlines(), done
 
+    @as_root
     def test_what_follows_the_writing(self):
         adapter = Adapter()
         claim = f"{SMARTMETERCTL} claim ttyUSB0 --kind mbus --name cellar --link old"
@@ -375,6 +375,7 @@ class Claims(Sandbox):
             # Debian's rules give a tty its group on "add" alone.
             self.assertEqual(asked[-1], f"udevadm trigger --action=add --settle {adapter.tty}")
 
+    @as_root
     def test_the_group_that_udev_did_not_know(self):
         (self.directory / "log.no-group").write_text("")
         _, done = self.on_the_system([Adapter()],
@@ -382,6 +383,7 @@ class Claims(Sandbox):
         self.assertEqual(done.returncode, 1)
         self.assertIn("systemctl restart systemd-udevd", done.stderr)
 
+    @as_root
     def test_rules_that_are_switched_off(self):
         (self.rules / "61-smartmeter.rules").unlink()
         _, done = self.on_the_system([Adapter()],
@@ -389,6 +391,7 @@ class Claims(Sandbox):
         self.assertEqual(done.returncode, 1)
         self.assertIn("61-smartmeter.rules is missing", done.stderr)
 
+    @as_root
     def test_the_service_is_restarted_for_a_port_on_the_board(self):
         (self.directory / "log.active").write_text("")
         drop_in = "/" + DROP_IN
@@ -401,6 +404,7 @@ class Claims(Sandbox):
         self.assertEqual([line for line in asked if line.startswith("systemctl")],
                          ["systemctl is-active --quiet smartmeterd.service", *restart, *restart])
 
+    @as_root
     def test_a_port_in_use(self):
         # The node has the number of a pseudo-terminal, which another program can hold.
         own, other = os.openpty()
