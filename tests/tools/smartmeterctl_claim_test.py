@@ -382,6 +382,12 @@ class Claims(Sandbox):
                                      f"{SMARTMETERCTL} claim ttyUSB0 --kind mbus")
         self.assertEqual(done.returncode, 1)
         self.assertIn("systemctl restart systemd-udevd", done.stderr)
+        with self.subTest("the same command again, once udev knows it"):
+            _, done = self.on_the_system(
+                [Adapter()], f"{SMARTMETERCTL} claim ttyUSB0 --kind mbus || true",
+                f"rm {self.directory}/log.no-group", f"{SMARTMETERCTL} claim ttyUSB0 --kind mbus")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("/dev/smartmeter_mbus\n", done.stdout)
 
     @as_root
     def test_rules_that_are_switched_off(self):

@@ -374,11 +374,14 @@ void print_plan(const LocalRules& rules, const std::vector<LocalRule>& replaced,
   if (!rule.empty()) fmt::print("Would add to {}:\n{}\n", rules.path().native(), rule);
 }
 
-/// What is asked for, completed by what is known; nothing to do: false.
-bool complete(Claim& claim, const SerialPort& port, const std::vector<LocalRule>& own) {
+/// What is asked for, completed by what is known; nothing to do: false. `on_system`: not in a
+/// scratch tree.
+bool complete(Claim& claim, const SerialPort& port, const std::vector<LocalRule>& own,
+              bool on_system) {
   const std::string product = product_kind(port);
   const bool only_kind = claim.name.empty() && claim.link.empty() && !claim.high_priority;
-  if (port.is_claimed() && only_kind && (claim.kind.empty() || claim.kind == port.kind())) {
+  if (port.is_claimed() && only_kind && (claim.kind.empty() || claim.kind == port.kind()) &&
+      (!on_system || claim_troubles(port, {.kind = port.kind()}).empty())) {
     fmt::print("{} is claimed already as {}{}.\n", port.node, port.kind(),
                own.empty() && product == port.kind()
                    ? ": a known product, which needs no claim (--kind none gives it back)"
@@ -417,7 +420,7 @@ int claim_port(ClaimOptions options) {
   const SerialPort& port = required_port(ports, options.device);
   LocalRules rules(options.rules());
   const auto own = rules.own_rules(port, ports);
-  if (!complete(claim, port, own)) return exit_good;
+  if (!complete(claim, port, own, options.root.empty())) return exit_good;
   check_names(rules, own, claim);
   if (!claim.link.empty()) check_place(claim.link, port, ports);
   const std::string rule = rule_for(port, ports, claim);
