@@ -370,6 +370,16 @@ class Served(Port):
         self.assertIn("2400-8E1", one["advice"])
         self.assertEqual(self.steps["bytes"]["verdict"], "ok")
 
+    def test_line_settings_are_sought(self):
+        self.start(link="auto", key=None)
+        self.pty.send(bytes(octet for octet in os.urandom(3000) if octet not in b"\x68\x10\xe5~"))
+        wait_for("bytes", lambda: self.bus.adapter_property("BytesReceived") > 2000)
+        one = self.expect("no-frame", "frames", "--wait", "2")
+        self.assertIn("smartmeterctl probe", one["advice"])
+        self.pty.send(telegrams("kaifa-noe", 4)[0])
+        self.problem("key-missing")
+        self.expect("key-missing", "key")
+
     def test_damaged_telegrams(self):
         self.start()
         self.pty.send(telegrams("kaifa-noe", 8, "--flip", "1")[0])

@@ -31,7 +31,6 @@ std::string_view source_text(const std::string& source) {
   if (source == "configured") return ", as configured";
   if (source == "remembered") return ", as in an earlier run";
   if (source == "detected") return ", found from the bytes";
-  if (source == "default") return ", the usual settings";
   return "";
 }
 
