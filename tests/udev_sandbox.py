@@ -87,7 +87,6 @@ class Adapter:
         """`first`: number of its first port; each interface has `ports` of them. `node`: major
         and minor number of its node, where they are not the driver's own."""
         self.device = f"/devices/pci0000:00/0000:00:14.0/usb1/1-{place}"
-        self.ids = f"{vendor_id}:{product_id}"
         texts = "".join("A: {}={}\\n\n".format(name, text.replace("\\", "\\\\")) for name, text in
                         (("manufacturer", vendor), ("product", product), ("serial", serial))
                         if text)
@@ -123,7 +122,6 @@ class BoardPort:
     """A UART on the board."""
 
     def __init__(self, name="ttyAMA0"):
-        self.ids = None
         self.device = "/devices/platform/soc/fe201000.serial"
         tty = f"{self.device}/tty/{name}"
         self.ttys = ["/sys" + tty]
