@@ -98,13 +98,15 @@ int reload(const KeyOptions& options) {
                  "the next telegram.\n");
     else
       fmt::print("smartmeterd is not running: it reads the keys when it starts.\n");
-  } catch (const BusError& error) {
-    fmt::print(stderr,
-               "smartmeterctl: the file is written, but smartmeterd goes on with the keys it had: "
-               "{}: correct this, then run \"systemctl reload smartmeterd\"\n",
-               error.what());
-    return exit_nothing;
   } catch (const std::runtime_error& error) {
+    const auto* answer = dynamic_cast<const BusError*>(&error);
+    if (answer != nullptr && answer->name.starts_with("org.smartmeterd1.Error.")) {
+      fmt::print(stderr,
+                 "smartmeterctl: the file is written, but smartmeterd goes on with the keys it had: "
+                 "{}: correct this, then run \"systemctl reload smartmeterd\"\n",
+                 error.what());
+      return exit_nothing;
+    }
     fmt::print(stderr,
                "smartmeterctl: smartmeterd was not told: {}: if it is running, send it SIGHUP\n",
                error.what());

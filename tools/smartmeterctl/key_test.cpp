@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -206,10 +207,12 @@ std::vector<Listening> listen(const KeyOptions& options) {
 
 void wait_for_bytes(std::vector<Listening>& all) {
   constexpr int tick_ms = 500;
+  constexpr std::chrono::milliseconds gathering{50};  // a telegram comes in many pieces
   std::vector<pollfd> entries;
   for (const Listening& one : all) entries.push_back({one.is_done() ? -1 : one.fd(), POLLIN, 0});
   if (::poll(entries.data(), entries.size(), tick_ms) < 0 && errno != EINTR)
     throw std::runtime_error("cannot wait for the adapters");
+  std::this_thread::sleep_for(gathering);
   for (std::size_t i = 0; i < all.size(); ++i)
     if (entries[i].revents != 0) all[i].receive();
 }
