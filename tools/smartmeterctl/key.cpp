@@ -89,21 +89,21 @@ void check_name(const std::string& name) {
     throw UsageError("NAME: letters, digits, '-' and '_', as in \"house\"");
 }
 
-/// Tells the daemon; the exit status. The file is written in any case: what goes wrong here is said,
-/// and a failure where the daemon goes on with its old keys.
+/// Tells the daemon; the exit status. The file is written in any case: what goes wrong here is
+/// said, and a failure where the daemon goes on with its old keys.
 int reload(const KeyOptions& options) {
   try {
     if (Bus(options.bus).reload())
-      fmt::print("smartmeterd has read its keys again: \"sudo smartmeterctl key test\" tries them on "
-                 "the next telegram.\n");
+      fmt::print("smartmeterd has read its keys again: \"sudo smartmeterctl key test\" tries them "
+                 "on the next telegram.\n");
     else
       fmt::print("smartmeterd is not running: it reads the keys when it starts.\n");
   } catch (const std::runtime_error& error) {
     const auto* answer = dynamic_cast<const BusError*>(&error);
     if (answer != nullptr && answer->name.starts_with("org.smartmeterd1.Error.")) {
       fmt::print(stderr,
-                 "smartmeterctl: the file is written, but smartmeterd goes on with the keys it had: "
-                 "{}: correct this, then run \"systemctl reload smartmeterd\"\n",
+                 "smartmeterctl: the file is written, but smartmeterd goes on with the keys it "
+                 "had: {}: correct this, then run \"systemctl reload smartmeterd\"\n",
                  error.what());
       return exit_nothing;
     }

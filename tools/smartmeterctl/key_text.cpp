@@ -243,8 +243,8 @@ bool joins_broken(std::string_view between) {
                             between.find_first_of("()[]/|") == between.npos);
 }
 
-/// Whether a piece that has not a key's size was meant as one: it has more digits than system titles
-/// and meter numbers, and more letters than the number of a metering point ("DE00…").
+/// Whether a piece that has not a key's size was meant as one: it has more digits than system
+/// titles and meter numbers, and more letters than the number of a metering point ("DE00…").
 bool is_broken_key(std::string_view piece) {
   constexpr std::ptrdiff_t letters_min = 3;
   constexpr std::size_t digits_min = 20;
