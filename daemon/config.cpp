@@ -203,6 +203,9 @@ constexpr SpeakingRole speaking_roles[] = {{Role::reader, "reader", meter::Link:
 /// Empty, or why the role does not fit the link.
 std::string role_problem(const AdapterConfig& adapter) {
   if (adapter.role == Role::listen) return {};
+  // Where the line is looked for, a meter that keeps silent is asked whether it wants to be.
+  if (adapter.role == Role::reader && !adapter.link && !adapter.line && adapter.tcp.empty())
+    return {};
   std::vector<std::string> links;
   std::string_view word;
   for (const SpeakingRole& speaking : speaking_roles) {

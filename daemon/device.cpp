@@ -220,7 +220,7 @@ Device::Device(const DeviceEnvironment& environment, AdapterConfig config,
   // A system that runs on UTC says nothing of where the meter stands.
   if (!zone.empty() || standard_offset != std::int16_t{0})
     decoder_.set_standard_offset(standard_offset);
-  start_session(*complete_config().line);
+  if (config_.link) start_session(*config_.link, *complete_config().line);
   if (detects()) proven_ = LineSettings::parse(environment_.storage.line_settings(adapter_.name));
   for (const auto& baseline : environment_.storage.replay_baselines(adapter_.name))
     decoder_.restore_replay_baseline(baseline);
@@ -237,10 +237,10 @@ Device::~Device() {
 }
 
 /// A configuration in which role and link do not fit was refused before.
-void Device::start_session(const LineSettings& line) {
-  if (config_.role == Role::listen || !config_.link) return;
+void Device::start_session(meter::Link link, const LineSettings& line) {
+  if (config_.role == Role::listen) return;
   session_ = environment_.make_session(
-      *config_.link, {.interval = config_.interval,
+      link, {.interval = config_.interval,
                       .addresses = config_.addresses,
                       .line = {line.baud, line.data_bits, line.parity},
                       .iec62056 = {.sign_on = {line.baud, line.data_bits, line.parity},
@@ -456,11 +456,27 @@ void Device::follow(const meter::LineDetector::Advice& advice) {
   answer_probe_if_found();
   // Not moved by each chunk: it looks again when it fires early.
   const auto next = is_line_settled_ ? std::nullopt : detector_->next_look();
-  if (!next) return environment_.loop.cancel(detection_timer_);
+  if (!next) {
+    environment_.loop.cancel(detection_timer_);
+    ask_if_it_answers();
+    return;
+  }
   const io::TimePoint at{*next};
   if (detection_timer_.pending() && detection_at_ <= at) return;
   detection_at_ = at;
   environment_.loop.timer(detection_timer_, at);
+}
+
+/// A meter that was silent until it was asked for its identification is asked from now on.
+void Device::ask_if_it_answers() {
+  const auto& found = detector_->settled();
+  if (config_.role != Role::reader || !found || found->link != meter::Link::iec62056_21 ||
+      settings_of(found->line) != io::line_default("", found->link, Role::reader))
+    return;
+  start_session(*found->link, settings_of(found->line));
+  if (!session_) return;
+  detector_.reset();
+  act(session_->on_start());
 }
 
 void Device::line_found(const LineSettings& line, std::optional<meter::Link> link) {
@@ -636,7 +652,7 @@ void Device::port_received(io::MirroredRing& ring, std::size_t lost) {
   const meter::Bytes newest = bytes.last(static_cast<std::size_t>(fresh));
   if (is_detecting()) return detect(newest);
   decode();
-  if (is_line_settled_) check_fit(newest);
+  if (detector_ && is_line_settled_) check_fit(newest);
 }
 
 void Device::decode() {

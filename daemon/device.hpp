@@ -76,7 +76,7 @@ class Device : private io::PortListener, private AdapterControl {
   void open();
   void retry_later();
   void reset_port();
-  void start_session(const LineSettings& line);
+  void start_session(meter::Link link, const LineSettings& line);
   void act(const meter::Session::Action& action);
   void session_expired();
   void send(meter::Bytes bytes);
@@ -90,6 +90,7 @@ class Device : private io::PortListener, private AdapterControl {
   void detect(meter::Bytes fresh);
   void follow(const meter::LineDetector::Advice& advice);
   void line_found(const LineSettings& line, std::optional<meter::Link> link);
+  void ask_if_it_answers();
   void check_fit(meter::Bytes fresh);
   void tell_progress(bool is_end);
   void answer_probe_if_found();

@@ -185,7 +185,10 @@ TEST_F(ConfigTest, ARoleThatSpeaksNeedsALinkToSpeak) {
   EXPECT_THAT(master.adapters[0].addresses, ElementsAre("1", "12345678FFFFFFFF"));
   EXPECT_EQ(load("[adapter.a]\ndevice = \"/dev/x\"\nrole = \"listen\"\n").adapters[0].role,
             Role::listen);
-  EXPECT_THAT(error("[adapter.a]\ndevice = \"/dev/x\"\nrole = \"reader\"\n"),
+  EXPECT_EQ(load("[adapter.a]\ndevice = \"/dev/x\"\nrole = \"reader\"\n").adapters[0].role,
+            Role::reader) << "line and link are found by asking";
+  EXPECT_THAT(error("[adapter.a]\ndevice = \"/dev/x\"\nrole = \"reader\"\n"
+                    "line = \"300-7E1\"\n"),
               AllOf(StartsWith("smartmeterd.toml:3:8: adapter.a.role: "),
                     HasSubstr("link = \"iec62056-21\" or link = \"amis\"")));
   EXPECT_THAT(error("[adapter.a]\nrole = \"master\"\ndevice = \"/dev/x\"\nlink = \"auto\"\n"),
@@ -310,7 +313,8 @@ TEST(DeviceOption, PathsAndAddresses) {
   EXPECT_EQ(full.role, Role::reader);
   for (const auto* text : {"", "tcp://", "tcp://host", "/dev/x,", "/dev/x,link", "/dev/x,link=usb",
                            "/dev/x,line=1", "/dev/x,role=boss", "/dev/x,speed=3",
-                           "/dev/x,role=reader", "/dev/x,role=master,link=mbus"})
+                           "/dev/x,line=300-7E1,role=reader", "tcp://host:1,role=reader",
+                           "/dev/x,role=master,link=mbus"})
     EXPECT_THROW(parse_device_option(text), ConfigError) << text;
 }
 

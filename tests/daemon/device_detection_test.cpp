@@ -271,6 +271,33 @@ TEST_F(DetectionTest, AProbeSaysWhyThereIsNoAnswer) {
   EXPECT_EQ(results_[3].error, Error::no_data);
 }
 
+/// IEC 62056-21 6.3: request, identification, acknowledgement.
+TEST_F(DetectionTest, AReaderAsksAMeterThatKeepsSilent) {
+  AdapterConfig config;
+  config.role = Role::reader;
+  start("ir", config);
+  kernel_.trace.clear();
+  loop_.pass(30s);
+  EXPECT_THAT(kernel_.trace, testing::IsSupersetOf({"line 300-7E1", "write /?!\r\n"}));
+  kernel_.trace.clear();
+  loop_.pass(20s);
+  while (kernel_.trace.empty() || kernel_.trace.back() != "write /?!\r\n") loop_.pass(100ms);
+  loop_.pass(500ms);
+  kernel_.trace.clear();
+  kernel_.receive("/dev/ttyUSB0", "/EMH5\\@01LZQJL0014F\r\n");
+  EXPECT_EQ(adapter().line, "300-7E1");
+  EXPECT_EQ(source(), "detected");
+  EXPECT_EQ(adapter().protocol, "iec62056-21");
+  EXPECT_THAT(kernel_.trace, testing::Contains("write /?!\r\n")) << "a session asks";
+}
+
+TEST_F(DetectionTest, WhoListensNeverAsks) {
+  start("ir");
+  loop_.pass(1h);
+  EXPECT_THAT(kernel_.trace, Not(testing::Contains(HasSubstr("write"))));
+  EXPECT_EQ(adapter().line, "9600-8N1");
+}
+
 TEST_F(DetectionTest, WhatHasNoLineToFindIsNotProbed) {
   AdapterConfig configured;
   configured.line = mbus_line;
