@@ -545,7 +545,7 @@ class Served(Port):
         self.start("--device", f"{self.directory / 'missing'}")
         wait_for("two adapters", lambda: len(self.bus.objects()) >= 2)
         self.pty.send(telegrams("kaifa-noe", 2)[0])
-        wait_for("a meter", self.bus.meters)
+        wait_for("a meter", lambda: self.bus.meters() or None)
         done = self.run_doctor("--json")
         said = json.loads(done.stdout)
         self.assertEqual(done.returncode, 1)
