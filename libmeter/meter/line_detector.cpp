@@ -28,16 +28,24 @@ constexpr Time pause_limit = 60ms;
 /// Behind a change of settings: what adapter and driver still hold is of the old ones (FTDI keeps
 /// bytes back for 16 ms).
 constexpr Time change_time = 25ms;
-/// Bytes in which a push must have begun to look like a frame, or its speed shows to be too high.
-/// At 2400 baud these are 55 ms, less than most telegrams last at 115200.
-constexpr std::size_t start_count = 12;
+/// Bytes in which a push must have begun to look like a frame. At 2400 baud these are 37 ms, less
+/// than most telegrams last at 115200.
+constexpr std::size_t start_count = 8;
+/// Bytes of a frame's start after which the speed is known to be right.
+constexpr std::size_t sure_start_count = 16;
+/// Bytes in which a speed shows to be too high; by chance one in eleven is like that.
+constexpr std::size_t stretched_count = 12;
+/// Where a push ends before that, so many tell.
+constexpr std::size_t stretched_min = 4;
 /// Where everything was refused, a meter sends something unusual in front of its frames: each
-/// round listens for twice as long, up to 192 bytes.
+/// round listens for twice as long, up to 128 bytes.
 constexpr unsigned rounds_max = 4;
 /// Fewer bytes between two silences are a glitch, the first time.
 constexpr std::size_t glitch_count = 2;
-/// Of bytes that all have even parity in the eighth bit: so many must have it set.
+/// Of bytes with even parity in the eighth bit so many must have it set, and one in so many may be
+/// a glitch.
 constexpr std::ptrdiff_t eighth_bits_min = 4;
+constexpr std::size_t bytes_per_glitch = 16;
 /// Octets in a push that may belong to no frame: a glitch when the line wakes, line ends.
 constexpr std::size_t stray_octets_max = 3;
 /// Of a frame without a checksum that fills a push: fewer octets may be one by chance.
@@ -46,10 +54,11 @@ constexpr std::size_t filling_min = 32;
 /// where pushes follow each other without silence, one has begun by now.
 constexpr std::size_t without_silence_max = 4096;
 /// A receiver that was set in the middle of a push has to find where characters begin.
-constexpr std::size_t synchronising_count = 24;
+constexpr std::size_t synchronising_count = 40;
 /// Errors that tell of the wrong parity: more than noise makes, and one in so many bytes. Every
-/// other byte is wrong then, but FTDI counts one error for up to 62 bytes.
-constexpr std::uint64_t errors_min = 2, bytes_per_error_max = 64;
+/// other byte is wrong then, but FTDI counts one error for up to 62 bytes, and in text whole rows
+/// have a parity that passes.
+constexpr std::uint64_t errors_min = 2, bytes_per_error_max = 256;
 /// Holds the longest frame of any layer.
 constexpr std::size_t buffer_size = 16 * 1024;
 /// Longer than the slowest push of a meter that speaks by itself (15 s).
@@ -79,7 +88,9 @@ constexpr bool has_even_parity(std::byte octet) noexcept {
   return std::popcount(u8(octet)) % 2 == 0;
 }
 
-constexpr bool has_eighth_bit(std::byte octet) noexcept { return u8(octet) >= 0x80; }
+constexpr bool has_eighth_bit(std::byte octet) noexcept {
+  return u8(octet) >= 0x80;
+}
 
 /// Of links that send characters of seven bits.
 constexpr bool is_text(Link link) noexcept {
@@ -87,18 +98,19 @@ constexpr bool is_text(Link link) noexcept {
 }
 
 /// What a layer waits with is the start of a frame, and none by chance: four octets of a binary
-/// frame or of a P1 telegram; of IEC 62056-21, where any text may go on, STX or '/'.
+/// frame, eight of a P1 telegram; of IEC 62056-21, where any text may go on, from STX or '/' on.
 bool begins_frame(Link link, Bytes waiting) noexcept {
-  constexpr std::size_t start_size = 4, text_size = 24;
+  constexpr std::size_t start_size = 4, text_start_size = 8, text_size = 24;
   switch (link) {
     case Link::hdlc:
     case Link::sml:
     case Link::mbus:
-    case Link::p1:
       return waiting.size() >= start_size;
+    case Link::p1:
+      return waiting.size() >= text_start_size;
     case Link::iec62056_21: {
       const unsigned first = waiting.empty() ? 0 : u8(waiting[0]) & 0x7f;
-      return waiting.size() >= (first == 0x02 || first == '/' ? start_size : text_size);
+      return waiting.size() >= (first == 0x02 || first == '/' ? text_start_size : text_size);
     }
     default:  // what amis waits with, mbus sees as well
       return false;
@@ -109,9 +121,10 @@ bool begins_frame(Link link, Bytes waiting) noexcept {
 struct Trial {
   bool refused = false;  ///< a push began, and no frame with it
   std::uint64_t bytes = 0, errors = 0;
-  bool has_errors() const noexcept {
-    return errors >= errors_min && errors * bytes_per_error_max >= bytes;
+  bool may_have_errors() const noexcept {
+    return errors > 0 && errors * bytes_per_error_max >= bytes;
   }
+  bool has_errors() const noexcept { return errors >= errors_min && may_have_errors(); }
   bool has_fewer_errors_than(const Trial& other) const noexcept {
     return errors * other.bytes < other.errors * bytes;
   }
@@ -119,16 +132,17 @@ struct Trial {
 
 /// A layer's way through the bytes held.
 struct Position {
-  std::size_t next = 0;      ///< where it looks next
-  std::size_t proven = 0;    ///< frames with a right checksum
-  bool unproven = false;     ///< there was a frame without one
-  std::size_t strays = 0;    ///< octets of no frame, from the push's start or the first frame on
+  std::size_t next = 0;    ///< where it looks next
+  std::size_t proven = 0;  ///< frames with a right checksum
+  bool unproven = false;   ///< there was a frame without one
+  std::size_t strays = 0;  ///< octets of no frame, from the push's start or the first frame on
   bool is_clean() const noexcept { return strays <= stray_octets_max; }
 };
 
 struct Proof {
   std::optional<Link> link;
-  bool clean = true;  ///< and nothing but frames was there
+  /// No other settings can have made it: see `accept`.
+  bool sure = true;
 };
 
 }  // namespace
@@ -149,6 +163,7 @@ struct LineDetector::State {
   void strip_parity(std::size_t from) noexcept;
   bool has_parity_in_eighth_bit() const noexcept;
   bool is_too_fast() const noexcept;
+  bool may_be_too_fast() const noexcept;
   /// Seven bits carry text only.
   bool reads(const link::LinkLayer& layer) const noexcept {
     return layer.has_checksum && (is_text(layer.link) || (!seven_bits && line.data_bits == 8));
@@ -182,11 +197,12 @@ struct LineDetector::State {
   // Of the bytes held, which are of one push:
   std::size_t size = 0;
   std::array<Position, layer_count_max> positions{};
-  std::optional<Link> accepted;  ///< the decoder made a telegram of them
-  bool from_start = false;       ///< they begin with the push
-  bool begun = false;            ///< they looked like the start of a frame
-  bool seven_bits = false;       ///< they were stripped of even parity
-  std::size_t odd = 0;           ///< and so many did not have it
+  std::optional<Link> accepted;    ///< the decoder made a telegram of them
+  bool from_start = false;         ///< they begin with the push
+  bool begun = false;              ///< they looked like the start of a frame
+  bool seven_bits = false;         ///< they were stripped of even parity,
+  std::size_t odd = 0;             ///< which so many did not have
+  std::uint64_t early_errors = 0;  ///< counted before the receiver knew where characters begin
 
   // Of the settings:
   LineFormat line;
@@ -216,6 +232,7 @@ Advice LineDetector::State::start(Time now) noexcept {
   quiet_since = now;
   errors_before.reset();
   progress = {};
+  line = {};
   return change(first, Finding::listening, now);
 }
 
@@ -232,6 +249,8 @@ Advice LineDetector::State::received(Bytes fresh, const LineErrors& total, Time 
   if (from_start || size >= synchronising_count) {
     trial(line).bytes += fresh.size();
     trial(line).errors += new_errors;
+  } else {
+    early_errors += new_errors;
   }
   take(fresh);
   return asking ? judge_answer(now) : judge(now);
@@ -242,16 +261,14 @@ std::optional<Time> LineDetector::State::next_look() const noexcept {
   if (asking) return quiet_since + sign_on_time;
   std::optional<Time> look;
   if (size > 0 || !from_start) look = last_byte + silence_limit;
-  if (options.may_sign_on)
-    look = std::min(look.value_or(Time::max()), quiet_since + sign_on_after);
+  if (options.may_sign_on) look = std::min(look.value_or(Time::max()), quiet_since + sign_on_after);
   return look;
 }
 
 Advice LineDetector::State::elapsed(Time now) noexcept {
   const std::optional<Time> look = next_look();
   if (!look || now < *look) return {};
-  if (!asking && (size > 0 || !from_start) && now >= last_byte + silence_limit)
-    return silence(now);
+  if (!asking && (size > 0 || !from_start) && now >= last_byte + silence_limit) return silence(now);
   return sign_on(now);
 }
 
@@ -272,6 +289,7 @@ void LineDetector::State::forget() noexcept {
   accepted.reset();
   begun = seven_bits = false;
   odd = 0;
+  early_errors = 0;
 }
 
 /// The eighth bit is parity on the line: what is held becomes what was sent.
@@ -282,16 +300,26 @@ void LineDetector::State::strip_parity(std::size_t from) noexcept {
   }
 }
 
-/// Seven bits and even parity, received as eight bits.
+/// Seven bits and even parity, received as eight bits; but for a glitch.
 bool LineDetector::State::has_parity_in_eighth_bit() const noexcept {
-  return line.data_bits == 8 && std::ranges::all_of(held(), has_even_parity) &&
+  const auto even = static_cast<std::size_t>(std::ranges::count_if(held(), has_even_parity));
+  return line.data_bits == 8 && (size - even) * bytes_per_glitch <= size &&
          std::ranges::count_if(held(), has_eighth_bit) >= eighth_bits_min;
 }
 
+/// As far as it can be told yet.
+bool LineDetector::State::may_be_too_fast() const noexcept {
+  return size < std::max(stretched_count, patience()) && line.baud > speeds.back() &&
+         std::ranges::all_of(held(), is_stretched);
+}
+
 bool LineDetector::State::is_too_fast() const noexcept {
-  const std::size_t count = patience();
+  const std::size_t count = std::max(stretched_count, patience());
   const Bytes beginning = held().first(std::min(size, 2 * count));
-  return size >= count && std::ranges::all_of(beginning.last(count), is_stretched);
+  if (size < count || !std::ranges::all_of(beginning.last(count), is_stretched)) return false;
+  // A row of one character, "xxxxxxxxxxxx" or "888888888888", is text.
+  const Bytes row = beginning.last(count);
+  return !is_printable(row[0]) || std::ranges::count(row, row[0]) < std::ssize(row);
 }
 
 /// Finds the frames in what is held, as every layer sees them.
@@ -332,7 +360,7 @@ bool LineDetector::State::frame_begun() const noexcept {
 
 /// A frame without a checksum begins with the push and ends with it.
 bool LineDetector::State::fills_push() const noexcept {
-  return from_start && size >= filling_min && odd == 0 &&
+  return from_start && size >= filling_min && odd <= stray_octets_max &&
          std::ranges::any_of(positions, [this](const Position& position) {
            return position.unproven && position.is_clean() &&
                   size - position.next <= stray_octets_max;
@@ -347,7 +375,7 @@ std::optional<Proof> LineDetector::State::proof() const noexcept {
     const Position& position = positions[index++];
     if (position.proven == 0) continue;
     if (!best) best = Proof{layer.link, false};
-    best->clean = best->clean || position.is_clean();
+    best->sure = best->sure || (from_start && position.is_clean());
   }
   if (best) return best;
   if (accepted) return Proof{accepted};
@@ -376,13 +404,12 @@ Advice LineDetector::State::judge(Time now) noexcept {
     ++progress.frame_starts;
     progress.finding = Finding::frame_begins;
   }
-  if (size < patience()) return {};
-  if ((pending || speed_known) && trial(line).has_errors()) {
+  if (size < patience() || may_be_too_fast()) return {};
+  if (pending && size >= sure_start_count) speed_known = true;
+  if (!pending && from_start) return leave(now);
+  if (speed_known && trial(line).has_errors()) {
     const std::optional<LineFormat> best = best_format(line.baud);
-    if (best && *best != line) {
-      speed_known = true;
-      return try_best_format(now);
-    }
+    if (best && *best != line) return try_best_format(now);
   }
   return pending ? Advice{} : leave(now);
 }
@@ -403,6 +430,9 @@ Advice LineDetector::State::silence(Time now) noexcept {
   Advice advice;
   if (const auto found = proof())
     advice = accept(*found, now);
+  else if (size >= stretched_min && line.baud > speeds.back() &&
+           std::ranges::all_of(held(), is_stretched))
+    advice = slow_down(now);
   else if (size >= glitch_count || (size > 0 && std::exchange(had_glitch, true)))
     advice = leave(now);
   forget();
@@ -413,25 +443,31 @@ Advice LineDetector::State::silence(Time now) noexcept {
   return advice;
 }
 
-/// Settles, unless the other parity has to be heard too: where errors were counted, and where a
-/// receiver set to 8E1 got frames and noise from one push, or frames without a checksum. Some of
-/// them receive 8N1 that way, with an octet wrong now and then.
+/// Settles, unless the other parity has to be heard too: where errors were counted, and where bytes
+/// received as 8E1 can be 8N1. Some receivers get those by with the wrong setting, but for an octet
+/// now and then: some frames are right, others are not, and without a checksum none shows it.
 Advice LineDetector::State::accept(const Proof& found, Time now) noexcept {
   if (seven_bits) return settle({{line.baud, 7, 'E'}, found.link}, now);
   const Trial& here = trial(line);
+  const LineFormat other{line.baud, 8, line.parity == 'N' ? 'E' : 'N'};
   if (fallback && fallback->line != line) {
     const bool was_better = trial(fallback->line).has_fewer_errors_than(here);
     return settle(was_better ? *fallback : Settled{line, found.link}, now);
   }
   const bool is_counted = progress.errors > 0;
-  const bool may_be_8n1 = line.parity == 'E' && !found.clean && !is_counted;
-  const LineFormat other{line.baud, 8, line.parity == 'N' ? 'E' : 'N'};
+  const bool is_unsure = line.parity == 'E' && line.data_bits == 8 && !is_counted && !found.sure;
+  const bool may_be_7e1 = found.link == Link::iec62056_21 && line.data_bits == 8;
+  // The rest of a push says too little of what is doubtful.
+  if (!from_start && size <= without_silence_max &&
+      (is_unsure || may_be_7e1 || (early_errors > 0 && here.bytes < synchronising_count)))
+    return {};
+  const bool is_doubtful = here.may_have_errors() || is_unsure;
   const bool was_other_worse =
-      here.has_errors() ? trial(other).has_errors() : trial(other).refused;
-  if ((!here.has_errors() && !may_be_8n1) || was_other_worse)
-    return settle({line, found.link}, now);
+      trial(other).refused && (!here.has_errors() || trial(other).has_errors());
+  if (!is_doubtful || was_other_worse) return settle({line, found.link}, now);
   fallback = Settled{line, found.link};
   speed_known = true;
+  trial(other) = {};
   return change(other, Finding::other_parity, now);
 }
 
@@ -449,7 +485,7 @@ Advice LineDetector::State::slow_down(Time now) noexcept {
 
 /// What was received does not look like a frame.
 Advice LineDetector::State::leave(Time now) noexcept {
-  if ((from_start && size >= start_count) || size > without_silence_max) {
+  if (from_start || size > without_silence_max) {
     trial(line).refused = true;
     if (fallback) return settle(*fallback, now);
     if (speed_known) return try_best_format(now);
@@ -531,7 +567,9 @@ LineDetector::LineDetector(const LineDetectorOptions& options)
 
 LineDetector::~LineDetector() = default;
 
-Advice LineDetector::start(Time now) noexcept { return state_->start(now); }
+Advice LineDetector::start(Time now) noexcept {
+  return state_->start(now);
+}
 
 Advice LineDetector::received(Bytes fresh, const LineErrors& total, Time now) noexcept {
   return state_->received(fresh, total, now);
@@ -541,31 +579,48 @@ void LineDetector::telegram_accepted(Link link) noexcept {
   if (!state_->settled && state_->size > 0) state_->accepted = link;
 }
 
-Advice LineDetector::elapsed(Time now) noexcept { return state_->elapsed(now); }
+Advice LineDetector::elapsed(Time now) noexcept {
+  return state_->elapsed(now);
+}
 
-std::optional<Time> LineDetector::next_look() const noexcept { return state_->next_look(); }
+std::optional<Time> LineDetector::next_look() const noexcept {
+  return state_->next_look();
+}
 
-const LineFormat& LineDetector::line() const noexcept { return state_->line; }
+const LineFormat& LineDetector::line() const noexcept {
+  return state_->line;
+}
 
 const std::optional<LineDetector::Settled>& LineDetector::settled() const noexcept {
   return state_->settled;
 }
 
-LineDetector::Progress LineDetector::progress() const noexcept { return state_->progress; }
+LineDetector::Progress LineDetector::progress() const noexcept {
+  return state_->progress;
+}
 
 std::string_view describe(LineDetector::Finding finding) noexcept {
   switch (finding) {
-    case Finding::listening: return "waiting for the meter to send";
-    case Finding::line_is_slower: return "the bytes were stretched: the line is slower";
-    case Finding::no_frame_start: return "what came did not look like a frame";
-    case Finding::other_parity: return "the speed fits: hearing the other parity";
-    case Finding::seven_bits: return "the eighth bit is even parity: seven bits";
-    case Finding::frame_begins: return "a frame has begun";
-    case Finding::frame_whole: return "a whole frame came: waiting for the end of the push";
+    case Finding::listening:
+      return "waiting for the meter to send";
+    case Finding::line_is_slower:
+      return "the bytes were stretched: the line is slower";
+    case Finding::no_frame_start:
+      return "what came did not look like a frame";
+    case Finding::other_parity:
+      return "the speed fits: hearing the other parity";
+    case Finding::seven_bits:
+      return "the eighth bit is even parity: seven bits";
+    case Finding::frame_begins:
+      return "a frame has begun";
+    case Finding::frame_whole:
+      return "a whole frame came: waiting for the end of the push";
     case Finding::line_break:
       return "stretched bytes even at the lowest speed: check the adapter and its polarity";
-    case Finding::sign_on: return "nothing comes by itself: asking the meter for identification";
-    case Finding::settled: return "the settings are proven";
+    case Finding::sign_on:
+      return "nothing comes by itself: asking the meter for identification";
+    case Finding::settled:
+      return "the settings are proven";
   }
   return {};
 }
