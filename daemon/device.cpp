@@ -7,7 +7,6 @@
 
 #include "daemon/log.hpp"
 #include "daemon/zone.hpp"
-#include "meter/link/link_layer.hpp"
 
 namespace smartmeterd {
 namespace {
@@ -34,9 +33,6 @@ constexpr double intervals_until_silent = 3.5;
 constexpr auto silence_limit_min = 4500ms;
 /// A port that stays silent is reset again, each time after twice as long.
 constexpr auto reset_pause_max = 1h;
-/// While the link is not known: more than two of the longest telegrams that meters send by
-/// themselves (3,000 octets of P1 in Belgium) without one of them being whole.
-constexpr std::uint64_t no_frame_bytes = 8192;
 /// More than is ever written before an answer.
 constexpr std::size_t echo_size_max = 4096;
 /// A constant break shows as nothing but zeros.
@@ -46,8 +42,6 @@ constexpr std::uint64_t refusals_until_problem = 3;
 /// Baselines are persisted lazily: a lost minute of them only widens the replay window.
 constexpr auto save_interval = 30s;
 constexpr auto tell_interval = 1s;
-/// A person follows it; more often nobody can.
-constexpr auto progress_interval = 400ms;
 constexpr auto tell_problem_interval = 60s;
 
 /// The D-Bus interface's reason for a refusal.
@@ -138,37 +132,6 @@ std::string_view advice(Problem problem, bool is_asked, bool is_line_open) noexc
   return "";
 }
 
-/// Bytes without a frame that are too many.
-std::uint64_t no_frame_limit(std::optional<meter::Link> link) noexcept {
-  const auto* layer = link ? meter::link::find_link_layer(*link) : nullptr;
-  return layer ? 2 * layer->frame_size_max : no_frame_bytes;
-}
-
-/// Bytes without a frame after which line settings that were proven are doubted: more than a few
-/// pushes that were damaged. A line that is much faster gives few bytes for a push: then so many
-/// push intervals are enough.
-constexpr int intervals_until_doubt = 10;
-constexpr auto doubt_time_min = 60s;
-constexpr auto doubt_time_unknown = 600s;
-constexpr std::uint64_t doubt_bytes_min = 64;
-std::uint64_t doubt_limit(std::optional<meter::Link> link) noexcept {
-  return std::min(2 * no_frame_limit(link), no_frame_bytes);
-}
-
-LineSettings settings_of(const meter::LineFormat& format) noexcept {
-  return {format.baud, format.data_bits, format.parity, 1};
-}
-
-meter::LineDetector::Time detector_time(io::TimePoint time) noexcept {
-  return std::chrono::floor<meter::LineDetector::Time>(time.time_since_epoch());
-}
-
-/// Its bytes may be right and the settings not: the driver has counted errors.
-bool hears_other_parity(const meter::LineDetector& detector) noexcept {
-  const auto progress = detector.progress();
-  return progress.finding == meter::LineDetector::Finding::other_parity && progress.errors > 0;
-}
-
 std::string adapter_name(const AdapterConfig& config,
                          const std::optional<io::SerialDevice>& serial) {
   if (config.is_found) return meter::slug(config.name);
@@ -204,8 +167,7 @@ Device::Device(const DeviceEnvironment& environment, AdapterConfig config,
         if (result == 0) session_expired();
       }),
       detection_timer_([this](int result) {
-        if (result == 0 && is_detecting())
-          follow(detector_->elapsed(detector_time(environment_.loop.now())));
+        if (result == 0) detection_expired();
       }),
       probe_timer_([this](int result) {
         if (result == 0) probe_expired();
@@ -365,7 +327,7 @@ void Device::set_line(const meter::LineFormat& format) {
   if (ring_) ring_->consume(ring_->readable().size());  // at the old speed
   echo_.clear();
   if (decoder_.pending()) drop_half_received();
-  const LineSettings line = settings_of(format);
+  const LineSettings line{format.baud, format.data_bits, format.parity, 1};
   const std::string problem = port_->set_line(line);
   if (problem.empty()) {
     adapter_.line = line.to_text();
@@ -390,202 +352,6 @@ bool Device::only_echo(io::MirroredRing& ring) {
     echo_.clear();
   }
   return common == received.size();
-}
-
-bool Device::detects() const noexcept {
-  return config_.tcp.empty() && !config_.line && !session_;
-}
-
-bool Device::is_detecting() const noexcept {
-  return detector_ && port_->is_open() && !is_line_settled_;
-}
-
-LineSource Device::line_source(const LineSettings& line) const noexcept {
-  if (config_.line) return LineSource::configured;
-  if (line != proven_) return LineSource::fallback;
-  return is_proven_now_ ? LineSource::detected : LineSource::remembered;
-}
-
-void Device::frame_came() noexcept {
-  bytes_without_frame_ = 0;
-  frame_at_ = environment_.loop.now();
-}
-
-void Device::start_detection() {
-  is_line_settled_ = false;
-  follow(detector_->start(detector_time(environment_.loop.now())));
-}
-
-/// The bytes are judged beside the decoder.
-void Device::detect(meter::Bytes fresh) {
-  const io::LineCounters errors = port_->counters();
-  accepted_link_.reset();
-  decode();  // leaves the bytes where they are, and has the last word
-  auto advice = detector_->received(
-      fresh, {errors.framing, errors.parity, errors.line_break},
-      detector_time(environment_.loop.now()));
-  if (accepted_link_ && advice.line && !advice.settled && !hears_other_parity(*detector_)) {
-    // It was given up too early: nothing else than a telegram can be made of these bytes.
-    const LineSettings line = *LineSettings::parse(adapter_.line);
-    make_detector(line);
-    advice = {};
-    line_found(line, accepted_link_);
-  } else if (accepted_link_) {
-    detector_->telegram_accepted(*accepted_link_);
-  }
-  follow(advice);
-}
-
-void Device::make_detector(const LineSettings& first) {
-  detector_first_ = first;
-  detector_ = std::make_unique<meter::LineDetector>(meter::LineDetectorOptions{
-      .first = {first.baud, first.data_bits, first.parity},
-      .may_sign_on = config_.role == Role::reader});
-}
-
-void Device::follow(const meter::LineDetector::Advice& advice) {
-  if (!port_->is_open()) return;
-  if (advice.line && settings_of(*advice.line).to_text() != adapter_.line) {
-    if (half_received()) drop_half_received();  // what was cut is counted
-    set_line(*advice.line);
-  }
-  if (!advice.write.empty() && config_.role == Role::reader) send(advice.write);
-  if (advice.settled)
-    line_found(settings_of(detector_->settled()->line), detector_->settled()->link);
-  tell_progress(advice.settled);
-  answer_probe_if_found();
-  // Not moved by each chunk: it looks again when it fires early.
-  const auto next = is_line_settled_ ? std::nullopt : detector_->next_look();
-  if (!next) {
-    environment_.loop.cancel(detection_timer_);
-    ask_if_it_answers();
-    return;
-  }
-  const io::TimePoint at{*next};
-  if (detection_timer_.pending() && detection_at_ <= at) return;
-  detection_at_ = at;
-  environment_.loop.timer(detection_timer_, at);
-}
-
-/// A meter that was silent until it was asked for its identification is asked from now on.
-void Device::ask_if_it_answers() {
-  const auto& found = detector_->settled();
-  if (config_.role != Role::reader || !found || found->link != meter::Link::iec62056_21 ||
-      settings_of(found->line) != io::line_default("", found->link, Role::reader))
-    return;
-  start_session(*found->link, settings_of(found->line));
-  if (!session_) return;
-  detector_.reset();
-  act(session_->on_start());
-}
-
-void Device::line_found(const LineSettings& line, std::optional<meter::Link> link) {
-  is_line_settled_ = true;
-  const bool is_news = proven_ != line || !is_proven_now_;
-  proven_ = line;
-  is_proven_now_ = true;
-  frame_came();
-  adapter_.line = line.to_text();
-  adapter_.line_source = LineSource::detected;
-  if (link) adapter_.protocol = meter::name(*link);
-  environment_.storage.save_line_settings(adapter_.name, adapter_.line);
-  environment_.sinks.adapter_changed(adapter_);
-  if (is_news)
-    log::write(log::Level::notice, log::Event::line_found,
-               fmt::format("{}: found {}{}{}", adapter_.device, adapter_.line,
-                           adapter_.protocol.empty() ? "" : ", ", adapter_.protocol),
-               {{"SMARTMETER_ADAPTER", adapter_.name}});
-}
-
-/// Line settings that were proven are looked for again when no frame comes any more.
-void Device::check_fit(meter::Bytes fresh) {
-  bytes_without_frame_ += fresh.size();
-  const auto link = config_.link ? config_.link : meter::link_from_name(adapter_.protocol);
-  const auto usual = gaps_.long_one();
-  const auto limit =
-      usual > usual.zero()
-          ? std::max<io::Clock::duration>(doubt_time_min, usual * intervals_until_doubt)
-          : io::Clock::duration(doubt_time_unknown);
-  const bool is_long = environment_.loop.now() - frame_at_ >= limit;
-  if (bytes_without_frame_ < (is_long ? doubt_bytes_min : doubt_limit(link))) return;
-  log::write(log::Level::notice, log::Event::sync_lost,
-             fmt::format("{}: no frame comes any more at {}: looking for line settings that fit",
-                         adapter_.device, adapter_.line),
-             {{"SMARTMETER_ADAPTER", adapter_.name}});
-  start_detection();
-}
-
-void Device::tell_progress(bool is_end) {
-  const meter::LineDetector::Progress now = detector_->progress();
-  const auto time = environment_.loop.now();
-  const bool is_change = now.finding != told_progress_.finding || now.line != told_progress_.line;
-  const bool has_more = now.bytes != told_progress_.bytes;
-  if (!is_end && !is_change && (!has_more || time - progress_told_at_ < progress_interval)) return;
-  told_progress_ = now;
-  progress_told_at_ = time;
-  environment_.sinks.probe_progress(adapter_, {.line = settings_of(now.line).to_text(),
-                                               .bytes = now.bytes,
-                                               .frames = now.frames,
-                                               .frame_starts = now.frame_starts,
-                                               .errors = now.errors,
-                                               .message = meter::describe(now.finding)});
-}
-
-void Device::probe(std::chrono::milliseconds timeout, ProbeDone done) {
-  using Error = ProbeResult::Error;
-  if (!detects()) {
-    const bool is_serial = config_.tcp.empty();
-    const std::string why = !is_serial ? "a TCP connection has no line settings"
-                            : config_.line
-                                ? "the line is configured: take `line` out of its table first"
-                                : "the role of this adapter sets the line by itself";
-    return done({.error = Error::not_supported, .message = why});
-  }
-  if (probe_)
-    return done({.error = Error::in_progress, .message = "this adapter is being probed already"});
-  probe_ = {std::move(done), timeout, adapter_.bytes_received, adapter_.telegrams_received};
-  environment_.loop.timer(probe_timer_, environment_.loop.now() + timeout);
-  if (port_->is_open()) start_detection();
-}
-
-/// Once the telegram is over with which the line was found, so that its meter is known.
-void Device::answer_probe_if_found() {
-  if (!probe_ || !is_line_settled_) return;
-  if (half_received() && adapter_.telegrams_received == probe_->telegrams_before) return;
-  finish_probe({.line = adapter_.line,
-                .protocol = adapter_.protocol,
-                .meter_id = std::string(environment_.meters.meter_on(adapter_))});
-}
-
-void Device::probe_expired() {
-  using Error = ProbeResult::Error;
-  if (!probe_) return;
-  const std::uint64_t bytes = adapter_.bytes_received - probe_->bytes_before;
-  const double seconds = std::chrono::duration<double>(probe_->timeout).count();
-  if (is_line_settled_)  // in the middle of a telegram
-    finish_probe({.line = adapter_.line, .protocol = adapter_.protocol});
-  else if (!port_->is_open())
-    finish_probe({.error = Error::no_data,
-                  .message = fmt::format("the port is not open ({})",
-                                         adapter_.problem == Problem::none
-                                             ? name(adapter_.state)
-                                             : name(adapter_.problem))});
-  else if (bytes == 0)
-    finish_probe({.error = Error::no_data,
-                  .message = fmt::format("no byte arrived in {:g} s", seconds)});
-  else
-    finish_probe({.error = Error::timeout,
-                  .message = fmt::format("{} bytes arrived in {:g} s, and no frame with a right "
-                                         "checksum was among them",
-                                         bytes, seconds)});
-}
-
-void Device::finish_probe(const ProbeResult& result) {
-  if (!probe_) return;
-  const ProbeDone done = std::move(probe_->done);
-  probe_.reset();
-  environment_.loop.cancel(probe_timer_);
-  done(result);
 }
 
 void Device::closed() {

@@ -81,6 +81,10 @@ class Device : private io::PortListener, private AdapterControl {
   void session_expired();
   void send(meter::Bytes bytes);
   void set_line(const meter::LineFormat& format);
+
+  // Line settings: device_detection.cpp.
+  /// Bytes without a frame that are too many.
+  static std::uint64_t no_frame_limit(std::optional<meter::Link> link) noexcept;
   bool detects() const noexcept;
   bool is_detecting() const noexcept;
   LineSource line_source(const LineSettings& line) const noexcept;
@@ -88,6 +92,7 @@ class Device : private io::PortListener, private AdapterControl {
   void frame_came() noexcept;
   void start_detection();
   void detect(meter::Bytes fresh);
+  void detection_expired();
   void follow(const meter::LineDetector::Advice& advice);
   void line_found(const LineSettings& line, std::optional<meter::Link> link);
   void ask_if_it_answers();
@@ -96,6 +101,7 @@ class Device : private io::PortListener, private AdapterControl {
   void answer_probe_if_found();
   void probe_expired();
   void finish_probe(const ProbeResult& result);
+
   bool only_echo(io::MirroredRing& ring);
   void decode();
   void closed();
