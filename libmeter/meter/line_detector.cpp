@@ -3,6 +3,7 @@
 #include "meter/line_detector.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cassert>
 #include <cstring>

@@ -2,7 +2,6 @@
 // LineDetector: finds speed, character format and link layer of a serial line from what arrives.
 #pragma once
 
-#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
