@@ -1,0 +1,301 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Plugging adapters into a machine that has nothing but Debian and the project: kernel, drivers,
+udev, systemd, bus and broker are the real ones, and no reading passes by them.
+
+The cases run in the order in which they are written: one boot serves all but the last.
+"""
+
+import os
+import sys
+import time
+import unittest
+
+import world
+from world import UNIT
+from harness import TEST_KEY
+
+import tap
+
+ON_CI = os.environ.get("CI") == "true"
+REPLUGS = int(os.environ.get("SMARTMETER_GUEST_REPLUGS", "10"))
+# How long a quick replug leaves the adapter plugged: before, while and after the port is opened.
+PLUGGED_S = (0.0, 0.1, 0.3, 0.8)
+METER_LINK = "/dev/smartmeter_mbus"
+
+HOUSE = world.Meter("kaifa-noe")  # encrypted
+ATTIC = world.Meter("dsmr-5")
+
+
+def setUpModule():
+    try:
+        world.Case.guests = world.Guests()
+    except world.image.Unavailable as error:
+        if ON_CI:
+            raise
+        raise unittest.SkipTest(str(error)) from error
+    unittest.addModuleCleanup(world.Case.guests.close)
+    guest = world.Case.guests.boot()
+    guest.shell(world.readme_commands("systemd-sysusers"))
+    guest.write("/etc/smartmeterd/smartmeterd.toml", b"""\
+[gateway]
+instance = "guest"
+[broker.home]
+url = "mqtt://127.0.0.1"
+""")
+
+
+def load_tests(loader, _tests, _pattern):
+    """In the order in which they are written."""
+    suite = unittest.TestSuite()
+    for case in list(globals().values()):
+        if isinstance(case, type) and issubclass(case, unittest.TestCase):
+            suite.addTests(case(name) for name in vars(case) if name.startswith("test_"))
+    return suite
+
+
+class Adapters(world.Case):
+    """What the cases do with the guest's adapters."""
+
+    def setUp(self):
+        self.house, self.attic = self.guest.adapters
+        self.addCleanup(self.unplug_all)
+
+    def unplug_all(self):
+        for adapter in self.guest.adapters:
+            adapter.unplug()
+        self.wait("! ls /dev/ttyUSB* && udevadm settle")
+
+    def process(self):
+        """The service's number, the same as long as it runs."""
+        return self.guest.shell(f"systemctl show -P MainPID {UNIT}").strip()
+
+    def wait_opened(self, link=METER_LINK):
+        """Until the service has the port open that a link leads to; the port."""
+        return self.wait(f"port=$(readlink -e {link}) && "
+                         f"process=$(systemctl show -P MainPID {UNIT}) && "
+                         "readlink /proc/$process/fd/* | grep -x $port").strip()
+
+    def assert_active(self, state="active"):
+        self.assertEqual(self.guest.attempt(f"systemctl is-active {UNIT}")[1].strip(), state)
+
+
+class FirstPage(Adapters):
+    """What README's first page says, on a machine that has never seen an adapter."""
+
+    def test_an_adapter_that_nobody_claimed_is_left_alone(self):
+        self.house.plug()
+        self.wait("[ -c /dev/ttyUSB0 ] && udevadm settle")
+        self.assertEqual(self.guest.shell("stat -c %G /dev/ttyUSB0").strip(), "dialout")
+        self.guest.shell("! ls /dev/smartmeter*")
+        command = "smartmeterctl claim /dev/ttyUSB0 --kind "
+        self.wait(f"journalctl -b -u smartmeter-unclaimed@ttyUSB0 | grep -F '{command}'")
+        self.assertIn(command, self.guest.attempt("smartmeterctl claim")[1])
+        self.assert_active("inactive")
+
+    def test_plug_claim_key_reading(self):
+        self.house.plug()
+        self.wait("[ -c /dev/ttyUSB0 ] && udevadm settle")
+        self.guest.shell(world.readme_commands("smartmeterctl claim"))
+        self.assertEqual(self.wait_opened(), "/dev/ttyUSB0")
+        self.guest.write("/run/keys", TEST_KEY.encode())
+        self.guest.shell("exec </run/keys; rm /run/keys\n"
+                         f"{world.readme_commands('smartmeterctl key add')}")
+        self.read_through(self.house.send, HOUSE)
+        self.assertIn(HOUSE.id, self.guest.shell("smartmeterctl list"))
+
+
+class Service(Adapters):
+    """The service with the first adapter, claimed and plugged in."""
+
+    def setUp(self):
+        super().setUp()
+        self.house.plug()
+        self.wait_opened()
+
+    def adapter_path(self):
+        """The first adapter's object: it stays while the adapter is away."""
+        return next(path for path in self.bus.objects() if "/adapter/" in path and "house1" in path)
+
+    def wait_state(self, state):
+        self.wait(f"busctl get-property org.smartmeterd1 {self.adapter_path()} "
+                  f"org.smartmeterd1.Adapter State | grep {state}")
+
+    def test_names_and_owner_of_the_port(self):
+        self.guest.shell("udevadm settle")
+        for link in ("smartmeter/by-id/mbus-*_HOUSE1-if00-port0", "smartmeter/by-path/mbus-pci-*",
+                     "serial/by-id/*_HOUSE1-if00-port0"):
+            self.assertEqual(self.guest.shell(f"readlink -e /dev/{link}").strip(), "/dev/ttyUSB0")
+        self.assertEqual(self.guest.shell("stat -c '%a %U %G' /dev/ttyUSB0").strip(),
+                         "660 root smartmeterd")
+        self.guest.shell("udevadm info /dev/ttyUSB0 | grep -x 'E: ID_MM_PORT_IGNORE=1'")
+
+    def test_sandbox_ring_port_and_pipe(self):
+        """Under the shipped unit: nothing of it is switched off in the guest."""
+        process = self.process()
+        status = self.guest.shell(f"cat /proc/{process}/status")
+        for line in ("NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000",
+                     "CapBnd:\t0000000000000000"):
+            self.assertIn(line, status)
+        user = self.guest.shell("id -u smartmeterd").strip()
+        self.assertRegex(status, rf"(?m)^Uid:(\t{user}){{4}}$")
+        self.guest.shell(f"! nsenter -m -t {process} touch /usr/trace /etc/trace")
+        self.assertEqual(
+            self.guest.shell(f"systemctl show -P DevicePolicy {UNIT}").strip(), "closed")
+        self.assertIn("io_uring", self.bus.property("/org/smartmeterd1", "Manager", "Features"))
+        opened = self.guest.shell(f"readlink /proc/{process}/fd/*").split("\n")
+        self.assertIn("anon_inode:[io_uring]", opened)
+        self.assertIn("/dev/ttyUSB0", opened)
+        self.assertNotIn("anon_inode:[eventpoll]", opened)
+        # busctl gets the read end of a pipe; a refusal would be an error.
+        self.assertRegex(self.guest.shell(f"busctl call org.smartmeterd1 {self.adapter_path()} "
+                                          "org.smartmeterd1.Adapter OpenCapture a{sv} 0"),
+                         r"^h \d+")
+
+    def test_unplug_frees_the_port_and_replug_resumes(self):
+        before = self.read_through(self.house.send, HOUSE)
+        process = self.process()
+        self.house.unplug()
+        self.wait("! ls /dev/ttyUSB* /dev/smartmeter*")
+        self.wait(f"! readlink /proc/{process}/fd/* | grep ttyUSB")
+        self.wait_state("waiting")
+        self.house.plug()
+        self.assertEqual(self.wait_opened(), "/dev/ttyUSB0")
+        self.assertEqual(self.read_through(self.house.send, HOUSE), before)
+        self.assertEqual(self.process(), process)
+
+    def test_another_port_number(self):
+        before = self.read_through(self.house.send, HOUSE)
+        process = self.process()
+        self.house.unplug()
+        self.wait("! ls /dev/ttyUSB*")
+        self.attic.plug()
+        self.wait("[ -c /dev/ttyUSB0 ]")
+        self.house.plug()
+        self.assertEqual(self.wait_opened(), "/dev/ttyUSB1")
+        self.assertEqual(self.read_through(self.house.send, HOUSE), before)
+        self.assertEqual(self.process(), process)
+
+    def test_a_second_adapter(self):
+        process = self.process()
+        self.attic.plug()
+        self.wait("[ -c /dev/ttyUSB1 ] && udevadm settle")
+        self.guest.shell("smartmeterctl claim ttyUSB1 --kind p1 --name attic")
+        self.wait_opened("/dev/smartmeter/by-name/attic")
+        house = self.read_through(self.house.send, HOUSE)
+        self.assertNotEqual(self.read_through(self.attic.send, ATTIC), house)
+        self.assertEqual(self.read_through(self.house.send, HOUSE), house)
+        self.assertEqual(self.process(), process)
+        listed = self.guest.shell("smartmeterctl list")
+        for text in ("/dev/ttyUSB0", "/dev/ttyUSB1", HOUSE.id, ATTIC.id):
+            self.assertIn(text, listed)
+
+    def test_quick_replugs(self):
+        process = self.process()
+        for count in range(REPLUGS):
+            self.house.unplug()
+            self.house.plug()
+            time.sleep(PLUGGED_S[count % len(PLUGGED_S)])
+        self.guest.shell("udevadm settle")
+        self.wait_opened()
+        self.read_through(self.house.send, HOUSE)
+        self.assertEqual(self.process(), process)
+        self.guest.shell(f"! readlink /proc/{process}/fd/* | grep deleted")
+
+    def test_key_files_are_for_the_service_alone(self):
+        path = "/etc/smartmeterd/keys.d/house.toml"
+        as_user = "setpriv --clear-groups --reuid={0} --regid={0} cat "
+        self.guest.shell(as_user.format("smartmeterd") + path)
+        for user in ("daemon", "messagebus"):
+            self.assertIn("Permission denied",
+                          self.guest.attempt(as_user.format(user) + path)[1])
+        told = f"{{ journalctl -b; busctl call org.smartmeterd1 /org/smartmeterd1 " \
+               f"org.freedesktop.DBus.ObjectManager GetManagedObjects; " \
+               f"smartmeterctl key list; cat /proc/{self.process()}/{{cmdline,environ}}; }}"
+        self.guest.write("/run/keys", TEST_KEY.encode())
+        self.guest.shell(f"! {told} | tr -d '\\0' | grep -qiF -f /run/keys; "
+                         "status=$?; rm /run/keys; exit $status")
+
+    def test_service_stopped_and_started(self):
+        self.read_through(self.house.send, HOUSE)
+        self.guest.shell(f"systemctl stop {UNIT}")
+        self.wait_retained("gateway/guest/status", "offline")
+        self.wait_retained(f"{HOUSE.id}/availability", "offline")
+        self.guest.shell(f"systemctl start {UNIT}")
+        self.wait_opened()
+        self.wait_retained("gateway/guest/status", "online")
+        self.read_through(self.house.send, HOUSE)
+
+    def test_plugging_starts_a_service_that_was_stopped(self):
+        self.guest.shell(f"systemctl stop {UNIT}")
+        self.house.unplug()
+        self.wait("! ls /dev/ttyUSB*")
+        self.house.plug()
+        self.wait_opened()
+        self.assert_active()
+        self.read_through(self.house.send, HOUSE)
+
+    def test_broker_restarted(self):
+        self.read_through(self.house.send, HOUSE)
+        # It keeps nothing: what it knows afterwards is what it was told again.
+        self.guest.shell("systemctl restart mosquitto")
+        self.wait_retained("gateway/guest/status", "online")
+        self.wait_retained(f"{HOUSE.id}/availability", "online")
+        self.wait(f"{world.retained(f'{HOUSE.id}/state')} | grep power_import")
+        self.read_through(self.house.send, HOUSE)
+
+
+    def test_doctor_finds_nothing(self):
+        with world.talking(self.house.send, HOUSE):
+            self.guest.shell(f"smartmeterctl doctor {METER_LINK}", limit=180)
+
+
+class Chips(Adapters):
+    """Chips that are not in qemu, by user space on a virtual bus, with the kernel's drivers."""
+
+    FIFO = "/run/line"
+
+    def read_from(self, chip, driver, port):
+        self.guest.shell(f"modprobe vhci-hcd && rm -f {self.FIFO} && mkfifo {self.FIFO} && "
+                         f"systemd-run -q --unit=chip-{chip} "
+                         f"/usr/lib/guest/fake-usb-adapter {chip} {self.FIFO}")
+        self.addCleanup(self.wait, f"[ ! -e {port} ]")
+        self.addCleanup(self.guest.shell, f"systemctl stop chip-{chip}")
+        self.wait(f"[ -c {port} ] && udevadm settle")
+        self.assertEqual(self.guest.shell(f"udevadm info -q property --property=ID_USB_DRIVER "
+                                          f"--value {port}").strip(), driver)
+        self.guest.shell(f"smartmeterctl claim {port} --kind mbus")
+        self.assertEqual(self.wait_opened(), port)
+        self.read_through(lambda octets: self.guest.write(self.FIFO, octets), HOUSE)
+
+    def test_cp210x(self):
+        self.read_from("cp210x", "cp210x", "/dev/ttyUSB0")
+
+    def test_ch341(self):
+        self.read_from("ch341", "ch341", "/dev/ttyUSB0")
+
+    def test_pl2303(self):
+        self.read_from("pl2303", "pl2303", "/dev/ttyUSB0")
+
+    def test_cdc_acm(self):
+        self.read_from("cdc-acm", "cdc_acm", "/dev/ttyACM0")
+
+
+class Coldplug(Adapters):
+    """The machine is started again with its adapter plugged in."""
+
+    def test_adapter_that_is_there_at_boot(self):
+        self.guests.reboot(plugged=[self.house.serial])
+        self.house = self.guest.adapters[0]
+        self.wait_opened()
+        self.assertEqual(self.guest.shell(f"systemctl show -P NRestarts {UNIT}").strip(), "0")
+        self.read_through(self.house.send, HOUSE)
+        self.assertEqual(self.guest.shell("systemctl --failed --no-legend").strip(), "")
+
+
+if __name__ == "__main__":
+    missing = world.no_guest()
+    if missing and not ON_CI:
+        print(f"1..0 # SKIP {missing}")
+        sys.exit(0)
+    tap.main()

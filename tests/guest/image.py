@@ -1,0 +1,262 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the guest: a Debian kernel, and a Debian root file system that is unpacked into memory.
+
+Packages come from where this machine's apt gets them, and are unpacked, not configured: that needs
+neither root nor a container. There is no disk: systemd is started from the kernel's first file
+system, so every boot starts afresh. Images are kept in ~/.cache/smartmeterd-guest, one for each
+list of packages and version of this file.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import lzma
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+
+import cpio
+
+PACKAGES = ("base-files", "base-passwd", "bash", "coreutils", "dash", "dbus", "findutils", "grep",
+            "kmod", "libc-bin", "mosquitto", "mosquitto-clients", "mount", "procps", "sed",
+            "systemd", "tar", "udev", "util-linux")
+# The smaller "cloud" kernel has neither USB host controllers nor serial adapters.
+KERNEL = "linux-image-amd64"
+# With what they depend on: the channel to this machine, USB, the adapters' drivers, USB devices
+# from user space.
+MODULES = ("virtio_pci", "virtio_console", "xhci-pci", "ftdi_sio", "cp210x", "ch341", "pl2303",
+           "cdc-acm", "vhci-hcd", "autofs4")
+# What a guest without people never reads, and takes memory and time.
+LEFT_OUT = re.compile(
+    r"usr/share/(doc|man|locale|info|perl5?|zoneinfo|bash-completion|lintian|bug|icons|i18n)/|"
+    r"usr/(lib/x86_64-linux-gnu/(perl|perl-base|gconv)|share/perl/|lib/udev/hwdb\.d/)|"
+    r"usr/bin/perl|usr/lib/locale/")
+# Users and groups that the packages' scripts would have made.
+USERS = ('u messagebus - "System message bus" /nonexistent\n'
+         'u mosquitto - "MQTT broker" /var/lib/mosquitto\n'
+         "g input -\ng kvm -\ng render -\ng sgx -\n")
+# Units for people, disks and networks that are not there.
+MASKED = """
+    dev-hugepages.mount dev-mqueue.mount fstrim.timer getty.target kmod-static-nodes.service
+    ldconfig.service proc-sys-fs-binfmt_misc.automount sys-fs-fuse-connections.mount
+    sys-kernel-debug.mount sys-kernel-tracing.mount systemd-ask-password-console.path
+    systemd-ask-password-wall.path systemd-boot-system-token.service systemd-firstboot.service
+    systemd-hwdb-update.service systemd-journal-catalog-update.service
+    systemd-journal-flush.service systemd-logind.service systemd-machine-id-commit.service
+    systemd-pcrphase.service systemd-pcrphase-sysinit.service systemd-pstore.service
+    systemd-random-seed.service systemd-rfkill.service systemd-sysusers.service
+    systemd-update-utmp.service systemd-update-utmp-runlevel.service""".split()
+UNITS = "etc/systemd/system"
+UNUSED_DAYS = 30
+
+
+class Unavailable(Exception):
+    """The image cannot be built on this machine."""
+
+
+# With the programs that only root usually runs.
+PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
+
+
+def run(*command, **options):
+    """The output of a program of this machine."""
+    environment = os.environ | {"PATH": PATH, "LC_ALL": "C"}
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment,
+                          **options).stdout
+
+
+class Apt:
+    """apt with this machine's sources and settings, and a state of its own in which no package is
+    installed: nothing is taken from the machine's package lists and nothing needs root.
+    """
+
+    def __init__(self, directory):
+        self.archives = directory / "archives"
+        (directory / "lists" / "partial").mkdir(parents=True)
+        (self.archives / "partial").mkdir(parents=True)
+        (directory / "status").touch()
+        self.options = [f"-o{name}={value}" for name, value in (
+            ("Dir::State", directory), ("Dir::State::status", directory / "status"),
+            ("Dir::Cache", directory), ("Dir::Cache::archives", self.archives),
+            ("Debug::NoLocking", "true"), ("APT::Sandbox::User", ""),
+            ("APT::Install-Recommends", "false"), ("Acquire::Languages", "none"),
+            ("Acquire::Retries", "3"))]
+
+    def download(self, packages):
+        """The .deb files of the packages and of all that they depend on."""
+        self._get("update")
+        self._get("--yes", "--download-only", "install", *packages)
+        return sorted(self.archives.glob("*.deb"))
+
+    def download_kernel(self):
+        """The .deb file of the kernel that the metapackage names."""
+        depends = run("apt-cache", *self.options, "depends", KERNEL)
+        name = re.search(r"Depends: (linux-image-\d\S*)", depends).group(1)
+        self._get("download", name, cwd=self.archives.parent)
+        return next(self.archives.parent.glob("linux-image-*.deb"))
+
+    def _get(self, *arguments, **options):
+        try:
+            run("apt-get", "-qq", *self.options, *arguments, **options)
+        except subprocess.CalledProcessError as error:
+            raise Unavailable(f"apt-get {arguments[0]}: {error.stderr.strip()}") from error
+
+
+@contextlib.contextmanager
+def opened_deb(path):
+    """The files of a package as an open tar file."""
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", path], stdout=subprocess.PIPE) as process:
+        with tarfile.open(fileobj=process.stdout, mode="r|") as tar:
+            yield tar
+        process.stdout.read()  # what follows the last member
+
+
+def unpack(deb, directory, wanted):
+    """The wanted files of a package below a directory, without owners."""
+    with opened_deb(deb) as tar:
+        for member in tar:
+            member.name = cpio.merged(member.name.removeprefix("./"))
+            if member.isreg() and wanted(member.name):
+                tar.extract(member, directory, set_attrs=False)
+
+
+def decompressed_kernel(vmlinuz):
+    """The ELF file inside: qemu starts it at once, and the guest is spared the unpacking."""
+    start = vmlinuz.find(b"\xfd7zXZ\0")
+    if start < 0:
+        raise Unavailable("the kernel is not compressed by xz")
+    return lzma.LZMADecompressor(format=lzma.FORMAT_XZ).decompress(vmlinuz[start:])
+
+
+def with_dependencies(tree, release):
+    """Paths of the modules that are loaded, from modules.dep."""
+    base = tree / "usr/lib/modules" / release
+    needs = {}
+    for line in (base / "modules.dep").read_text().splitlines():
+        path, _, others = line.partition(":")
+        needs[pathlib.Path(path).stem.replace("-", "_")] = [path, *others.split()]
+    return sorted({path for name in MODULES for path in needs[name.replace("-", "_")]})
+
+
+def add_modules(archive, tree):
+    """The modules of a kernel that is unpacked below `tree`, with the indices of modprobe."""
+    release = next((tree / "usr/lib/modules").iterdir()).name
+    # depmod knows the merged /usr only by the link.
+    (tree / "lib").symlink_to("usr/lib")
+    run("depmod", "-b", tree, release)
+    used = with_dependencies(tree, release)
+    base = tree / "usr/lib/modules" / release
+    for path in list(base.rglob("*.ko")):
+        if str(path.relative_to(base)) not in used:
+            path.unlink()
+    run("depmod", "-b", tree, release)
+    (tree / "lib").unlink()
+    archive.add_tree(tree)
+
+
+def add_users(archive, debs, directory):
+    """/etc/passwd and its companions: Debian's own users, and those of the packages."""
+    def wanted(name):
+        return name.startswith(("usr/lib/sysusers.d/", "usr/share/base-passwd/"))
+    for deb in debs:
+        unpack(deb, directory, wanted)
+    etc = directory / "etc"
+    etc.mkdir()
+    masters = directory / "usr/share/base-passwd"
+    for name in ("passwd", "group"):
+        shutil.copy(masters / f"{name}.master", etc / name)
+    (directory / "usr/lib/sysusers.d/packages.conf").write_text(USERS)
+    run("systemd-sysusers", f"--root={directory}")
+    for path in sorted(etc.iterdir()):
+        if not path.name.startswith(".") and not path.name.endswith("-"):
+            path.chmod(0o600)  # "shadow" is closed even to its owner
+            archive.add(f"etc/{path.name}", 0o100640 if "shadow" in path.name else 0o100644,
+                        path.read_bytes())
+
+
+def add_settings(archive):
+    """What the packages' scripts would have set up, and what is different in a guest."""
+    archive.add_link("init", "usr/lib/systemd/systemd")
+    archive.add_text("etc/hostname", "guest\n")
+    archive.add_text("etc/hosts", "127.0.0.1 localhost guest\n::1 localhost\n")
+    archive.add_text("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n")
+    archive.add_text("etc/machine-id", "")
+    archive.add_text("etc/fstab", "")
+    for unit in MASKED:
+        archive.add_link(f"{UNITS}/{unit}", "/dev/null")
+    archive.add_link(f"{UNITS}/default.target", "/usr/lib/systemd/system/multi-user.target")
+    archive.add_directory(f"{UNITS}/multi-user.target.wants")
+    archive.add_link(f"{UNITS}/multi-user.target.wants/mosquitto.service",
+                     "/usr/lib/systemd/system/mosquitto.service")
+
+
+def build(directory, packages):
+    """Makes `directory` with the files "kernel" and "root.cpio"."""
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix="build-") as scratch:
+        scratch = pathlib.Path(scratch)
+        apt = Apt(scratch)
+        debs = apt.download(packages)
+        kernel = apt.download_kernel()
+        result = scratch / "image"
+        result.mkdir()
+        unpack(kernel, scratch / "kernel",
+               lambda name: name.startswith(("boot/vmlinuz-", "usr/lib/modules/")))
+        vmlinuz = next((scratch / "kernel/boot").iterdir())
+        (result / "kernel").write_bytes(decompressed_kernel(vmlinuz.read_bytes()))
+        shutil.rmtree(scratch / "kernel/boot")
+        with cpio.Archive(result / "root.cpio") as archive:
+            archive.add_directory(".")
+            archive.add_directory("usr")
+            for name in cpio.MERGED:
+                archive.add_directory(f"usr/{name}")
+                archive.add_link(name, f"usr/{name}")
+            for deb in debs:
+                with opened_deb(deb) as tar:
+                    archive.add_tar(tar, lambda name: not LEFT_OUT.match(name))
+            add_modules(archive, scratch / "kernel")
+            add_users(archive, debs, scratch / "users")
+            add_settings(archive)
+        result.rename(directory)
+
+
+def cache_directory():
+    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(base) / "smartmeterd-guest"
+
+
+def forget_unused(cache):
+    for path in cache.iterdir():
+        if path.is_dir() and path.stat().st_mtime < time.time() - UNUSED_DAYS * 86400:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def image(extra_packages=()):
+    """The directory of an image with these packages besides; built where there is none yet."""
+    if run("dpkg", "--print-architecture").strip() != "amd64":
+        raise Unavailable("the guest is an amd64 machine, this one is another")
+    packages = sorted({*PACKAGES, *extra_packages})
+    key = hashlib.sha256()
+    for part in (pathlib.Path(__file__).read_bytes(), pathlib.Path(cpio.__file__).read_bytes(),
+                 " ".join(packages).encode(), pathlib.Path("/etc/os-release").read_bytes()):
+        key.update(hashlib.sha256(part).digest())
+    cache = cache_directory()
+    cache.mkdir(parents=True, exist_ok=True)
+    directory = cache / key.hexdigest()[:16]
+    with open(cache / "lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not directory.exists():
+            build(directory, packages)
+        os.utime(directory)
+        forget_unused(cache)
+    return directory
+
+
+if __name__ == "__main__":
+    print(image(sys.argv[1:]))

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The project, as it is installed, in a guest: its image, its bus, its meters.
+
+The meters' telegrams are made by metersim on this machine and sent into the line of an emulated
+adapter; what is asserted is what the guest's kernel, udev, systemd, bus and broker say.
+"""
+
+import base64
+import contextlib
+import io
+import json
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+import unittest
+
+ROOT = pathlib.Path(os.environ["SOURCE_ROOT"])
+BUILD = os.environ["BUILD_ROOT"]
+HERE = ROOT / "tests" / "guest"
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "integration"), str(HERE)]
+import cpio  # noqa: E402
+import harness  # noqa: E402
+import image  # noqa: E402
+import machine  # noqa: E402
+
+MESON = os.environ.get("MESON", "meson")
+FAKE_USB_ADAPTER = os.environ["FAKE_USB_ADAPTER"]
+UNIT = "smartmeterd.service"
+# Of a guest that is shut down and started again.
+KEPT = "etc/udev etc/smartmeterd etc/passwd etc/group etc/shadow etc/gshadow var/lib/smartmeterd"
+SERIALS = ("HOUSE1", "ATTIC1")
+TELEGRAMS_MAX = 10
+
+
+def readme_commands(start):
+    """The commands of README's block of shell commands with a line that starts so, without sudo."""
+    for block in re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL):
+        if f"\nsudo {start}" in f"\n{block}":
+            return "\n".join(line.replace("sudo ", "") for line in block.splitlines()
+                             if not line.startswith("meson "))
+    raise AssertionError(f"README.md has no block of commands with: sudo {start}")
+
+
+def runtime_packages(programs):
+    """Debian's packages with the libraries of these programs."""
+    packages = set()
+    for program in programs:
+        for path in re.findall(r"=> (/\S+)", image.run("ldd", str(program))):
+            # A package may know the path through the link that made / and /usr one.
+            for name in (path, os.path.realpath(path), os.path.realpath(path).removeprefix("/usr")):
+                found = subprocess.run(["dpkg-query", "-S", name], capture_output=True, text=True,
+                                       check=False)
+                if found.returncode == 0:
+                    packages.add(found.stdout.partition(":")[0])
+                    break
+            else:
+                raise image.Unavailable(f"no package has {path}")
+    return packages
+
+
+def no_guest():
+    """Why this machine can have none, or None."""
+    for program in (machine.QEMU, "depmod"):
+        if not shutil.which(program, path=image.PATH):
+            return f"{program} is not installed: tools/install-packages guest"
+    if os.environ["PREFIX"] != "/usr":
+        return "configured without --prefix=/usr, where the guest looks for the project"
+    return None
+
+
+class Guests:
+    """The image, with the project on it; boots machines one after the other."""
+
+    def __init__(self):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="smartmeterd-guest-"))
+        destination = self.directory / "installed"
+        image.run(MESON, "install", "-C", BUILD, "--no-rebuild", "--strip",
+                  "--destdir", str(destination))
+        programs = [destination / "usr/sbin/smartmeterd", destination / "usr/bin/smartmeterctl"]
+        (destination / "usr/lib/guest").mkdir()
+        shutil.copy(FAKE_USB_ADAPTER, destination / "usr/lib/guest")
+        shutil.copytree(HERE / "root", destination, symlinks=True, dirs_exist_ok=True)
+        self.image = image.image(runtime_packages([*programs, FAKE_USB_ADAPTER]))
+        self.installed = self.directory / "installed.cpio"
+        with cpio.Archive(self.installed) as archive:
+            archive.add_tree(destination)
+        self.machine = None
+
+    def boot(self):
+        """A new machine: the project is there, and nothing has been done with it yet."""
+        self.machine = machine.Machine(self.image, [self.installed], SERIALS)
+        return self.machine
+
+    def reboot(self, plugged=()):
+        """The machine that was, started again with adapters that are there from the beginning."""
+        tar = base64.b64decode(self.machine.shell(f"tar -C / -c {KEPT} | base64 -w 0"))
+        self.machine.close()
+        kept = self.directory / "kept.cpio"
+        with cpio.Archive(kept) as archive, tarfile.open(fileobj=io.BytesIO(tar)) as files:
+            archive.add_tar(files)
+        self.machine = machine.Machine(self.image, [self.installed, kept], SERIALS, plugged)
+        return self.machine
+
+    def close(self):
+        if self.machine:
+            self.machine.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Bus(harness.Bus):
+    """The guest's system bus."""
+
+    def __init__(self, guest):
+        self.guest = guest
+
+    def busctl(self, *arguments):
+        status, output = self.guest.attempt(
+            f"busctl --json=short {shlex.join(arguments)} 2>/dev/null")
+        return json.loads(output) if status == 0 and output else None
+
+
+class Meter:
+    """A simulated meter: telegrams one by one, each with another power."""
+
+    def __init__(self, family):
+        self.family = family
+        self.count = 0
+        self.id = None
+
+    def next(self):
+        """(octets, the power in W that they say)"""
+        self.count += 1
+        octets, values = harness.telegrams(
+            self.family, 1, "--seed", str(self.count), "--counter", str(1000 + self.count))
+        self.id = values[0]["meter"]
+        return octets, values[0]["readings"]["power_import"]
+
+
+@contextlib.contextmanager
+def talking(send, meter, interval_s=2):
+    """A meter that sends by itself for a while."""
+    done = threading.Event()
+
+    def talk():
+        while not done.wait(interval_s):
+            send(meter.next()[0])
+    thread = threading.Thread(target=talk)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def retained(topic):
+    """A command that prints what a fresh subscriber is told, and nothing where nothing is kept."""
+    return f"mosquitto_sub -h 127.0.0.1 -t smartmeter/{topic} -C 1 -W 5 2>/dev/null"
+
+
+class Case(unittest.TestCase):
+    """A test in the guest that is running; tells what the guest logged when it fails."""
+
+    guests = None
+
+    @property
+    def guest(self):
+        return self.guests.machine
+
+    @property
+    def bus(self):
+        return Bus(self.guest)
+
+    def wait(self, condition, limit=machine.LIMIT_S):
+        return self.guest.wait(condition, limit)
+
+    def read_through(self, send, meter):
+        """Sends telegrams until one's power is on the bus and at the broker; the object's path.
+
+        What comes while the port is being opened, or its settings are looked for, is lost.
+        """
+        manager = "busctl --timeout=5 call org.smartmeterd1 /org/smartmeterd1 " \
+                  "org.smartmeterd1.Manager"
+        read = "busctl --timeout=5 get-property org.smartmeterd1"
+        for _ in range(TELEGRAMS_MAX):
+            octets, power = meter.next()
+            send(octets)
+            try:
+                path = self.wait(
+                    f"path=$({manager} GetMeter s {meter.id} | cut -d'\"' -f2) && "
+                    f"{read} $path org.smartmeterd1.Electricity PowerImport | "
+                    f"grep -qx 'd {power}' && echo $path", 10).strip()
+            except machine.Failed:
+                continue
+            self.wait(f"{retained(f'{meter.id.lower()}/state')} | grep '\"power_import\":{power},'")
+            return path
+        raise AssertionError(f"{TELEGRAMS_MAX} telegrams of {meter.family}, and no reading")
+
+    def wait_retained(self, topic, payload):
+        self.wait(f'[ "$({retained(topic)})" = {payload} ]')
+
+    def run(self, result=None):
+        before = len(result.failures) + len(result.errors)
+        outcome = super().run(result)  # cleanups and all
+        if len(result.failures) + len(result.errors) > before:
+            self.explain()
+        return outcome
+
+    def explain(self):
+        """What somebody needs who has nothing but this log."""
+        print(f"--- the guest after {self.id()}", file=sys.stderr)
+        try:
+            print(self.guest.shell(
+                "journalctl -b --no-pager -o short-monotonic -n 80; "
+                f"systemctl status --no-pager -n 0 {UNIT}; "
+                "ls -lR /dev/smartmeter* /dev/ttyUSB* /dev/ttyACM* /etc/smartmeterd 2>/dev/null; "
+                "cat /etc/udev/rules.d/60-smartmeter-local.rules", check=False), file=sys.stderr)
+        except AssertionError as error:
+            print(f"the guest does not answer: {error}", file=sys.stderr)
+        print("--- its console\n" + self.guest.console()[-4000:], file=sys.stderr)
