@@ -378,8 +378,9 @@ void Device::log_lost(log::Level level, std::string_view what) {
 void Device::port_failed(io::PortError error, const std::string& detail) {
   closed();
   const bool is_gone = error == io::PortError::gone;
-  log_lost(is_gone ? log::Level::notice : log::Level::warning,
-           fmt::format("{}; trying again by itself", detail));
+  if (!is_gone || !is_lost_)  // that its node is missing, too, is no news
+    log_lost(is_gone ? log::Level::notice : log::Level::warning,
+             fmt::format("{}; trying again by itself", detail));
   switch (error) {
     case io::PortError::busy: set_state(AdapterState::failed, Problem::port_busy); break;
     case io::PortError::no_access: set_state(AdapterState::failed, Problem::no_access); break;
@@ -533,12 +534,14 @@ io::TimePoint Device::half_received_until() const noexcept {
          (is_slow ? half_received_limit_iec62056_21 : half_received_limit);
 }
 
-/// By the pauses between its telegrams, where they are known.
+/// By the pauses between its telegrams, where they are known. Whom nobody answers asks again for a
+/// while, and that is no silence yet.
 io::Clock::duration Device::silence_limit() const noexcept {
   const auto usual = gaps_.long_one();
+  const bool is_asked = adapter_.readout_interval > adapter_.readout_interval.zero();
   if (usual > usual.zero())
     return std::max<io::Clock::duration>(
-        silence_limit_min,
+        is_asked ? io::Clock::duration(no_bytes_limit) : silence_limit_min,
         std::chrono::duration_cast<io::Clock::duration>(usual * intervals_until_silent));
   return adapter_.last_activity_us == 0 ? no_bytes_limit : silence_limit_unknown;
 }
