@@ -6,6 +6,7 @@ udev, systemd, bus and broker are the real ones, and no reading passes by them.
 The cases run in the order in which they are written: one boot serves all but the last.
 """
 
+import json
 import os
 import sys
 import time
@@ -76,6 +77,13 @@ class Adapters(world.Case):
                          f"process=$(systemctl show -P MainPID {UNIT}) && "
                          "readlink /proc/$process/fd/* | grep -x $port").strip()
 
+    def doctor(self):
+        """The step that decides, and the verdict; "" where all is well."""
+        said = json.loads(self.guest.attempt("smartmeterctl doctor --json 2>/dev/null")[1])
+        one = said["adapters"][0]
+        self.evidence = {step["step"]: step["evidence"] for step in one["steps"]}
+        return one["step"] or "", one["verdict"]
+
     def assert_active(self, state="active"):
         self.assertEqual(self.guest.attempt(f"systemctl is-active {UNIT}")[1].strip(), state)
 
@@ -92,6 +100,7 @@ class FirstPage(Adapters):
         self.wait(f"journalctl -b -u smartmeter-unclaimed@ttyUSB0 | grep -F '{command}'")
         self.assertIn(command, self.guest.attempt("smartmeterctl claim")[1])
         self.assert_active("inactive")
+        self.assertEqual(self.doctor(), ("adapter", "unclaimed"))
 
     def test_plug_claim_key_reading(self):
         self.house.plug()
@@ -215,6 +224,24 @@ class Service(Adapters):
         self.guest.write("/run/keys", TEST_KEY.encode())
         self.guest.shell(f"! {told} | tr -d '\\0' | grep -qiF -f /run/keys; "
                          "status=$?; rm /run/keys; exit $status")
+
+    def test_doctor(self):
+        """What it learns from the real udev, systemd and journal."""
+        self.read_through(self.house.send, HOUSE)
+        self.assertEqual(self.doctor(), ("", "fine"))
+        self.guest.shell("chgrp dialout /dev/ttyUSB0")
+        self.assertEqual(self.doctor(), ("permissions", "no-access"))
+        self.guest.shell("udevadm trigger --action=change --settle /dev/ttyUSB0")
+        self.assertEqual(self.doctor(), ("", "fine"))
+        self.guest.shell(f"systemctl stop {UNIT}")
+        self.assertEqual(self.doctor(), ("service", "not-running"))
+        self.guest.shell("mkdir -p /etc/smartmeterd/conf.d && "
+                         "echo '[gatway]' > /etc/smartmeterd/conf.d/mistake.toml")
+        self.guest.attempt(f"systemctl start {UNIT}")
+        self.assertEqual(self.doctor(), ("service", "service-failed"))
+        self.assertIn("mistake.toml:1:", self.evidence["service"])
+        self.guest.shell(f"rm /etc/smartmeterd/conf.d/mistake.toml && systemctl restart {UNIT}")
+        self.wait_opened()
 
     def test_service_stopped_and_started(self):
         self.read_through(self.house.send, HOUSE)
