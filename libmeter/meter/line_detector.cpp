@@ -395,6 +395,7 @@ Advice LineDetector::State::judge(Time now) noexcept {
     find_frames(false);
   }
   if (const auto found = proof()) {
+    if (!std::exchange(begun, true)) ++progress.frame_starts;  // it came in one piece
     progress.finding = Finding::frame_whole;
     return size > without_silence_max ? accept(*found, now) : Advice{};
   }
