@@ -116,10 +116,10 @@ std::string_view advice(Problem problem, bool is_asked, bool is_line_open) noexc
                                    "(speed, parity) do not fit this meter";
     case Problem::bad_checksum: return "telegrams arrive damaged or cut: check cable, adapter and "
                                        "parity";
-    case Problem::key_missing: return "the meter encrypts, and there is no key for it: put the "
-                                      "operator's key into a file of keys.d and reload";
+    case Problem::key_missing: return "the meter encrypts, and there is no key for it: sudo "
+                                      "smartmeterctl key add NAME asks for the operator's key";
     case Problem::key_wrong: return "no configured key fits this meter: check the key with the "
-                                    "operator's letter";
+                                    "operator's letter (sudo smartmeterctl key test --ask)";
     case Problem::authentication_key_wrong: return "the encryption key fits, the authentication "
                                                    "key does not";
     case Problem::replay: return "the invocation counter went back: an old recording, or another "
