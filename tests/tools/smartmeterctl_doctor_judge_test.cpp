@@ -144,6 +144,20 @@ TEST(Doctor, EachProblemHasItsStep) {
     }
 }
 
+TEST(Doctor, AProblemOfANewerServiceIsNotWell) {
+  for (const std::uint64_t telegrams : {0u, 10u})
+    for (const char* state : {"synced", "probing", "silent"}) {
+      Findings found = fine();
+      set(found.adapter, "Problem", text("over-voltage"));
+      set(found.adapter, "State", text(state));
+      set(found.adapter, "TelegramsReceived", number(telegrams));
+      EXPECT_EQ(verdict(found), "over-voltage at decode");
+      EXPECT_NE(step_of(found, "decode").advice.find("journalctl"), std::string::npos);
+      EXPECT_EQ(nonsense(found), "");
+      EXPECT_EQ(step_of(found, "frames").verdict, telegrams == 0 ? Verdict::unknown : Verdict::ok);
+    }
+}
+
 TEST(Doctor, EveryCombinationMakesSense) {
   const std::array<void (*)(Findings&), 8> changes = {
       [](Findings& found) { found.adapter = found.before = {}; },

@@ -76,12 +76,18 @@ void Walk::unknown(std::string evidence, std::string advice, std::string state) 
     say(Verdict::unknown, std::move(evidence), std::move(advice), std::move(state));
 }
 
+bool Walk::is_problem_new() const {
+  const std::string problem = adapter_["Problem"].text();
+  return !problem.empty() && problem != "none" &&
+         std::ranges::none_of(reached_with, [&](const auto& one) { return one.first == problem; });
+}
+
 Reached Walk::find_reached() const {
   const std::string problem = adapter_["Problem"].text();
   for (const auto& [name, reached] : reached_with)
     if (name == problem) return reached;
   if (adapter_.map().empty()) return Reached::nothing;
-  if (adapter_["TelegramsReceived"].count() > 0) return Reached::everything;
+  if (telegrams() > 0) return is_problem_new() ? Reached::tag : Reached::everything;
   // At wrong line settings noise looks like the start of anything.
   if (!is_line_sought() && refusals(adapter_, {"crc", "length"}) > 0) return Reached::frames;
   return adapter_["BytesReceived"].count() > 0 ? Reached::bytes : Reached::port;

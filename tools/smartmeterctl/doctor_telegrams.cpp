@@ -186,6 +186,13 @@ void Walk::tag() {
 void Walk::decode() {
   name_ = "decode";
   if (problem_is("list-unknown")) return fail_by_problem();
+  if (is_problem_new()) {
+    const std::string problem = adapter_["Problem"].text();
+    return fail(problem, fmt::format("smartmeterd says \"{}\", which is not known here", problem),
+                fmt::format("\"{}\" says more; \"smartmeterctl --version\" should be "
+                            "smartmeterd's",
+                            journal_command));
+  }
   if (!passes(Reached::everything) || found_.meters.empty())
     return unknown("no telegram was read yet");
   const Value& meter = found_.meters.front();

@@ -59,6 +59,8 @@ class Walk {
   std::string give_to_service() const;
   bool is_claimed() const { return found_.port && found_.port->is_claimed(); }
   bool problem_is(std::string_view problem) const { return adapter_["Problem"].text() == problem; }
+  /// The service states a problem that is not known here: it is newer than this program.
+  bool is_problem_new() const;
   /// The line settings are not proven: the service looks for others.
   bool is_line_sought() const {
     const std::string source = adapter_["LineSource"].text();
