@@ -398,28 +398,27 @@ void Device::port_failed(io::PortError error, const std::string& detail) {
 }
 
 void Device::port_received(io::MirroredRing& ring, std::size_t lost) {
-  std::uint64_t fresh = ring.total() - ring_total_;
-  ring_total_ = ring.total();
+  const std::uint64_t fresh = ring.total() - std::exchange(ring_total_, ring.total());
+  const auto newest_of = [fresh](meter::Bytes bytes) {
+    return bytes.last(static_cast<std::size_t>(std::min<std::uint64_t>(fresh, bytes.size())));
+  };
   ring_ = &ring;
   adapter_.bytes_received += fresh;
-  captures_.write(ring.readable().last(
-      static_cast<std::size_t>(std::min<std::uint64_t>(fresh, ring.readable().size()))));
+  captures_.write(newest_of(ring.readable()));
   if (!echo_.empty() && only_echo(ring)) return;  // that is not the meter's voice
-  const meter::Bytes bytes = ring.readable();
-  fresh = std::min<std::uint64_t>(fresh, bytes.size());
+  const meter::Bytes newest = newest_of(ring.readable());
   adapter_.last_activity_us = environment_.loop.realtime_us();
   last_byte_ = environment_.loop.now();
   backoff_ = backoff_min;  // not at the opening: a port may end each time right after it
   if (adapter_.state == AdapterState::silent) set_state(AdapterState::probing, Problem::none);
-  evidence_.bytes += fresh;
+  evidence_.bytes += newest.size();
   if (decoder_.telegrams() == 0 || evidence_.refusals > 0)
-    evidence_.zeros += static_cast<std::uint64_t>(
-        std::ranges::count(bytes.last(static_cast<std::size_t>(fresh)), std::byte{0}));
+    evidence_.zeros += static_cast<std::uint64_t>(std::ranges::count(newest, std::byte{0}));
   if (lost > 0) count("overflow");
-  const meter::Bytes newest = bytes.last(static_cast<std::size_t>(fresh));
   if (is_detecting()) return detect(newest);
-  decode();
-  if (detector_ && is_line_settled_) check_fit(newest);
+  bytes_without_frame_ += newest.size();
+  decode();  // a frame among them begins the count anew
+  if (detector_ && is_line_settled_) check_fit();
 }
 
 void Device::decode() {

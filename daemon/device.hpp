@@ -96,7 +96,7 @@ class Device : private io::PortListener, private AdapterControl {
   void follow(const meter::LineDetector::Advice& advice);
   void line_found(const LineSettings& line, std::optional<meter::Link> link);
   void ask_if_it_answers();
-  void check_fit(meter::Bytes fresh);
+  void check_fit();
   void tell_progress(bool is_end);
   void answer_probe_if_found();
   void probe_expired();

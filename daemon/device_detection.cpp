@@ -156,8 +156,8 @@ void Device::line_found(const LineSettings& line, std::optional<meter::Link> lin
 }
 
 /// Line settings that were proven are looked for again when no frame comes any more.
-void Device::check_fit(meter::Bytes fresh) {
-  bytes_without_frame_ += fresh.size();
+void Device::check_fit() {
+  if (bytes_without_frame_ < doubt_bytes_min) return;
   const auto link = config_.link ? config_.link : meter::link_from_name(adapter_.protocol);
   const auto usual = gaps_.long_one();
   const auto limit =

@@ -179,6 +179,22 @@ TEST_F(DetectionTest, DamageDoesNotMakeItLeaveTheLine) {
   EXPECT_THAT(kernel_.trace, Not(testing::Contains(HasSubstr("line "))));
 }
 
+/// What the kernel has kept while the service stood still is many telegrams in one chunk.
+TEST_F(DetectionTest, ABurstOfGoodTelegramsDoesNotMakeItLeaveTheLine) {
+  start("p1");
+  test::FakeLine meter(kernel_, loop_, "/dev/ttyUSB0", p1_line);
+  ASSERT_EQ(push_until_read(meter), 1);
+  kernel_.trace.clear();
+  recorder_.progress.clear();
+  std::string burst;
+  for (int i = 0; i < 60; ++i) burst += p1_telegram();
+  loop_.pass(5s);
+  kernel_.receive("/dev/ttyUSB0", burst);
+  EXPECT_EQ(recorder_.telegrams, 61);
+  EXPECT_THAT(recorder_.progress, IsEmpty()) << "nothing is looked for";
+  EXPECT_THAT(kernel_.trace, Not(testing::Contains(HasSubstr("line "))));
+}
+
 TEST_F(DetectionTest, AConfiguredLineIsNeverLeft) {
   AdapterConfig config;
   config.line = mbus_line;
