@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 
 #include "tools/smartmeterctl/doctor_walk.hpp"
 #include "tools/smartmeterctl/text.hpp"
@@ -47,20 +48,20 @@ double interval_of(const Value& meter) {
 }
 
 std::vector<Step> Walk::steps() {
-  adapter();
-  permissions();
-  programs();
-  service();
-  reached_ = find_reached();
-  bytes();
-  line();
-  frames();
-  checksum();
-  key();
-  tag();
-  decode();
-  bus();
-  broker();
+  constexpr std::pair<std::string_view, void (Walk::*)()> all[] = {
+      {"adapter", &Walk::adapter},   {"permissions", &Walk::permissions},
+      {"programs", &Walk::programs}, {"service", &Walk::service},
+      {"bytes", &Walk::bytes},       {"line", &Walk::line},
+      {"frames", &Walk::frames},     {"checksum", &Walk::checksum},
+      {"key", &Walk::key},           {"tag", &Walk::tag},
+      {"decode", &Walk::decode},     {"bus", &Walk::bus},
+      {"broker", &Walk::broker}};
+  for (const auto& [name, judge_it] : all) {
+    name_ = name;
+    [[maybe_unused]] const std::size_t before = steps_.size();
+    (this->*judge_it)();
+    assert(steps_.size() == before + 1);
+  }
   return std::move(steps_);
 }
 

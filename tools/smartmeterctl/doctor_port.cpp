@@ -56,7 +56,6 @@ std::string Walk::claim() const {
 }
 
 void Walk::adapter() {
-  name_ = "adapter";
   const std::string& device = found_.device;
   if (device.empty() && !found_.chips_without_port.empty())
     return fail(
@@ -123,7 +122,6 @@ std::string Walk::give_to_service() const {
 }
 
 void Walk::permissions() {
-  name_ = "permissions";
   const Account& account = found_.account;
   if (found_.is_tcp()) return say(Verdict::skipped, "a network connection");
   if (!found_.node) return unknown("there is no device node");
@@ -154,7 +152,6 @@ void Walk::permissions() {
 }
 
 void Walk::programs() {
-  name_ = "programs";
   if (found_.is_tcp()) return say(Verdict::skipped, "a network connection");
   const Others& others = found_.others;
   if (!found_.node) return unknown("");

@@ -9,7 +9,6 @@
 namespace smartmeterctl {
 
 void Walk::service() {
-  name_ = "service";
   const ServiceFacts& service = found_.service;
   const bool on_system = found_.bus.where == "system" || service.is_known;
   if (found_.bus.owner) {
@@ -46,7 +45,6 @@ void Walk::service() {
 }
 
 void Walk::bus() {
-  name_ = "bus";
   const BusFacts& bus = found_.bus;
   if (!bus.error.empty())
     return fail("no-bus", bus.error,
@@ -65,7 +63,6 @@ void Walk::bus() {
 }
 
 void Walk::broker() {
-  name_ = "broker";
   if (!found_.bus.owner || !found_.bus.refusal.empty()) return unknown("smartmeterd does not say");
   if (found_.publishers.empty())
     return ok("none is configured: the readings are on D-Bus alone",

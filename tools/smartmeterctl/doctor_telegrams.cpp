@@ -37,7 +37,6 @@ std::string_view source_text(const std::string& source) {
 }  // namespace
 
 void Walk::bytes() {
-  name_ = "bytes";
   const std::uint64_t count = adapter_["BytesReceived"].count();
   const std::string state = adapter_["State"].text();
   const std::string last = age_text(adapter_["LastActivity"].count());
@@ -65,7 +64,6 @@ void Walk::bytes() {
 }
 
 void Walk::line() {
-  name_ = "line";
   const std::string settings = adapter_["LineSettings"].text();
   const std::string text = settings + std::string(source_text(adapter_["LineSource"].text()));
   if (problem_is("break")) return fail_by_problem();
@@ -99,7 +97,6 @@ void Walk::line() {
 }
 
 void Walk::frames() {
-  name_ = "frames";
   const std::string link = adapter_["Protocol"].text();
   if (problem_is("no-frame")) return fail_by_problem();
   if (passes(Reached::frames))
@@ -118,7 +115,6 @@ void Walk::frames() {
 }
 
 void Walk::checksum() {
-  name_ = "checksum";
   const std::uint64_t damaged = refusals(adapter_, {"crc", "length"});
   const std::string counted =
       telegrams() > 0 ? fmt::format("{} good, {} damaged", plural(telegrams(), "telegram"), damaged)
@@ -137,7 +133,6 @@ void Walk::checksum() {
 }
 
 void Walk::key() {
-  name_ = "key";
   if (problem_is("key-missing") && !found_.refused_key_file.empty())
     return fail("key-missing", "encrypted, and a key file is not used: " + found_.refused_key_file,
                 "correct that, then \"sudo systemctl reload smartmeterd\"");
@@ -160,7 +155,6 @@ void Walk::key() {
 }
 
 void Walk::tag() {
-  name_ = "tag";
   for (const char* problem : {"authentication-key-wrong", "less-protected", "replay"})
     if (problem_is(problem)) return fail_by_problem();
   if (!passes(Reached::key)) return unknown("nothing was opened");
@@ -184,7 +178,6 @@ void Walk::tag() {
 }
 
 void Walk::decode() {
-  name_ = "decode";
   if (problem_is("list-unknown")) return fail_by_problem();
   if (is_problem_new()) {
     const std::string problem = adapter_["Problem"].text();

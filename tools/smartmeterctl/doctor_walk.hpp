@@ -26,8 +26,8 @@ enum class Reached : std::uint8_t {
   everything
 };
 
-/// The steps of one adapter, one function each. A step that failed leaves what only later ones
-/// could show "not reached".
+/// The steps of one adapter, one function each, which says one step. A step that failed leaves what
+/// only later ones could show "not reached".
 class Walk {
  public:
   explicit Walk(const Findings& found) : found_(found), adapter_(found.adapter) {}
@@ -37,7 +37,7 @@ class Walk {
  private:
   void say(Verdict verdict, std::string evidence, std::string advice = {}, std::string state = {}) {
     steps_.push_back(
-        {std::move(name_), verdict, std::move(state), std::move(evidence), std::move(advice)});
+        {std::string(name_), verdict, std::move(state), std::move(evidence), std::move(advice)});
   }
   void ok(std::string evidence, std::string advice = {}) {
     say(Verdict::ok, std::move(evidence), std::move(advice));
@@ -86,8 +86,8 @@ class Walk {
   const Findings& found_;
   const Value& adapter_;
   std::vector<Step> steps_;
-  std::string name_;  // of the step that is being judged
-  Reached reached_ = Reached::nothing;
+  const Reached reached_ = find_reached();
+  std::string_view name_;  // of the step that is being judged
 };
 
 /// Shows what the service has logged.
