@@ -161,6 +161,37 @@ def anchors(path):
             for heading in re.findall(r"(?m)^#+ (.+?)\s*$", "\n".join(lines(path)))}
 
 
+def stated_problems():
+    """The words that the property Problem can have."""
+    interface = "\n".join(lines("dbus/org.smartmeterd1.xml"))
+    return re.findall(r'"([\w-]+)"', re.search(r"(?s)Problem: Why (.*?)-->", interface).group(1))
+
+
+class Problems(unittest.TestCase):
+    """A new word of the property Problem is asked for where smartmeterctl makes something of it."""
+
+    @staticmethod
+    def table(path, name):
+        """The first words of the rows of a table in a source."""
+        source = "\n".join(lines(path))
+        return re.findall(r'\{"([\w-]+)"', re.search(rf"(?s)\b{name} = \{{\{{(.*?)\}}\}};",
+                                                    source).group(1))
+
+    def test_each_has_words_and_advice(self):
+        self.assertEqual(sorted(self.table("tools/smartmeterctl/text.cpp", "problems")),
+                         sorted(stated_problems()))
+
+    def test_doctor_knows_where_each_stops_the_telegrams(self):
+        self.assertEqual(
+            sorted(["none", *self.table("tools/smartmeterctl/doctor_judge.cpp", "reached_with")]),
+            sorted(stated_problems()))
+
+    def test_the_test_of_doctor_has_them_all(self):
+        self.assertEqual(
+            sorted(self.table("tests/tools/smartmeterctl_doctor_judge_test.cpp", "problems")),
+            sorted(stated_problems()))
+
+
 class Documents(unittest.TestCase):
     def test_links_lead_somewhere(self):
         """Every relative link names a file of the tree, and a heading in it where it names one."""
@@ -190,9 +221,7 @@ class Documents(unittest.TestCase):
         """The kinds, links and problems in udev/doc/ are those of the rules, D-Bus and `list`."""
         rules = "\n".join(lines("udev/61-smartmeter.rules"))
         kinds = re.search(r'ENV\{SMARTMETER_KIND\}!="([^"]+)", GOTO', rules).group(1).split("|")
-        interface = "\n".join(lines("dbus/org.smartmeterd1.xml"))
-        problems = re.findall(r'"([\w-]+)"', re.search(r"(?s)Problem: Why (.*?)-->",
-                                                       interface).group(1))
+        problems = stated_problems()
         sentences = "\n".join(lines("tools/smartmeterctl/text.cpp"))
         self.assertEqual(sorted(os.listdir(os.path.join(ROOT, "udev/doc"))),
                          sorted(f"{kind}.md" for kind in kinds))
