@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs unittest cases and prints TAP, so that meson counts and names each of them."""
+"""Runs unittest cases and prints TAP, so that meson counts and names each of them.
+
+Names of classes or tests as arguments: these alone, in the order of the module. With meson:
+meson test -C build NAME --test-args "Class Other.test_something"
+"""
 
 import sys
 import unittest
@@ -46,8 +50,33 @@ class TapResult(unittest.TestResult):
             self.line("not ok", subtest)
 
 
+def flat(suite):
+    for test in suite:
+        if isinstance(test, unittest.TestSuite):
+            yield from flat(test)
+        else:
+            yield test
+
+
+def selected(suite, names):
+    """The tests that are named by themselves or by their class, in the suite's order."""
+    chosen = unittest.TestSuite()
+    unknown = set(names)
+    for test in flat(suite):
+        class_name, method = test.id().split(".")[-2:]
+        by = {class_name, f"{class_name}.{method}"}
+        if by & set(names):
+            chosen.addTest(test)
+            unknown -= by
+    if unknown:
+        sys.exit(f"no such test: {', '.join(sorted(unknown))}")
+    return chosen
+
+
 def main():
     suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
+    if sys.argv[1:]:
+        suite = selected(suite, sys.argv[1:])
     result = TapResult(sys.stdout)
     suite.run(result)
     print(f"1..{result.count}")

@@ -20,7 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import tap  # noqa: E402
 
-METERSIM = sys.argv[1]
+METERSIM = sys.argv.pop(1)
 LIMIT_S = 30
 START = ["--start", "2026-11-20T12:00:05+01:00"]
 

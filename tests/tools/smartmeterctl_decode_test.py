@@ -19,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import tap  # noqa: E402
 
-SMARTMETERCTL, METERSIM = sys.argv[1:3]
+SMARTMETERCTL, METERSIM = sys.argv.pop(1), sys.argv.pop(1)
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CORPUS = pathlib.Path(os.environ.get("SMARTMETER_CORPUS", ROOT / "../shared/corpus"))
 KEY = "000102030405060708090A0B0C0D0E0F"
