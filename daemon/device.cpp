@@ -362,7 +362,6 @@ void Device::closed() {
   environment_.loop.cancel(silence_timer_);
   environment_.loop.cancel(session_timer_);
   environment_.loop.cancel(detection_timer_);
-  is_line_settled_ = false;
   last_telegram_ = {};  // what follows is no pause of the meter's
   save_baselines();
 }
@@ -418,18 +417,22 @@ void Device::port_received(io::MirroredRing& ring, std::size_t lost) {
   if (is_detecting()) return detect(newest);
   bytes_without_frame_ += newest.size();
   decode();  // a frame among them begins the count anew
-  if (detector_ && is_line_settled_) check_fit();
+  if (detector_ && detector_->settled()) check_fit();
 }
 
-void Device::decode() {
+std::optional<meter::Link> Device::decode() {
   using Outcome = meter::Decoder::Outcome;
   using Verdict = meter::Session::Verdict;
+  std::optional<meter::Link> link;
   for (;;) {
     const meter::Decoder::Step step =
         decoder_.next(ring_ ? ring_->readable() : meter::Bytes());
     auto verdict = step.outcome == Outcome::rejected ? Verdict::rejected : Verdict::progress;
-    if (step.outcome == Outcome::telegram)  // before its bytes are dropped
-      verdict = accepted() ? Verdict::telegram : Verdict::rejected;
+    if (step.outcome == Outcome::telegram) {  // before its bytes are dropped
+      const bool is_accepted = accepted();
+      verdict = is_accepted ? Verdict::telegram : Verdict::rejected;
+      if (is_accepted) link = decoder_.readings().link;
+    }
     if (step.outcome == Outcome::duplicate) verdict = Verdict::telegram;
     meter::Session::Action action;
     if (session_ && !step.frame.empty())
@@ -447,6 +450,7 @@ void Device::decode() {
   diagnose();
   watch_silence();
   answer_probe_if_found();
+  return link;
 }
 
 /// True unless the registry refuses the telegram.
@@ -463,7 +467,6 @@ bool Device::accepted() {
   evidence_ = {.since = last_telegram_};
   adapter_.protocol = meter::name(readings.link);
   frame_came();
-  accepted_link_ = readings.link;
   set_state(AdapterState::synced, Problem::none);
   update_line_counters();
   if (readings.system_title && last_telegram_ - last_saved_ > save_interval) save_baselines();

@@ -103,7 +103,8 @@ class Device : private io::PortListener, private AdapterControl {
   void finish_probe(const ProbeResult& result);
 
   bool only_echo(io::MirroredRing& ring);
-  void decode();
+  /// Everything that is whole. The link of a telegram that was accepted, if one was.
+  std::optional<meter::Link> decode();
   void closed();
   void log_lost(log::Level level, std::string_view what);
   bool accepted();
@@ -155,8 +156,6 @@ class Device : private io::PortListener, private AdapterControl {
   LineSettings detector_first_;
   std::optional<LineSettings> proven_;  // in this run or a former one
   bool is_proven_now_ = false;          // in this one
-  bool is_line_settled_ = false;        // nothing is looked for now
-  std::optional<meter::Link> accepted_link_;  // of a telegram in the bytes at hand
   std::uint64_t bytes_without_frame_ = 0;
   io::TimePoint frame_at_{};            // the last one came
   io::Operation detection_timer_;

@@ -33,12 +33,6 @@ meter::LineDetector::Time detector_time(io::TimePoint time) noexcept {
   return std::chrono::floor<meter::LineDetector::Time>(time.time_since_epoch());
 }
 
-/// Its bytes may be right and the settings not: the driver has counted errors.
-bool hears_other_parity(const meter::LineDetector& detector) noexcept {
-  const auto progress = detector.progress();
-  return progress.finding == meter::LineDetector::Finding::other_parity && progress.errors > 0;
-}
-
 }  // namespace
 
 std::uint64_t Device::no_frame_limit(std::optional<meter::Link> link) noexcept {
@@ -51,7 +45,7 @@ bool Device::detects() const noexcept {
 }
 
 bool Device::is_detecting() const noexcept {
-  return detector_ && port_->is_open() && !is_line_settled_;
+  return detector_ && port_->is_open() && !detector_->settled();
 }
 
 LineSource Device::line_source(const LineSettings& line) const noexcept {
@@ -66,28 +60,15 @@ void Device::frame_came() noexcept {
 }
 
 void Device::start_detection() {
-  is_line_settled_ = false;
   follow(detector_->start(detector_time(environment_.loop.now())));
 }
 
 /// The bytes are judged beside the decoder.
 void Device::detect(meter::Bytes fresh) {
   const io::LineCounters errors = port_->counters();
-  accepted_link_.reset();
-  decode();  // leaves the bytes where they are, and has the last word
-  auto advice = detector_->received(
-      fresh, {errors.framing, errors.parity, errors.line_break},
-      detector_time(environment_.loop.now()));
-  if (accepted_link_ && advice.line && !advice.settled && !hears_other_parity(*detector_)) {
-    // It was given up too early: nothing else than a telegram can be made of these bytes.
-    const LineSettings line = *LineSettings::parse(adapter_.line);
-    make_detector(line);
-    advice = {};
-    line_found(line, accepted_link_);
-  } else if (accepted_link_) {
-    detector_->telegram_accepted(*accepted_link_);
-  }
-  follow(advice);
+  const auto accepted = decode();  // leaves the bytes where they are
+  follow(detector_->received(fresh, {errors.framing, errors.parity, errors.line_break},
+                             detector_time(environment_.loop.now()), accepted));
 }
 
 void Device::detection_expired() {
@@ -113,7 +94,7 @@ void Device::follow(const meter::LineDetector::Advice& advice) {
   tell_progress(advice.settled);
   answer_probe_if_found();
   // Not moved by each chunk: it looks again when it fires early.
-  const auto next = is_line_settled_ ? std::nullopt : detector_->next_look();
+  const auto next = detector_->next_look();
   if (!next) {
     environment_.loop.cancel(detection_timer_);
     ask_if_it_answers();
@@ -138,7 +119,6 @@ void Device::ask_if_it_answers() {
 }
 
 void Device::line_found(const LineSettings& line, std::optional<meter::Link> link) {
-  is_line_settled_ = true;
   const bool is_news = proven_ != line || !is_proven_now_;
   proven_ = line;
   is_proven_now_ = true;
@@ -209,7 +189,7 @@ void Device::probe(std::chrono::milliseconds timeout, ProbeDone done) {
 
 /// Once the telegram is over with which the line was found, so that its meter is known.
 void Device::answer_probe_if_found() {
-  if (!probe_ || !is_line_settled_) return;
+  if (!probe_ || !port_->is_open() || is_detecting()) return;
   if (half_received() && adapter_.telegrams_received == probe_->telegrams_before) return;
   finish_probe({.line = adapter_.line,
                 .protocol = adapter_.protocol,
@@ -221,14 +201,14 @@ void Device::probe_expired() {
   if (!probe_) return;
   const std::uint64_t bytes = adapter_.bytes_received - probe_->bytes_before;
   const double seconds = std::chrono::duration<double>(probe_->timeout).count();
-  if (is_line_settled_)  // in the middle of a telegram
-    finish_probe({.line = adapter_.line, .protocol = adapter_.protocol});
-  else if (!port_->is_open())
+  if (!port_->is_open())
     finish_probe({.error = Error::no_data,
                   .message = fmt::format("the port is not open ({})",
                                          adapter_.problem == Problem::none
                                              ? name(adapter_.state)
                                              : name(adapter_.problem))});
+  else if (!is_detecting())  // found, in the middle of a telegram
+    finish_probe({.line = adapter_.line, .protocol = adapter_.protocol});
   else if (bytes == 0)
     finish_probe({.error = Error::no_data,
                   .message = fmt::format("no byte arrived in {:g} s", seconds)});

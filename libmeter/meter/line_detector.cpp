@@ -153,7 +153,8 @@ struct LineDetector::State {
       : options(configured), buffer(std::make_unique<std::byte[]>(buffer_size)) {}
 
   Advice start(Time now) noexcept;
-  Advice received(Bytes fresh, const LineErrors& total, Time now) noexcept;
+  Advice received(Bytes fresh, const LineErrors& total, Time now,
+                  std::optional<Link> telegram) noexcept;
   Advice elapsed(Time now) noexcept;
   std::optional<Time> next_look() const noexcept;
 
@@ -237,7 +238,8 @@ Advice LineDetector::State::start(Time now) noexcept {
   return change(first, Finding::listening, now);
 }
 
-Advice LineDetector::State::received(Bytes fresh, const LineErrors& total, Time now) noexcept {
+Advice LineDetector::State::received(Bytes fresh, const LineErrors& total, Time now,
+                                     std::optional<Link> telegram) noexcept {
   const std::uint64_t errors = total.framing + total.parity;
   const std::uint64_t before = std::exchange(errors_before, errors).value_or(errors);
   const std::uint64_t new_errors = errors - std::min(errors, before);
@@ -254,6 +256,7 @@ Advice LineDetector::State::received(Bytes fresh, const LineErrors& total, Time 
     early_errors += new_errors;
   }
   take(fresh);
+  if (telegram) accepted = telegram;
   return asking ? judge_answer(now) : judge(now);
 }
 
@@ -573,12 +576,9 @@ Advice LineDetector::start(Time now) noexcept {
   return state_->start(now);
 }
 
-Advice LineDetector::received(Bytes fresh, const LineErrors& total, Time now) noexcept {
-  return state_->received(fresh, total, now);
-}
-
-void LineDetector::telegram_accepted(Link link) noexcept {
-  if (!state_->settled && state_->size > 0) state_->accepted = link;
+Advice LineDetector::received(Bytes fresh, const LineErrors& total, Time now,
+                              std::optional<Link> accepted) noexcept {
+  return state_->received(fresh, total, now, accepted);
 }
 
 Advice LineDetector::elapsed(Time now) noexcept {

@@ -80,11 +80,10 @@ class LineDetector {
   /// The port was opened, or what was settled no longer fits: begins (again) with what was
   /// settled, else with the first settings. The advice always names the line.
   Advice start(Time now) noexcept;
-  /// Bytes that just arrived, in order, and the driver's counters at this moment.
-  Advice received(Bytes fresh, const LineErrors& total, Time now) noexcept;
-  /// The decoder made a telegram of the bytes given so far: proof for what has no checksum on the
-  /// line. Call it after `received` of those bytes; what follows comes with the end of the push.
-  void telegram_accepted(Link link) noexcept;
+  /// Bytes that just arrived, in order, and the driver's counters at this moment. `accepted`: with
+  /// them the decoder has made a telegram; proof for what has no checksum on the line.
+  Advice received(Bytes fresh, const LineErrors& total, Time now,
+                  std::optional<Link> accepted = std::nullopt) noexcept;
   /// `next_look` has come; harmless at any other time.
   Advice elapsed(Time now) noexcept;
   /// When to call `elapsed` if nothing else happens before; nothing: no need.

@@ -195,6 +195,31 @@ TEST_F(DetectionTest, ABurstOfGoodTelegramsDoesNotMakeItLeaveTheLine) {
   EXPECT_THAT(kernel_.trace, Not(testing::Contains(HasSubstr("line "))));
 }
 
+/// Nothing else than a telegram can be made of these bytes, whatever is behind them.
+TEST_F(DetectionTest, ATelegramWithJunkBehindItProvesTheLine) {
+  const std::string with_crc = p1_telegram();
+  const std::string without_crc = with_crc.substr(0, with_crc.find('!') + 1) + "\r\n";
+  for (const std::string& telegram : {with_crc, without_crc}) {
+    for (const std::size_t junk : {9u, 13u, 17u, 21u}) {
+      for (const std::string_view kind : {"ir", "p1"}) {
+        SCOPED_TRACE(std::string(kind) + " " + std::to_string(telegram.size()) + " + " +
+                     std::to_string(junk));
+        storage_.lines.clear();
+        start(kind);
+        const std::string first = adapter().line;
+        loop_.pass(5s);
+        kernel_.receive("/dev/ttyUSB0", telegram + std::string(junk, 'x'));
+        loop_.pass(1s);
+        EXPECT_EQ(recorder_.telegrams, 1);
+        EXPECT_EQ(adapter().line, first);
+        EXPECT_EQ(source(), "detected");
+        EXPECT_EQ(adapter().protocol, "p1");
+        for (const ProbeProgress& progress : recorder_.progress) EXPECT_EQ(progress.line, first);
+      }
+    }
+  }
+}
+
 TEST_F(DetectionTest, AConfiguredLineIsNeverLeft) {
   AdapterConfig config;
   config.line = mbus_line;

@@ -202,8 +202,7 @@ TEST(LineDetector, BelievesTheDecoder) {
   for (const bool accepted : {false, true}) {
     LineDetector detector({.first = p1_line});
     detector.start(0s);
-    detector.received(telegram, {}, 1s);
-    if (accepted) detector.telegram_accepted(Link::p1);
+    detector.received(telegram, {}, 1s, accepted ? std::optional(Link::p1) : std::nullopt);
     EXPECT_EQ(detector.received(content(8), {}, 1s + 50ms).settled, false);
     const auto look = detector.next_look();
     ASSERT_TRUE(look);
@@ -211,6 +210,30 @@ TEST(LineDetector, BelievesTheDecoder) {
     EXPECT_EQ(detector.settled().has_value(), accepted);
     EXPECT_EQ(detector.settled().value_or(LineDetector::Settled{}).link,
               accepted ? std::optional(Link::p1) : std::nullopt);
+  }
+}
+
+/// In one chunk with what follows it: nothing is left that a telegram was made of.
+TEST(LineDetector, BelievesTheDecoderWhateverIsBehind) {
+  const Octets with_crc = test::p1_frame(bytes_of(p1_body));
+  const Octets without = octets_of(std::string(p1_body) + "!\r\n");
+  for (const Octets& telegram : {with_crc, without}) {
+    for (const std::size_t junk : {9u, 13u, 17u, 21u}) {
+      for (const LineFormat& line : {ir_line, p1_line, LineFormat{2400, 8, 'N'}}) {
+        SCOPED_TRACE(std::to_string(telegram.size()) + " + " + std::to_string(junk));
+        Octets push = telegram;
+        test::append(push, octets_of(std::string(junk, 'x')));
+        LineDetector detector({.first = line});
+        detector.start(0s);
+        EXPECT_EQ(detector.received(push, {}, 1s, Link::p1).line, std::nullopt);
+        EXPECT_EQ(detector.progress().finding, LineDetector::Finding::frame_whole);
+        EXPECT_EQ(detector.progress().line, line);
+        EXPECT_TRUE(detector.elapsed(2s).settled);
+        ASSERT_TRUE(detector.settled());
+        EXPECT_EQ(detector.settled()->line, line);
+        EXPECT_EQ(detector.settled()->link, Link::p1);
+      }
+    }
   }
 }
 
