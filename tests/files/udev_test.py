@@ -219,6 +219,20 @@ class Rules(Sandbox):
         self.assert_ours(output)
         self.assert_not_ours(self.evaluate(BoardPort()))
 
+    def test_the_drivers_of_adapters_are_the_same_everywhere(self):
+        """Both rules, and what smartmeterctl takes for an adapter."""
+        stated = {}
+        for path, pattern in (
+                ("udev/61-smartmeter.rules", r'^ENV\{ID_USB_DRIVER\}=="([^"]+)"'),
+                ("udev/60-smartmeter-any.rules", r'^ACTION.*ENV\{ID_USB_DRIVER\}=="([^"]+)"'),
+                ("tools/smartmeterctl/serial_ports.cpp", r"adapter_drivers = \{([^}]+)\}")):
+            with open(os.path.join(ROOT, path), encoding="utf-8") as text:
+                found = re.findall(pattern, text.read(), re.M)
+            self.assertEqual(len(found), 1, path)
+            stated[path] = set(re.findall(r"\w+", found[0]))
+        self.assertEqual({frozenset(drivers) for drivers in stated.values()},
+                         {frozenset(driver for *_, driver in GENERIC)}, stated)
+
     def test_the_rule_that_takes_every_adapter(self):
         shutil.copy(os.path.join(ROOT, "udev", "60-smartmeter-any.rules"), self.rules)
         for *chip, driver in GENERIC:

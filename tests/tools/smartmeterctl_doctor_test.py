@@ -22,7 +22,7 @@ import tap  # noqa: E402
 from harness import (LIMIT_S, METERSIM, SMARTMETERCTL, TEST_AUTHENTICATION_KEY,  # noqa: E402
                      TEST_KEY, World, free_port, stop, telegrams, wait_for)
 from simulated import dutch_p1, mbus_frame  # noqa: E402
-from udev_sandbox import Adapter, BoardPort  # noqa: E402
+from udev_sandbox import Adapter, BoardPort, Sandbox  # noqa: E402
 
 FAKE_SYSTEMD = os.environ["FAKE_SYSTEMD"]
 STEPS = ["adapter", "permissions", "programs", "service", "bytes", "line", "frames", "checksum",
@@ -322,6 +322,22 @@ class Plugged(Doctor):
         self.assertEqual(self.steps["programs"]["verdict"], "ok")
         self.examine(wrap=self.plug(*UNMARKED), bus=NO_BUS)
         self.assertEqual(self.steps["programs"]["state"], "modem-manager")
+
+
+@unittest.skipUnless(os.environ.get("HAS_UDEV"), "this build asks no udev")
+class Products(Sandbox):
+    """What the hardware database says of devices that made no port."""
+
+    def test_known_products_without_a_port(self):
+        for product_id, verdict in (("0005", "no-port"), ("0001", "no-port"),
+                                    ("0011", "no-adapter")):  # the last: a radio sniffer
+            device = Adapter("17a8", product_id, "Kamstrup A/S", "Reader", "", interfaces=0)
+            done = self.run_among([device], SMARTMETERCTL, "doctor", "--json", "--bus", NO_BUS,
+                                  "--root", str(self.root))
+            one = json.loads(done.stdout)["adapters"][0]
+            self.assertEqual((one["verdict"], one["step"]), (verdict, "adapter"), one)
+            if verdict == "no-port":
+                self.assertIn(f"17a8:{product_id} (Reader)", one["steps"][0]["evidence"])
 
 
 class Port(Doctor):

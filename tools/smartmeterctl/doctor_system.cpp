@@ -31,12 +31,19 @@ namespace fs = std::filesystem;
 
 constexpr const char* service_user = "smartmeterd";
 
-/// USB ids for which the kernel's drivers ftdi_sio, cp210x, ch341, pl2303 and cdc_acm make a port
-/// (their tables of ids), as meter adapters have them.
-constexpr std::array<std::string_view, 17> serial_chips = {
-    "0403:6001", "0403:6010", "0403:6011", "0403:6014", "0403:6015", "0403:e700",
-    "0403:f458", "10c4:ea60", "17a8:0001", "1a86:5523", "1a86:7522", "1a86:7523",
-    "1a86:55d3", "1a86:55d4", "067b:2303", "067b:23a3", "067b:23c3"};
+/// Chips that anything is built with, for which the kernel's drivers ftdi_sio, cp210x, ch341,
+/// pl2303 and cdc_acm make a port (their tables of ids). Meters' own products are in
+/// 61-smartmeter.hwdb.
+constexpr std::array<std::string_view, 14> serial_chips = {
+    "0403:6001", "0403:6010", "0403:6011", "0403:6014", "0403:6015", "10c4:ea60", "1a86:5523",
+    "1a86:7522", "1a86:7523", "1a86:55d3", "1a86:55d4", "067b:2303", "067b:23a3", "067b:23c3"};
+
+/// Whether a USB device with these ids makes a serial port of itself.
+bool makes_port(const SerialPort& chip) {
+  if (std::ranges::find(serial_chips, chip.usb_id()) != serial_chips.end()) return true;
+  const std::string kind = product_kind(chip);
+  return !kind.empty() && kind != "none";
+}
 
 /// What a POSIX access control list says of named users and all groups, as the kernel stores it
 /// (linux/posix_acl_xattr.h: version 2, then tag, permissions and id of each, little-endian). A
@@ -207,12 +214,14 @@ std::vector<std::string> chips_without_port(const std::vector<SerialPort>& ports
       std::getline(std::ifstream(device->path() / name), text);
       return printable(text);
     };
-    const std::string id = attribute("idVendor") + ":" + attribute("idProduct");
+    const SerialPort chip{.usb_device = device->path(),
+                          .vendor_id = attribute("idVendor"),
+                          .product_id = attribute("idProduct")};
     const std::string name = "/" + device->path().filename().native();
     const bool has_port = std::ranges::any_of(
         ports, [&](const SerialPort& port) { return port.usb_device.ends_with(name); });
-    if (std::ranges::find(serial_chips, id) != serial_chips.end() && !has_port)
-      chips.push_back(fmt::format("{} ({})", id, attribute("product")));
+    if (!has_port && makes_port(chip))
+      chips.push_back(fmt::format("{} ({})", chip.usb_id(), attribute("product")));
   }
   return chips;
 }
