@@ -48,9 +48,10 @@ struct Interface {
   std::vector<Endpoint> endpoints;
 };
 
-/// A chip as the market has it.
+/// A chip as the market has it, or a product with one inside.
 struct Chip {
   std::string_view name;
+  std::string_view driver;  ///< the kernel's
   std::uint16_t vendor_id, product_id, release;
   std::uint8_t device_class = 0;
   std::string_view vendor = {}, product = {}, serial = {};  ///< an empty one: the chip has none
@@ -58,12 +59,13 @@ struct Chip {
   std::uint8_t data_in;  ///< number of the endpoint that received bytes come from
 };
 
-const std::array<Chip, 4>& chips() {
+std::span<const Chip> chips() {
   // USB class definitions for communication devices 1.2: header, call management, abstract control
   // model and union; the next interface carries the data.
   static const Octets cdc{5, 0x24, 0, 0x10, 1, 5, 0x24, 1, 0, 1, 4, 0x24, 2, 2, 5, 0x24, 6, 0, 1};
-  static const std::array<Chip, 4> all{{
+  static const auto all = std::to_array<Chip>({
       {.name = "cp210x",
+       .driver = "cp210x",
        .vendor_id = 0x10c4,
        .product_id = 0xea60,
        .release = 0x0100,
@@ -72,7 +74,18 @@ const std::array<Chip, 4>& chips() {
        .serial = "0001",
        .interfaces = {{0xff, 0, 0, {}, {{in | 1, bulk, 64}, {2, bulk, 64}}}},
        .data_in = 1},
+      {.name = "kamstrup-eye",
+       .driver = "cp210x",
+       .vendor_id = 0x17a8,
+       .product_id = 0x0001,
+       .release = 0x0100,
+       .vendor = "Kamstrup A/S",
+       .product = "Kamstrup Optical Eye",
+       .serial = "EYE1",
+       .interfaces = {{0xff, 0, 0, {}, {{in | 1, bulk, 64}, {2, bulk, 64}}}},
+       .data_in = 1},
       {.name = "ch341",
+       .driver = "ch341",
        .vendor_id = 0x1a86,
        .product_id = 0x7523,
        .release = 0x0264,
@@ -82,6 +95,7 @@ const std::array<Chip, 4>& chips() {
            {{0xff, 1, 2, {}, {{in | 2, bulk, 32}, {2, bulk, 32}, {in | 1, interrupt, 8}}}},
        .data_in = 2},
       {.name = "pl2303",
+       .driver = "pl2303",
        .vendor_id = 0x067b,
        .product_id = 0x2303,
        .release = 0x0300,
@@ -91,6 +105,7 @@ const std::array<Chip, 4>& chips() {
            {{0xff, 0, 0, {}, {{in | 1, interrupt, 10}, {2, bulk, 64}, {in | 3, bulk, 64}}}},
        .data_in = 3},
       {.name = "cdc-acm",
+       .driver = "cdc_acm",
        .vendor_id = 0x0483,
        .product_id = 0x5740,
        .release = 0x0200,
@@ -101,7 +116,7 @@ const std::array<Chip, 4>& chips() {
        .interfaces = {{2, 2, 1, cdc, {{in | 3, interrupt, 8}}},
                       {10, 0, 0, {}, {{in | 1, bulk, 64}, {2, bulk, 64}}}},
        .data_in = 1},
-  }};
+  });
   return all;
 }
 
@@ -157,8 +172,8 @@ struct Setup {
 /// What the chips' drivers want to read before they trust them.
 Octets vendor_answer(const Chip& chip, const Setup& setup, std::size_t size) {
   Octets octets(size, 0);
-  if (chip.name == "cp210x" && setup.value == 0x370b) octets.at(0) = 2;    // part: CP2102
-  if (chip.name == "ch341" && setup.request == 0x5f) octets.at(0) = 0x31;  // version
+  if (chip.driver == "cp210x" && setup.value == 0x370b) octets.at(0) = 2;    // part: CP2102
+  if (chip.driver == "ch341" && setup.request == 0x5f) octets.at(0) = 0x31;  // version
   return octets;
 }
 
@@ -329,7 +344,8 @@ int main(int argc, char** argv) {
   const std::string_view name = argc == 3 ? argv[1] : "";
   const auto chip = std::ranges::find(chips(), name, &Chip::name);
   if (chip == chips().end()) {
-    std::fprintf(stderr, "usage: fake-usb-adapter cp210x|ch341|pl2303|cdc-acm FIFO\n");
+    std::fprintf(stderr, "usage: fake-usb-adapter CHIP FIFO, where CHIP is one of\n");
+    for (const Chip& one : chips()) std::fprintf(stderr, "  %s\n", std::string(one.name).c_str());
     return 2;
   }
   std::signal(SIGPIPE, SIG_IGN);

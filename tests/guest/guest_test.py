@@ -27,6 +27,7 @@ METER_LINK = "/dev/smartmeter_mbus"
 HOUSE = world.Meter("kaifa-noe")  # encrypted
 ATTIC = world.Meter("dsmr-5")
 
+EYE = world.Meter("kamstrup")
 
 def setUpModule():
     try:
@@ -59,6 +60,8 @@ class Adapters(world.Case):
     """What the cases do with the guest's adapters."""
 
     def setUp(self):
+    LINE = "/run/line"  # a pipe: what is written into it comes from plug_chip's adapter
+
         self.house, self.attic = self.guest.adapters
         self.addCleanup(self.unplug_all)
 
@@ -68,6 +71,20 @@ class Adapters(world.Case):
         self.wait("! ls /dev/ttyUSB* && udevadm settle")
 
     def process(self):
+    def plug_chip(self, chip, driver, port):
+        """One that is not in qemu: user space on a virtual bus, with the kernel's driver."""
+        self.guest.shell(f"modprobe vhci-hcd && rm -f {self.LINE} && mkfifo {self.LINE} && "
+                         f"systemd-run -q --unit=chip-{chip} "
+                         f"/usr/lib/guest/fake-usb-adapter {chip} {self.LINE}")
+        self.addCleanup(self.wait, f"[ ! -e {port} ]")
+        self.addCleanup(self.guest.shell, f"systemctl stop chip-{chip}")
+        self.wait(f"[ -c {port} ] && udevadm settle")
+        self.assertEqual(self.guest.shell(f"udevadm info -q property --property=ID_USB_DRIVER "
+                                          f"--value {port}").strip(), driver)
+
+    def send_chip(self, octets):
+        self.guest.write(self.LINE, octets)
+
         """The service's number, the same as long as it runs."""
         return self.guest.shell(f"systemctl show -P MainPID {UNIT}").strip()
 
@@ -92,6 +109,15 @@ class FirstPage(Adapters):
     """What README's first page says, on a machine that has never seen an adapter."""
 
     def test_an_adapter_that_nobody_claimed_is_left_alone(self):
+    def test_a_known_product_needs_no_claim(self):
+        """As soon as it is plugged in after README's installation, group and all."""
+        self.addCleanup(self.guest.shell, f"systemctl stop {UNIT}")
+        self.assert_active("inactive")
+        self.plug_chip("kamstrup-eye", "cp210x", "/dev/ttyUSB0")
+        self.assertEqual(self.wait_opened("/dev/smartmeter_ir"), "/dev/ttyUSB0")
+        self.assertEqual(self.guest.shell("stat -c %G /dev/ttyUSB0").strip(), "smartmeterd")
+        self.read_through(self.send_chip, EYE)
+
         self.house.plug()
         self.wait("[ -c /dev/ttyUSB0 ] && udevadm settle")
         self.assertEqual(self.guest.shell("stat -c %G /dev/ttyUSB0").strip(), "dialout")
@@ -279,22 +305,13 @@ class Service(Adapters):
 
 
 class Chips(Adapters):
-    """Chips that are not in qemu, by user space on a virtual bus, with the kernel's drivers."""
-
-    FIFO = "/run/line"
+    """Chips that are not in qemu, claimed; the key is FirstPage's."""
 
     def read_from(self, chip, driver, port):
-        self.guest.shell(f"modprobe vhci-hcd && rm -f {self.FIFO} && mkfifo {self.FIFO} && "
-                         f"systemd-run -q --unit=chip-{chip} "
-                         f"/usr/lib/guest/fake-usb-adapter {chip} {self.FIFO}")
-        self.addCleanup(self.wait, f"[ ! -e {port} ]")
-        self.addCleanup(self.guest.shell, f"systemctl stop chip-{chip}")
-        self.wait(f"[ -c {port} ] && udevadm settle")
-        self.assertEqual(self.guest.shell(f"udevadm info -q property --property=ID_USB_DRIVER "
-                                          f"--value {port}").strip(), driver)
+        self.plug_chip(chip, driver, port)
         self.guest.shell(f"smartmeterctl claim {port} --kind mbus")
         self.assertEqual(self.wait_opened(), port)
-        self.read_through(lambda octets: self.guest.write(self.FIFO, octets), HOUSE)
+        self.read_through(self.send_chip, HOUSE)
 
     def test_cp210x(self):
         self.read_from("cp210x", "cp210x", "/dev/ttyUSB0")
