@@ -184,10 +184,18 @@ class Service(Adapters):
         self.assertIn("anon_inode:[io_uring]", opened)
         self.assertIn("/dev/ttyUSB0", opened)
         self.assertNotIn("anon_inode:[eventpoll]", opened)
-        # busctl gets the read end of a pipe; a refusal would be an error.
-        self.assertRegex(self.guest.shell(f"busctl call org.smartmeterd1 {self.adapter_path()} "
-                                          "org.smartmeterd1.Adapter OpenCapture a{sv} 0"),
-                         r"^h \d+")
+        # Who wants the adapter's bytes holds the other end of a pipe.
+        self.addCleanup(self.guest.attempt, "systemctl stop listener")
+        self.guest.shell("systemd-run -q --unit=listener "
+                         f"smartmeterctl key test --next {METER_LINK}")
+        pipe = self.wait("client=$(systemctl show -P MainPID listener) && "
+                         "readlink /proc/$client/fd/* | grep pipe: | "
+                         f"grep -xFf - <(readlink /proc/{process}/fd/*)").strip()
+        self.read_through(self.house.send, HOUSE)
+        self.wait("journalctl -b -u listener | grep fits")
+        # It has gone: the next bytes tell.
+        self.read_through(self.house.send, HOUSE)
+        self.wait(f"! readlink /proc/{process}/fd/* | grep -xF '{pipe}'")
 
     def test_unplug_frees_the_port_and_replug_resumes(self):
         before = self.read_through(self.house.send, HOUSE)
@@ -256,12 +264,12 @@ class Service(Adapters):
     def test_doctor(self):
         """What it learns from the real udev, systemd and journal."""
         self.read_through(self.house.send, HOUSE)
-        self.assertEqual(self.doctor(), ("", "fine"))
+        with world.talking(self.house.send, HOUSE):
+            self.guest.shell(f"smartmeterctl doctor {METER_LINK}")
         self.guest.shell("chgrp dialout /dev/ttyUSB0")
         self.assertEqual(self.doctor(), ("permissions", "no-access"))
         self.guest.shell("udevadm trigger --action=change --settle /dev/ttyUSB0")
-        with world.talking(self.house.send, HOUSE):
-            self.guest.shell(f"smartmeterctl doctor {METER_LINK}")
+        self.assertEqual(self.doctor(), ("", "fine"))
         self.guest.shell(f"systemctl stop {UNIT}")
         self.assertEqual(self.doctor(), ("service", "not-running"))
         self.guest.shell("mkdir -p /etc/smartmeterd/conf.d && "
