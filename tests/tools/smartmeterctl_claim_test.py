@@ -433,7 +433,7 @@ class Claims(Sandbox):
                 holder.wait()
                 if is_refused:
                     self.assertEqual(done.returncode, 1, done.stdout)
-                    self.assertIn(f"{program} (pid {holder.pid})", done.stderr)
+                    self.assertIn(f"{program} (process {holder.pid})", done.stderr)
                     self.assertIn("--force", done.stderr)
                     self.assertFalse(self.file.exists())
                 else:

@@ -40,7 +40,7 @@ struct ClaimOptions {
   bool json = false;
   bool hint = false;
 
-  fs::path rules() const { return below(root, "/etc/udev/rules.d/60-smartmeter-local.rules"); }
+  fs::path rules() const { return below(root, local_rules_file); }
 };
 
 constexpr const char* claim_footer = R"(
@@ -185,13 +185,6 @@ std::vector<Holder> other_holders(const SerialPort& port) {
   return holders;
 }
 
-std::string holders_text(const std::vector<Holder>& holders) {
-  std::string text;
-  for (const auto& [pid, command] : holders)
-    text += fmt::format("{}{} (pid {})", text.empty() ? "" : ", ", command, pid);
-  return text;
-}
-
 /// How to get a port back from a program.
 std::string release_text(const std::string& program, const SerialPort& port) {
   if (program == "ModemManager")
@@ -283,12 +276,10 @@ int list_ports(const ClaimOptions& options) {
       print_candidate(port, ports, options.root);
     }
   }
-  for (const LocalRule& rule : rules.rules())
-    if (rule.claim.kind != "none" && rule.names_one() &&
-        std::ranges::none_of(ports, [&](const SerialPort& port) { return rule.matches(port); }))
-      claimed +=
-          fmt::format("  not plugged in: {}{}{} ({})\n", rule.claim.name,
-                      rule.claim.name.empty() ? "" : ", ", rule.claim.kind, rule.description());
+  for (const LocalRule& rule : rules.absent(ports))
+    claimed +=
+        fmt::format("  not plugged in: {}{}{} ({})\n", rule.claim.name,
+                    rule.claim.name.empty() ? "" : ", ", rule.claim.kind, rule.description());
   if (candidates == 0)
     fmt::print("No serial adapter is waiting to be claimed: plug one in.\n");
   else

@@ -57,16 +57,6 @@ struct Report {
   std::vector<SerialPort> unclaimed;  ///< not examined, and could be a meter's
 };
 
-/// Whether a person means this device or link by `name`.
-bool is_named(const std::string& path, const std::string& name) {
-  return path == name || path.substr(path.rfind('/') + 1) == name;
-}
-
-bool is_named(const SerialPort& port, const std::string& name) {
-  return is_named(port.node, name) ||
-         std::ranges::any_of(port.links, [&](const auto& link) { return is_named(link, name); });
-}
-
 /// What the service says, and when it was asked.
 class Service {
  public:
@@ -163,9 +153,11 @@ std::vector<Findings> subjects(const DoctorOptions& options, const Service& serv
     if (port != nullptr) findings.port = *port;
     found.push_back(std::move(findings));
   };
+  const SerialPort* named = find_port(ports, options.adapter);
   const auto is_wanted = [&](const std::string& device, const SerialPort* port) {
-    return options.adapter.empty() || is_named(device, options.adapter) ||
-           (port != nullptr && is_named(*port, options.adapter));
+    return options.adapter.empty() || device == options.adapter ||
+           device.substr(device.rfind('/') + 1) == options.adapter ||
+           (port != nullptr && port == named);
   };
   for (const Object& object : service.adapters()) {
     const std::string device = object.adapter()["Device"].text();
@@ -182,7 +174,7 @@ std::vector<Findings> subjects(const DoctorOptions& options, const Service& serv
   };
   if (!options.adapter.empty()) {
     add_ports([](const SerialPort&) { return true; });
-    if (found.empty()) add(options.adapter, find_port(ports, options.adapter), {});
+    if (found.empty()) add(options.adapter, nullptr, {});
     return found;
   }
   add_ports([](const SerialPort& port) { return port.is_claimed(); });
@@ -265,12 +257,11 @@ Report examine(const DoctorOptions& options) {
     std::vector<Step> steps = judge(one);
     report.adapters.push_back({std::move(one), std::move(steps)});
   }
-  for (const SerialPort& port : ports)
-    if (options.adapter.empty() && is_candidate(port) &&
-        std::ranges::none_of(report.adapters, [&](const Examined& one) {
-          return one.findings.port && one.findings.port->syspath == port.syspath;
-        }))
-      report.unclaimed.push_back(port);
+  if (options.adapter.empty()) {
+    std::vector<std::string> examined;
+    for (const Examined& one : report.adapters) examined.push_back(one.findings.device);
+    report.unclaimed = unclaimed_ports(ports, examined);
+  }
   report.ports = ports;
   return report;
 }

@@ -155,9 +155,7 @@ void Walk::programs() {
   if (found_.is_tcp()) return say(Verdict::skipped, "a network connection");
   const Others& others = found_.others;
   if (!found_.node) return unknown("");
-  std::string names;
-  for (const PortUser& user : others.users)
-    names += fmt::format("{}{} (process {})", names.empty() ? "" : ", ", user.command, user.pid);
+  const std::string names = holders_text({others.users.begin(), others.users.end()});
   if (problem_is("port-busy") && names.empty())
     return fail("port-busy", "another program has opened the port",
                 others.all_processes_seen

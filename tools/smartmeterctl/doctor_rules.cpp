@@ -15,7 +15,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view own_directory = "/etc/udev/rules.d";
-constexpr std::string_view claims = "60-smartmeter-local.rules";
 constexpr std::string_view shipped = "61-smartmeter.rules";
 
 /// Whether a rule gives a port a name, or to somebody.
@@ -40,7 +39,8 @@ void examine_rules(const std::string& root, const SerialPort& port,
     if (rival.takes_claimed() || !port.is_claimed())
       others.grabbing.push_back({rival.program, place(root, rival.file, rival.line)});
   for (const auto& [name, file] : rule_files(root)) {
-    if (file.parent_path() != below(root, own_directory) || name == claims || name == shipped)
+    if (file.parent_path() != below(root, own_directory) || name == shipped ||
+        file == below(root, local_rules_file))
       continue;
     for (const auto& [line, tokens] : rules_in(file))
       if (is_about(tokens, port) && names_or_opens(tokens))
@@ -57,12 +57,10 @@ bool has_brltty_rules(const std::string& root) {
 
 std::vector<RulePlace> left_over_claims(const std::string& root,
                                         const std::vector<SerialPort>& ports) {
-  const fs::path file = below(root, own_directory) / claims;
+  const LocalRules rules(below(root, local_rules_file));
   std::vector<RulePlace> left_over;
-  for (const LocalRule& rule : LocalRules(file).rules())
-    if (rule.names_one() && rule.claim.kind != "none" &&
-        std::ranges::none_of(ports, [&](const SerialPort& port) { return rule.matches(port); }))
-      left_over.push_back({"", place(root, file, rule.line)});
+  for (const LocalRule& rule : rules.absent(ports))
+    left_over.push_back({"", place(root, rules.path(), rule.line)});
   return left_over;
 }
 

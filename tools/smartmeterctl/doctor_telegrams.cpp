@@ -17,10 +17,6 @@ constexpr auto long_enough = 15s;
 /// Damaged telegrams among good ones that deserve a word: one in a hundred.
 constexpr std::uint64_t damage_share = 100;
 
-std::string plural(std::uint64_t count, std::string_view noun) {
-  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
-}
-
 std::string id_of(const Value& meter) {
   const std::string name = meter["Name"].text();
   return name.empty() ? meter["Id"].text() : fmt::format("{} ({})", meter["Id"].text(), name);
@@ -55,7 +51,7 @@ void Walk::bytes() {
                 count == 0 ? "not one byte has arrived"
                            : fmt::format("the meter has fallen silent, its last byte was {}", last),
                 problem_advice("no-bytes"));
-  if (count > 0) return ok(fmt::format("{}, the last {}", plural(count, "byte"), last));
+  if (count > 0) return ok(fmt::format("{}, the last {}", counted(count, "byte"), last));
   const std::string nothing =
       fmt::format("nothing arrived in {} s of listening", found_.watched.count());
   if (found_.watched >= long_enough) return fail("no-bytes", nothing, problem_advice("no-bytes"));
@@ -72,14 +68,14 @@ void Walk::line() {
   const std::uint64_t framing = refusals(adapter_, {"framing"});
   const std::uint64_t parity = refusals(adapter_, {"parity"});
   const std::uint64_t overrun = refusals(adapter_, {"overrun", "overflow"});
-  std::string counted;
+  std::string errors;
   for (const auto& [count, what] :
        {std::pair{framing, "framing error"}, std::pair{parity, "parity error"},
         std::pair{overrun, "overrun"}})
-    if (count > 0) counted += ", " + plural(count, what);
+    if (count > 0) errors += ", " + counted(count, what);
   if (!passes(Reached::frames)) {
     // Only a telegram proves a line: the step that follows says what is wrong.
-    say(Verdict::skipped, text + ", not proven by a telegram" + counted);
+    say(Verdict::skipped, text + ", not proven by a telegram" + errors);
     return;
   }
   const std::uint64_t total = framing + parity + overrun;
@@ -88,12 +84,12 @@ void Walk::line() {
   // While the line was being found, wrong ones were tried: that counts no more.
   const bool is_given = adapter_["LineSource"].text() == "configured";
   if (total > before + 1 || (is_given && total > 1 + telegrams() / damage_share))
-    return say(Verdict::warning, text + counted,
+    return say(Verdict::warning, text + errors,
                overrun > framing + parity
                    ? "bytes were lost because this machine was too busy"
                    : "check the contact: how the optical head sits, the cable, the adapter",
                "line-errors");
-  ok(text + counted);
+  ok(text + errors);
 }
 
 void Walk::frames() {
@@ -103,7 +99,7 @@ void Walk::frames() {
     return ok(link.empty() ? "whole frames are found" : fmt::format("whole frames of {}", link));
   if (!passes(Reached::bytes) || problem_is("break")) return unknown("no bytes to find one in");
   const std::uint64_t count = adapter_["BytesReceived"].count();
-  const std::string evidence = fmt::format("no frame in {}", plural(count, "byte"));
+  const std::string evidence = fmt::format("no frame in {}", counted(count, "byte"));
   if (is_line_sought())
     return unknown(evidence + " so far: smartmeterd is trying other line settings",
                    fmt::format("\"sudo smartmeterctl probe {}\" shows how it goes", found_.device),
@@ -116,20 +112,21 @@ void Walk::frames() {
 
 void Walk::checksum() {
   const std::uint64_t damaged = refusals(adapter_, {"crc", "length"});
-  const std::string counted =
-      telegrams() > 0 ? fmt::format("{} good, {} damaged", plural(telegrams(), "telegram"), damaged)
-                      : fmt::format("{} damaged, none good", plural(damaged, "telegram"));
+  const std::string evidence =
+      telegrams() > 0
+          ? fmt::format("{} good, {} damaged", counted(telegrams(), "telegram"), damaged)
+          : fmt::format("{} damaged, none good", counted(damaged, "telegram"));
   if (problem_is("bad-checksum"))
-    return fail("bad-checksum", fmt::format("{}: {}", problem_text("bad-checksum"), counted),
+    return fail("bad-checksum", fmt::format("{}: {}", problem_text("bad-checksum"), evidence),
                 problem_advice("bad-checksum"));
   if (!passes(Reached::frames)) return unknown("no frame to check");
   if (!passes(Reached::checksum))  // the first one after opening is half a telegram anyway
-    return unknown(counted, "listen longer: \"smartmeterctl doctor --wait 70\"", "bad-checksum");
+    return unknown(evidence, "listen longer: \"smartmeterctl doctor --wait 70\"", "bad-checksum");
   if (telegrams() == 0) return ok("whole telegrams with a good checksum");
   if (damaged > 1 && damaged > telegrams() / damage_share)
-    return say(Verdict::warning, counted,
+    return say(Verdict::warning, evidence,
                "some are lost: check the contact, the cable and the adapter", "some-damaged");
-  ok(counted);
+  ok(evidence);
 }
 
 void Walk::key() {
@@ -193,7 +190,7 @@ void Walk::decode() {
   std::string text = fmt::format("meter {}", id_of(meter));
   if (found_.meters.size() > 1) text += fmt::format(" and {} more", found_.meters.size() - 1);
   const auto names = ordered_names(readings);
-  text += ": " + plural(names.size(), "reading");
+  text += ": " + counted(names.size(), "reading");
   for (const char* name : {"power_net", "power_import", "energy_import", "volume"})
     if (readings.map().contains(name)) {
       text += fmt::format(", {} {}", name, value_text(name, readings[name]));

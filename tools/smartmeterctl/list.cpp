@@ -28,16 +28,10 @@ struct Found {
   std::vector<SerialPort> ports;
   std::string trouble;  ///< smartmeterd could not be asked
 
-  /// Ports to be claimed; those that the configuration names are read without.
   std::vector<SerialPort> unclaimed() const {
-    auto free = ports;
-    std::erase_if(free, [this](const SerialPort& port) {
-      return !is_candidate(port) || std::ranges::any_of(adapters, [&](const Object& object) {
-        const SerialPort* read = find_port(ports, object.adapter()["Device"].text());
-        return read != nullptr && read->syspath == port.syspath;
-      });
-    });
-    return free;
+    std::vector<std::string> read;
+    for (const Object& object : adapters) read.push_back(object.adapter()["Device"].text());
+    return unclaimed_ports(ports, read);
   }
 };
 

@@ -283,6 +283,15 @@ std::vector<LocalRule> LocalRules::own_rules(const SerialPort& port,
   return own;
 }
 
+std::vector<LocalRule> LocalRules::absent(const std::vector<SerialPort>& ports) const {
+  auto absent = rules();
+  std::erase_if(absent, [&](const LocalRule& rule) {
+    return !rule.names_one() || rule.claim.kind == "none" ||
+           std::ranges::any_of(ports, [&](const SerialPort& port) { return rule.matches(port); });
+  });
+  return absent;
+}
+
 void LocalRules::append(std::string_view rule) {
   if (entries_.empty()) entries_.push_back({1, std::string(header)});
   std::string& text = entries_.back().text;

@@ -12,6 +12,9 @@
 
 namespace smartmeterctl {
 
+/// Where claims are, below the root.
+inline constexpr std::string_view local_rules_file = "/etc/udev/rules.d/60-smartmeter-local.rules";
+
 /// One comparison or assignment of a udev rule: ATTRS{serial}=="A9XYZ123".
 struct RuleToken {
   std::string key;        ///< "ATTRS"
@@ -70,6 +73,9 @@ class LocalRules {
   /// The rules that are about this port and no other one of `ports`: its own claim.
   std::vector<LocalRule> own_rules(const SerialPort& port,
                                    const std::vector<SerialPort>& ports) const;
+
+  /// The claims of single adapters that fit none of `ports`.
+  std::vector<LocalRule> absent(const std::vector<SerialPort>& ports) const;
 
   void append(std::string_view rule);
   void remove(const std::vector<LocalRule>& rules);

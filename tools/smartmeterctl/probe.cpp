@@ -37,10 +37,6 @@ struct ProbeOptions : BusOptions {
   unsigned timeout_s = timeout_default_s;
 };
 
-std::string counted(std::uint64_t count, std::string_view noun) {
-  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
-}
-
 /// "2400-8E1: 376 bytes, 2 frame starts, 1 whole frame, 0 line errors"
 std::string evidence(const Value& details) {
   return fmt::format("{}: {}, {}, {}, {}", or_dash(details["line-settings"].text()),

@@ -77,17 +77,26 @@ std::string SerialPort::description() const {
 }
 
 const SerialPort* find_port(const std::vector<SerialPort>& ports, const std::string& device) {
-  const auto is_named = [&](const SerialPort& port) {
-    return port.node == device || port.name() == device ||
-           std::ranges::find(port.links, device) != port.links.end();
+  const auto first = [&](const auto& fits) {
+    const auto found = std::ranges::find_if(ports, fits);
+    return found == ports.end() ? nullptr : &*found;
   };
-  if (const auto found = std::ranges::find_if(ports, is_named); found != ports.end())
-    return &*found;
-  // A link that somebody made by hand, or a relative path.
+  if (const auto* port =
+          first([&](const SerialPort& one) { return one.node == device || one.name() == device; }))
+    return port;
+  // Before the links that udev knows: several adapters may ask for one. Besides, somebody may have
+  // made one by hand.
+  const std::string path = device.find('/') == device.npos ? "/dev/" + device : device;
   struct stat status {};
-  if (::stat(device.c_str(), &status) != 0 || !S_ISCHR(status.st_mode)) return nullptr;
-  const auto found = std::ranges::find(ports, status.st_rdev, &SerialPort::number);
-  return found == ports.end() ? nullptr : &*found;
+  if (::stat(path.c_str(), &status) == 0 && S_ISCHR(status.st_mode))
+    if (const auto* port =
+            first([&](const SerialPort& one) { return one.number == status.st_rdev; }))
+      return port;
+  return first([&](const SerialPort& one) {
+    return std::ranges::any_of(one.links, [&](const std::string& link) {
+      return link == device || link.substr(link.rfind('/') + 1) == device;
+    });
+  });
 }
 
 bool has_unique_serial(const SerialPort& port, const std::vector<SerialPort>& ports) {
@@ -133,6 +142,13 @@ std::vector<Holder> holders_of(const SerialPort& port) {
   }
   std::ranges::sort(holders, {}, &Holder::pid);
   return holders;
+}
+
+std::string holders_text(const std::vector<Holder>& holders) {
+  std::string text;
+  for (const auto& [pid, command] : holders)
+    text += fmt::format("{}{} (process {})", text.empty() ? "" : ", ", command, pid);
+  return text;
 }
 
 std::string printable(std::string_view text) {

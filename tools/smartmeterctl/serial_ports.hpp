@@ -57,7 +57,8 @@ bool has_udev();
 /// std::runtime_error where this build cannot ask udev.
 std::vector<SerialPort> serial_ports();
 
-/// The one that a node, a link or a name in /dev ("ttyUSB0") means; nullptr: none of these.
+/// The one that a node, a link or the name of either ("ttyUSB0", "smartmeter_ir") means; nullptr:
+/// none of these. Of several that ask for one link it is the one to which the link leads.
 const SerialPort* find_port(const std::vector<SerialPort>& ports, const std::string& device);
 
 /// Whether the serial number tells this adapter from all others: neither missing nor one of those
@@ -78,6 +79,9 @@ struct Holder {
 };
 /// Who has this port open; root sees all processes, others their own.
 std::vector<Holder> holders_of(const SerialPort& port);
+
+/// "gpsd (process 812), minicom (process 901)"
+std::string holders_text(const std::vector<Holder>& holders);
 
 /// What came from a device, for a terminal or a log: control and non-ASCII characters as '?'.
 std::string printable(std::string_view text);

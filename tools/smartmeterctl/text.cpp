@@ -114,6 +114,10 @@ std::string problem_advice(const std::string& name) {
   return problem != nullptr ? std::string(problem->advice) : "";
 }
 
+std::string counted(std::uint64_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
 std::string age_text(std::uint64_t time_us) {
   if (time_us == 0) return "never";
   const auto now = std::chrono::duration_cast<std::chrono::microseconds>(

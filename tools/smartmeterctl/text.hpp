@@ -25,6 +25,8 @@ std::vector<std::string> ordered_names(const Value& readings);
 std::string problem_text(const std::string& problem);
 /// What to do about it, with the command; empty where nothing is wrong or the word is not known.
 std::string problem_advice(const std::string& problem);
+/// "1 byte", "3 bytes"
+std::string counted(std::uint64_t count, std::string_view noun);
 /// "3 s ago", "2 h ago", "never"; microseconds since the epoch.
 std::string age_text(std::uint64_t time_us);
 

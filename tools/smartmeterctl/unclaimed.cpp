@@ -40,6 +40,18 @@ std::string claim_command(const SerialPort& port) {
                      port.is_usb() ? "mbus" : "p1");
 }
 
+std::vector<SerialPort> unclaimed_ports(const std::vector<SerialPort>& ports,
+                                        const std::vector<std::string>& read) {
+  auto free = ports;
+  std::erase_if(free, [&](const SerialPort& port) {
+    return !is_candidate(port) || std::ranges::any_of(read, [&](const std::string& device) {
+      const SerialPort* used = find_port(ports, device);
+      return used != nullptr && used->syspath == port.syspath;
+    });
+  });
+  return free;
+}
+
 void write_port(meter::JsonWriter& json, const SerialPort& port,
                 const std::vector<SerialPort>& ports) {
   json.begin_object().key("device").text(port.node).key("links").begin_array();

@@ -17,6 +17,11 @@ std::string_view usual_products(const SerialPort& port);
 /// "sudo smartmeterctl claim /dev/ttyUSB0 --kind mbus"
 std::string claim_command(const SerialPort& port);
 
+/// The candidates for a claim, without those that smartmeterd reads all the same as the
+/// configuration names them: `read` are nodes, links or network addresses.
+std::vector<SerialPort> unclaimed_ports(const std::vector<SerialPort>& ports,
+                                        const std::vector<std::string>& read);
+
 /// What is known of a port: one object.
 void write_port(meter::JsonWriter& json, const SerialPort& port,
                 const std::vector<SerialPort>& ports);
