@@ -82,7 +82,12 @@ class Bus:
         self.process = subprocess.Popen(
             ["dbus-daemon", f"--config-file={self.config}", "--nofork"],
             stderr=subprocess.DEVNULL)
-        wait_for("the bus", self.path.exists)
+        wait_for("the bus", self.is_listening)
+
+    def is_listening(self):
+        """The socket is there before it is listened on."""
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(str(self.path)) == 0
 
     def stop(self):
         if self.process:
