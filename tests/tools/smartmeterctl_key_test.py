@@ -236,6 +236,24 @@ class Keys(KeyWorld):
             self.assertEqual(list(self.files.iterdir()), [])
             self.assertIn("no such key", self.ctl("remove", "house", status=1).stderr)
 
+    def test_changes_at_the_same_time(self):
+        """Each sees what the one before it has written: no key is lost, none comes back."""
+        self.add(TEST_KEY, "--label", "old")
+        start = ["key", "remove", "house", "--label", "old"], *(
+            ["key", "add", "house", "--label", f"new{i}"] for i in range(1, 9))
+        running = [subprocess.Popen(
+            [SMARTMETERCTL, *arguments, "--root", str(self.root), "--bus", NO_BUS],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            for arguments in start]
+        for i, process in enumerate(running[1:], 1):  # all run before the first has its key
+            process.stdin.write(f"{i:032x}".encode())
+            process.stdin.flush()
+        for process in running:
+            _, error = process.communicate(timeout=LIMIT_S)
+            self.assertEqual(process.returncode, 0, error)
+        listed = json.loads(self.ctl("list", "--json", status=0).stdout)
+        self.assertEqual(sorted(key["label"] for key in listed), [f"new{i}" for i in range(1, 9)])
+
     def test_broken_file_is_named_and_kept(self):
         self.files.mkdir(parents=True)
         broken = self.files / "house.toml"

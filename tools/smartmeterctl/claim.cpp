@@ -409,6 +409,7 @@ int claim_port(ClaimOptions options) {
   if (!claim.link.empty()) claim.link = checked_link(claim.link);
   const auto ports = serial_ports();
   const SerialPort& port = required_port(ports, options.device);
+  const ChangeLock lock(options.root);
   LocalRules rules(options.rules());
   const auto own = rules.own_rules(port, ports);
   if (!complete(claim, port, own, options.root.empty())) return exit_good;
@@ -474,6 +475,7 @@ int unclaim_absent(const ClaimOptions& options, LocalRules& rules,
 
 int unclaim(const ClaimOptions& options) {
   const auto ports = serial_ports();
+  const ChangeLock lock(options.root);
   LocalRules rules(options.rules());
   const SerialPort* port = find_port(ports, options.device);
   if (port == nullptr) {

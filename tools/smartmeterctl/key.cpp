@@ -139,8 +139,13 @@ int add_keys(const KeyOptions& options) {
     check_text(what, text);
   }
   require_root(options.root, fmt::format("key add {}", options.name));
-  KeyFile file(options.directory() / (options.name + ".toml"), options.group());
+  const auto read = [&] {
+    return KeyFile(options.directory() / (options.name + ".toml"), options.group());
+  };
+  read();  // before a person types a key for nothing
   const MeterKeys keys = ask_keys();
+  const ChangeLock lock(options.root);
+  KeyFile file = read();
   for (const StoredKey& stored : file.keys()) {
     const KeyEntry& entry = stored.entry;
     const bool same_key = std::ranges::equal(entry.encryption.octets(), keys.encryption.octets());
@@ -220,6 +225,7 @@ std::vector<std::size_t> selected(const KeyFile& file, const KeyOptions& options
 int remove_keys(const KeyOptions& options, bool with_label) {
   check_no_key("NAME", options.name);
   require_root(options.root, fmt::format("key remove {}", options.name));
+  const ChangeLock lock(options.root);
   bool removed = false;
   for (KeyFile& file : KeyFile::all(options.directory(), options.group())) {
     const auto which = selected(file, options, with_label);
@@ -235,10 +241,6 @@ int remove_keys(const KeyOptions& options, bool with_label) {
         fmt::format("there is no such key: \"smartmeterctl key list\" shows the names"));
   return reload(options);
 }
-
-}  // namespace
-
-namespace {
 
 /// The same key for both purposes is nearly always a slip.
 void check_different(const MeterKeys& keys) {

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <grp.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -119,6 +120,21 @@ void write_file(const fs::path& file, std::string_view text, mode_t mode,
     throw;
   }
   sync_directory(file.parent_path());
+}
+
+ChangeLock::ChangeLock(const std::string& root) {
+  if (root.empty() && ::geteuid() != 0) return;
+  // Not the directories themselves: everybody could lock these, and keep root out.
+  const fs::path file = below(root, "/run/smartmeterctl.lock");
+  if (!root.empty()) make_directory(file.parent_path(), 0755);
+  fd_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd_ < 0) fail(file, errno);
+  while (::flock(fd_, LOCK_EX) != 0)
+    if (errno != EINTR) fail(file, errno);
+}
+
+ChangeLock::~ChangeLock() {
+  if (fd_ >= 0) ::close(fd_);
 }
 
 void remove_file(const fs::path& file) {

@@ -30,6 +30,20 @@ std::string read_file(const std::filesystem::path& file);
 void write_file(const std::filesystem::path& file, std::string_view text, mode_t mode,
                 const std::string& group = {});
 
+/// While it lives no other smartmeterctl changes files below this root: what was read is still so
+/// when it is written. Waits for its turn; does nothing for who may not write there anyway.
+class ChangeLock {
+ public:
+  /// Throws std::runtime_error with the name of the lock's file.
+  explicit ChangeLock(const std::string& root);
+  ChangeLock(const ChangeLock&) = delete;
+  ChangeLock& operator=(const ChangeLock&) = delete;
+  ~ChangeLock();
+
+ private:
+  int fd_ = -1;
+};
+
 /// Removes the file for good. Throws std::runtime_error with the file's name.
 void remove_file(const std::filesystem::path& file);
 
