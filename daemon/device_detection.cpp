@@ -50,6 +50,7 @@ bool Device::is_detecting() const noexcept {
 
 LineSource Device::line_source(const LineSettings& line) const noexcept {
   if (config_.line) return LineSource::configured;
+  if (session_) return LineSource::asked;
   if (line != proven_) return LineSource::fallback;
   return is_proven_now_ ? LineSource::detected : LineSource::remembered;
 }
@@ -115,6 +116,8 @@ void Device::ask_if_it_answers() {
   start_session(*found->link, settings_of(found->line));
   if (!session_) return;
   detector_.reset();
+  adapter_.line_source = LineSource::asked;
+  environment_.sinks.adapter_changed(adapter_);
   act(session_->on_start());
 }
 

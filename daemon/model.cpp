@@ -18,8 +18,8 @@ constexpr std::array<std::string_view, problem_count> problems = {
 constexpr std::array<std::string_view, 5> key_states = {"not-needed", "missing", "wrong",
                                                         "authentication-key-wrong", "ok"};
 
-constexpr std::array<std::string_view, 5> line_sources = {"", "default", "configured",
-                                                          "remembered", "detected"};
+constexpr std::array<std::string_view, 6> line_sources = {"",      "default",    "configured",
+                                                          "asked", "remembered", "detected"};
 
 }  // namespace
 

@@ -37,6 +37,7 @@ enum class LineSource : std::uint8_t {
   none,        ///< there is no serial line
   fallback,    ///< usual for this kind of adapter, or being tried: nothing is proven yet
   configured,
+  asked,       ///< the role asks the meter: its session sets the line, nothing is looked for
   remembered,  ///< proven in an earlier run
   detected,    ///< proven now
 };

@@ -327,7 +327,8 @@ TEST_F(DetectionTest, AReaderAsksAMeterThatKeepsSilent) {
   kernel_.trace.clear();
   kernel_.receive("/dev/ttyUSB0", "/EMH5\\@01LZQJL0014F\r\n");
   EXPECT_EQ(adapter().line, "300-7E1");
-  EXPECT_EQ(source(), "detected");
+  EXPECT_THAT(recorder_.lines, testing::Contains("300-7E1 detected"));
+  EXPECT_EQ(source(), "asked") << "the session may go to another speed";
   EXPECT_EQ(adapter().protocol, "iec62056-21");
   EXPECT_THAT(kernel_.trace, testing::Contains("write /?!\r\n")) << "a session asks";
 }
@@ -347,6 +348,7 @@ TEST_F(DetectionTest, WhatHasNoLineToFindIsNotProbed) {
   asked.role = Role::reader;
   for (const AdapterConfig& config : {configured, asked}) {
     start("ir", config);
+    EXPECT_EQ(source(), config.line ? "configured" : "asked");
     adapter().control->probe(10s, told());
     ASSERT_EQ(results_.size(), 1u);
     EXPECT_EQ(results_[0].error, ProbeResult::Error::not_supported);
