@@ -616,7 +616,7 @@ void Device::set_state(AdapterState state, Problem problem) {
 /// One line for each problem that is new, and not again within a minute.
 void Device::tell(Problem problem) {
   const auto now = environment_.loop.now();
-  io::TimePoint& told = told_problems_[std::to_underlying(problem)];
+  io::TimePoint& told = told_problems_[problem];
   if (told != io::TimePoint{} && now - told < tell_problem_interval) return;
   told = now;
   auto event = log::Event::sync_lost;

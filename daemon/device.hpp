@@ -5,6 +5,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -186,7 +187,7 @@ class Device : private io::PortListener, private AdapterControl {
   RecentGaps gaps_;                    // between telegrams
   std::uint64_t ring_total_ = 0;       // of the present ring
   std::array<io::TimePoint, meter::errc_count> last_told_{};
-  std::array<io::TimePoint, problem_count> told_problems_{};
+  std::map<Problem, io::TimePoint> told_problems_;
 };
 
 }  // namespace smartmeterd

@@ -3,34 +3,63 @@
 #include "daemon/model.hpp"
 
 #include <algorithm>
-#include <array>
-#include <utility>
 
 namespace smartmeterd {
-namespace {
 
-constexpr std::array<std::string_view, 5> adapter_states = {"waiting", "probing", "synced",
-                                                            "silent", "failed"};
-constexpr std::array<std::string_view, problem_count> problems = {
-    "none",     "port-busy",    "no-access",   "no-bytes",  "break",
-    "no-frame", "bad-checksum", "key-missing", "key-wrong", "authentication-key-wrong",
-    "list-unknown", "replay",   "less-protected"};
-constexpr std::array<std::string_view, 5> key_states = {"not-needed", "missing", "wrong",
-                                                        "authentication-key-wrong", "ok"};
-
-constexpr std::array<std::string_view, 6> line_sources = {"",      "default",    "configured",
-                                                          "asked", "remembered", "detected"};
-
-}  // namespace
+// Without a default, so that the compiler names what a new value lacks.
 
 std::string_view name(AdapterState state) noexcept {
-  return adapter_states[std::to_underlying(state)];
+  switch (state) {
+    case AdapterState::waiting: return "waiting";
+    case AdapterState::probing: return "probing";
+    case AdapterState::synced: return "synced";
+    case AdapterState::silent: return "silent";
+    case AdapterState::failed: return "failed";
+  }
+  return "";
 }
-std::string_view name(Problem problem) noexcept { return problems[std::to_underlying(problem)]; }
+
+std::string_view name(Problem problem) noexcept {
+  switch (problem) {
+    case Problem::none: return "none";
+    case Problem::port_busy: return "port-busy";
+    case Problem::no_access: return "no-access";
+    case Problem::no_bytes: return "no-bytes";
+    case Problem::line_break: return "break";
+    case Problem::no_frame: return "no-frame";
+    case Problem::bad_checksum: return "bad-checksum";
+    case Problem::key_missing: return "key-missing";
+    case Problem::key_wrong: return "key-wrong";
+    case Problem::authentication_key_wrong: return "authentication-key-wrong";
+    case Problem::list_unknown: return "list-unknown";
+    case Problem::replay: return "replay";
+    case Problem::less_protected: return "less-protected";
+  }
+  return "";
+}
+
 std::string_view name(LineSource source) noexcept {
-  return line_sources[std::to_underlying(source)];
+  switch (source) {
+    case LineSource::none: return "";
+    case LineSource::fallback: return "default";
+    case LineSource::configured: return "configured";
+    case LineSource::asked: return "asked";
+    case LineSource::remembered: return "remembered";
+    case LineSource::detected: return "detected";
+  }
+  return "";
 }
-std::string_view name(KeyState state) noexcept { return key_states[std::to_underlying(state)]; }
+
+std::string_view name(KeyState state) noexcept {
+  switch (state) {
+    case KeyState::not_needed: return "not-needed";
+    case KeyState::missing: return "missing";
+    case KeyState::wrong: return "wrong";
+    case KeyState::authentication_key_wrong: return "authentication-key-wrong";
+    case KeyState::ok: return "ok";
+  }
+  return "";
+}
 
 std::string_view text_of(const meter::NamedReading& reading, std::span<char> buffer) noexcept {
   if (reading.is_time) return reading.time.to_text(buffer);

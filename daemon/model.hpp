@@ -29,7 +29,6 @@ enum class Problem : std::uint8_t {
   none, port_busy, no_access, no_bytes, line_break, no_frame, bad_checksum, key_missing, key_wrong,
   authentication_key_wrong, list_unknown, replay, less_protected,
 };
-inline constexpr std::size_t problem_count = static_cast<std::size_t>(Problem::less_protected) + 1;
 std::string_view name(Problem problem) noexcept;  ///< as on D-Bus: "port-busy", "break"
 
 /// Where an adapter's line settings come from.
