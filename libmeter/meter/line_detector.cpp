@@ -21,6 +21,11 @@ using Finding = LineDetector::Finding;
 
 /// Fastest first: a receiver that is too fast shows it at once.
 constexpr std::array<unsigned, 3> speeds = {115200, 9600, 2400};
+// A receiver that is less than four times too fast does not see every octet stretched, and the
+// search would not go down from it: see `is_stretched`.
+static_assert(std::ranges::adjacent_find(speeds, [](unsigned faster, unsigned slower) {
+                return faster < 4 * slower;
+              }) == speeds.end());
 /// Between two pushes; longer than a meter pauses inside one (100 ms between two frames of M-Bus).
 constexpr Time silence_limit = 200ms;
 /// Behind a pause of so long a frame begins: no meter pauses inside a frame, and no adapter keeps
@@ -215,6 +220,7 @@ struct LineDetector::State {
   // Of the search:
   std::optional<Settled> settled;
   std::optional<Settled> fallback;  ///< proven, but perhaps the other parity is the right one
+  /// By speed, and as the last one all others: that of a sign-on, or of the first settings.
   std::array<std::array<Trial, 3>, speeds.size() + 1> trials{};
   unsigned rounds = 0;  ///< how often everything was refused
   bool had_glitch = false;
