@@ -8,7 +8,6 @@
 
 #include <array>
 #include <cerrno>
-#include <utility>
 
 #include "daemon/log.hpp"
 
@@ -31,7 +30,7 @@ bool Captures::Capture::has_reader() const noexcept {
   return ::poll(&entry, 1, 0) == 0;
 }
 
-Captures::Captures(std::string source) : source_(std::move(source)) {
+Captures::Captures(const std::string& source) : source_(source) {
   captures_.reserve(captures_max);
 }
 

@@ -20,8 +20,9 @@ class Captures {
   /// A person, a recording and the doctor at once; each is a system call for each chunk.
   static constexpr std::size_t captures_max = 4;
 
-  /// `source` is what the journal calls the adapter.
-  explicit Captures(std::string source);
+  /// `source` is what the journal calls the adapter; it may change, and outlives the captures.
+  explicit Captures(const std::string& source);
+  explicit Captures(std::string&&) = delete;
   ~Captures();
   Captures(const Captures&) = delete;
   Captures& operator=(const Captures&) = delete;
@@ -49,7 +50,7 @@ class Captures {
   template <class Check>
   void keep_if(Check check);
 
-  std::string source_;
+  const std::string& source_;
   std::vector<Capture> captures_;
 };
 

@@ -150,7 +150,7 @@ Device::Device(const DeviceEnvironment& environment, AdapterConfig config,
                std::shared_ptr<const meter::dlms::KeyRing> keys)
     : environment_(environment),
       config_(std::move(config)),
-      captures_(config_.tcp.empty() ? config_.device : "tcp://" + config_.tcp),
+      captures_(adapter_.device),
       decoder_({.link = config_.link,
                 .check_replay = true,
                 .accept_counter_reset = environment.accept_counter_reset,

@@ -31,8 +31,21 @@ class CapturesTest : public testing::Test {
     return text;
   }
 
-  Captures captures_{"/dev/ttyUSB0"};
+  std::string source_ = "/dev/ttyUSB0";
+  Captures captures_{source_};
 };
+
+/// An adapter that was pulled may come back as another node.
+TEST_F(CapturesTest, TheJournalCallsTheAdapterWhatItIsCalledNow) {
+  testing::internal::CaptureStderr();
+  io::Fd one = open();
+  source_ = "/dev/ttyUSB7";
+  one.reset();
+  write("abc");
+  const std::string log = testing::internal::GetCapturedStderr();
+  EXPECT_NE(log.find("/dev/ttyUSB0: capture opened"), std::string::npos) << log;
+  EXPECT_NE(log.find("/dev/ttyUSB7: capture ended"), std::string::npos) << log;
+}
 
 TEST_F(CapturesTest, EveryClientGetsEveryByte) {
   write("before anybody listens");
@@ -91,9 +104,10 @@ TEST_F(CapturesTest, ThereIsALimitWhichThoseWhoLeftDoNotCountFor) {
 }
 
 TEST(Captures, EndWithTheirAdapter) {
+  const std::string source = "/dev/ttyUSB0";
   io::Fd stream;
   {
-    Captures captures("/dev/ttyUSB0");
+    Captures captures(source);
     stream.reset(captures.open().value_or(-1));
     captures.write(meter::bytes_of("last words"));
   }

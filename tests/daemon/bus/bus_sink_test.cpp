@@ -309,7 +309,8 @@ class CapturedAdapter final : public AdapterControl {
   ProbeDone probe_done;
 
  private:
-  Captures captures_{"usb-m-bus"};
+  std::string name_ = "usb-m-bus";
+  Captures captures_{name_};
 };
 
 TEST_P(BusSinkTest, GivesTheStreamOfACapture) {
