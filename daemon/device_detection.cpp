@@ -107,7 +107,8 @@ void Device::follow(const meter::LineDetector::Advice& advice) {
   environment_.loop.timer(detection_timer_, at);
 }
 
-/// A meter that was silent until it was asked for its identification is asked from now on.
+/// A meter that was silent until it was asked for its identification is asked from now on; the
+/// session stays until a reload, also where another meter is connected in between.
 void Device::ask_if_it_answers() {
   const auto& found = detector_->settled();
   if (config_.role != Role::reader || !found || found->link != meter::Link::iec62056_21 ||

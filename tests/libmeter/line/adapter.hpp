@@ -13,8 +13,8 @@ namespace meter::test {
 
 /// What a driver counts of framing and parity errors.
 enum class Counting : std::uint8_t {
-  nothing,        ///< ch341, pl2303
-  each,           ///< cp210x, cdc_acm
+  nothing,        ///< ch341, pl2303; cp210x but with INPCK, which is not set
+  each,           ///< cdc_acm
   once_a_packet,  ///< ftdi_sio
 };
 
