@@ -544,6 +544,7 @@ Advice LineDetector::State::sign_on(Time now) noexcept {
   quiet_since = now;
   if (std::exchange(asking, !asking)) return change(options.first, Finding::listening, now);
   Advice advice = change(sign_on_line, Finding::sign_on, now);
+  ignore_until = now;  // nothing was in flight, and a simulated meter answers at once
   advice.write = bytes_of(sign_on_request);
   return advice;
 }

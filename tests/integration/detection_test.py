@@ -15,6 +15,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import tap  # noqa: E402
 from harness import LIMIT_S, METERSIM, SMARTMETERCTL, World, stop, telegrams, wait_for
+from simulated import Line, ModeCMeter
 
 IO = os.environ.get("SMARTMETERD_IO", "auto")
 METER = "181220000009"
@@ -116,6 +117,17 @@ class Detection(World):
         self.feed()
         wait_for("the meter", lambda: self.bus.meters().get(METER))
         self.assertEqual(self.bus.adapter_property("LineSource"), "configured")
+
+    def test_a_reader_asks_a_meter_that_keeps_silent(self):
+        meter = ModeCMeter()
+        line = Line(self.pty, meter)
+        self.addCleanup(line.stop)
+        self.start(device=f"{self.pty.path},role=reader")
+        self.assertEqual(self.bus.adapter_property("LineSource"), "default")
+        wait_for("a sign-on", lambda: meter.signed_on, limit=2 * LIMIT_S)
+        wait_for("the meter", lambda: self.bus.meters().get("1EMH0012345678"))
+        self.assertEqual(self.bus.adapter_property("LineSource"), "asked")
+        self.assertGreaterEqual(meter.signed_on, 2, "by the search, then by the session")
 
     def test_what_was_proven_outlives_the_service(self):
         self.start()

@@ -294,6 +294,13 @@ TEST_F(SignOn, AsksASilentLineAt300Baud) {
   EXPECT_EQ(detector_.settled()->link, Link::iec62056_21);
 }
 
+/// On a pseudo terminal a millisecond after the request.
+TEST_F(SignOn, HearsAnAnswerThatComesAtOnce) {
+  EXPECT_EQ(wait().line, sign_on_line);
+  EXPECT_TRUE(detector_.received(bytes_of("/LGZ4ZMF100AC.M23\r\n"), {}, now_ + 1ms).settled);
+  EXPECT_EQ(detector_.settled()->link, Link::iec62056_21);
+}
+
 TEST_F(SignOn, ListensAgainWithoutAnAnswer) {
   EXPECT_EQ(wait().line, sign_on_line);
   const Time asked = now_;
