@@ -179,10 +179,10 @@ void Daemon::apply(Settings settings) {
     devices_.clear();
   if (settings.config.instance != config_.instance) remove_brokers({});
   config_ = std::move(settings.config);
-  keys_ = std::make_shared<const meter::dlms::KeyRing>(std::move(settings.keys));
   meters_.configure(config_.meters, meter::QuantityMap(config_.quantities));
   apply_brokers();  // before the devices, so that the first telegram finds them
-  devices_.configure(config_, keys_);
+  devices_.configure(config_,
+                     std::make_shared<const meter::dlms::KeyRing>(std::move(settings.keys)));
 }
 
 void Daemon::remove_brokers(const std::vector<BrokerConfig>& all_but) {

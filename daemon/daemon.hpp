@@ -71,7 +71,6 @@ class Daemon {
   std::unique_ptr<history::Storage> storage_;
   MeterRegistry meters_;
   Config config_;
-  std::shared_ptr<const meter::dlms::KeyRing> keys_;
   Devices devices_;
   std::unique_ptr<io::DeviceMonitor> monitor_;
   std::unique_ptr<Sink> bus_;

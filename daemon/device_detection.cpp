@@ -68,7 +68,7 @@ void Device::start_detection() {
 void Device::detect(meter::Bytes fresh) {
   const io::LineCounters errors = port_->counters();
   const auto accepted = decode();  // leaves the bytes where they are
-  follow(detector_->received(fresh, {errors.framing, errors.parity, errors.line_break},
+  follow(detector_->received(fresh, {errors.framing, errors.parity},
                              detector_time(environment_.loop.now()), accepted));
 }
 

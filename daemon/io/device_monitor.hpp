@@ -18,7 +18,6 @@ struct SerialDevice {
   std::string node;      ///< "/dev/ttyUSB0"
   std::vector<std::string> links;  ///< "/dev/smartmeter_mbus", by-id, by-path, by-name
   std::string kind;      ///< SMARTMETER_KIND: mbus, ir, p1
-  std::string given_name;  ///< SMARTMETER_NAME or ""
   std::string usb_id;    ///< "0403:6001" or ""
   std::string serial;    ///< ID_SERIAL_SHORT or ""
   /// Basename of the by-id link, else by-path, else the node, not yet a slug.

@@ -26,7 +26,7 @@ enum class PortError : std::uint8_t {
 
 /// Errors that the driver counted since the port was opened (TIOCGICOUNT); zero where unknown.
 struct LineCounters {
-  std::uint64_t framing = 0, parity = 0, overrun = 0, line_break = 0;
+  std::uint64_t framing = 0, parity = 0, overrun = 0;
 };
 
 /// Told what happens on a port. Implemented by the device that owns it.

@@ -133,8 +133,7 @@ class SerialPort final : public StreamPort {
     return {.framing = since(now->frame, counters_at_open_->frame),
             .parity = since(now->parity, counters_at_open_->parity),
             .overrun = since(now->overrun, counters_at_open_->overrun) +
-                       since(now->buf_overrun, counters_at_open_->buf_overrun),
-            .line_break = since(now->brk, counters_at_open_->brk)};
+                       since(now->buf_overrun, counters_at_open_->buf_overrun)};
   }
 
   std::string description() const override { return fmt::format("{} {}", path_, line_.to_text()); }

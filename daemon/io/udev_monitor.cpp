@@ -53,7 +53,6 @@ SerialDevice describe(udev_device* device) {
     serial.links.push_back(text(udev_list_entry_get_name(link)));
   std::ranges::sort(serial.links);  // udev has them in no order
   serial.kind = property("SMARTMETER_KIND");
-  serial.given_name = property("SMARTMETER_NAME");
   if (const auto vendor = property("ID_VENDOR_ID"); !vendor.empty())
     serial.usb_id = vendor + ":" + property("ID_MODEL_ID");
   serial.serial = property("ID_SERIAL_SHORT");

@@ -596,10 +596,6 @@ std::optional<Time> LineDetector::next_look() const noexcept {
   return state_->next_look();
 }
 
-const LineFormat& LineDetector::line() const noexcept {
-  return state_->line;
-}
-
 const std::optional<LineDetector::Settled>& LineDetector::settled() const noexcept {
   return state_->settled;
 }

@@ -24,7 +24,7 @@ struct LineDetectorOptions {
 
 /// Errors that the driver has counted since the port was opened; zero where it counts none.
 struct LineErrors {
-  std::uint64_t framing = 0, parity = 0, line_break = 0;
+  std::uint64_t framing = 0, parity = 0;
 };
 
 /// Finds the settings of a line by listening, see libmeter/doc/line-detection.md. Pure: it knows
@@ -89,8 +89,6 @@ class LineDetector {
   /// When to call `elapsed` if nothing else happens before; nothing: no need.
   std::optional<Time> next_look() const noexcept;
 
-  /// To be set on the port now.
-  const LineFormat& line() const noexcept;
   /// What was proven; nothing while searching.
   const std::optional<Settled>& settled() const noexcept;
   Progress progress() const noexcept;

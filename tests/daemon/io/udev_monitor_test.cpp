@@ -156,7 +156,6 @@ TEST_P(UdevMonitorTest, FindsWhatIsThere) {
   EXPECT_EQ(last.links, (std::vector<std::string>{"/dev/smartmeter/by-id/mbus-FTDI_A9XYZ0",
                                                   "/dev/smartmeter_mbus"}));
   EXPECT_EQ(last.kind, "mbus");
-  EXPECT_EQ(last.given_name, "cellar");
   EXPECT_EQ(last.usb_id, "0403:6001");
   EXPECT_EQ(last.serial, "A9XYZ0");
   EXPECT_EQ(last.stable_name(), "mbus-FTDI_A9XYZ0");

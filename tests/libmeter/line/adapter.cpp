@@ -67,7 +67,6 @@ class Listener {
   void collect(const Character& character) {
     if (packet_.empty()) packet_due_ = now_ + rendering_.latency;
     packet_.push_back(character.octet);
-    packet_errors_.line_break += character.is_break ? 1u : 0u;
     packet_errors_.framing += character.framing_error ? 1u : 0u;
     packet_errors_.parity += character.parity_error ? 1u : 0u;
     if (packet_.size() == packet_size_max) packet_due_ = now_;
@@ -80,7 +79,6 @@ class Listener {
     };
     count(counted_.framing, packet_errors_.framing);
     count(counted_.parity, packet_errors_.parity);
-    count(counted_.line_break, packet_errors_.line_break);
     packet_errors_ = {};
     const std::vector<std::byte> packet = std::exchange(packet_, {});
     act(detector_.received(packet, counted_, detector_time(now_)));

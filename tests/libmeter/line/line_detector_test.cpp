@@ -255,7 +255,7 @@ TEST(LineDetector, StartsAgainWithWhatWasSettled) {
   EXPECT_EQ(detector.start(0s).line, p1_line);
   Time now = 1s;
   for (int i = 0; i < 2; ++i, now += 1s) detector.received(Octets(20, std::byte{0}), {}, now);
-  EXPECT_EQ(detector.line(), mbus_line);
+  EXPECT_EQ(detector.progress().line, mbus_line);
   detector.elapsed(now);
   detector.received(mbus_push(), {}, now + 5s);
   ASSERT_TRUE(detector.elapsed(now + 6s).settled);
