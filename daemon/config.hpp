@@ -13,6 +13,7 @@
 
 #include "daemon/io/loop.hpp"
 #include "meter/dlms/security.hpp"
+#include "meter/line_format.hpp"
 #include "meter/quantity.hpp"
 #include "meter/reading.hpp"
 
@@ -24,10 +25,7 @@ struct ConfigError : std::runtime_error {
 };
 
 /// Speed and character format of a serial line, "2400-8E1".
-struct LineSettings {
-  unsigned baud = 0;
-  unsigned data_bits = 8;  ///< 7 or 8
-  char parity = 'N';       ///< N, E, O
+struct LineSettings : meter::LineFormat {
   unsigned stop_bits = 1;  ///< 1 or 2
   static std::optional<LineSettings> parse(std::string_view text);
   std::string to_text() const;

@@ -199,13 +199,13 @@ Device::~Device() {
 }
 
 /// A configuration in which role and link do not fit was refused before.
-void Device::start_session(meter::Link link, const LineSettings& line) {
+void Device::start_session(meter::Link link, const meter::LineFormat& line) {
   if (config_.role == Role::listen) return;
   session_ = environment_.make_session(
       link, {.interval = config_.interval,
                       .addresses = config_.addresses,
-                      .line = {line.baud, line.data_bits, line.parity},
-                      .iec62056 = {.sign_on = {line.baud, line.data_bits, line.parity},
+                      .line = line,
+                      .iec62056 = {.sign_on = line,
                                    .acknowledgement = config_.acknowledgement,
                                    .wake_up = config_.wake_up,
                                    .registers = config_.registers}});
@@ -327,7 +327,7 @@ void Device::set_line(const meter::LineFormat& format) {
   if (ring_) ring_->consume(ring_->readable().size());  // at the old speed
   echo_.clear();
   if (decoder_.pending()) drop_half_received();
-  const LineSettings line{format.baud, format.data_bits, format.parity, 1};
+  const LineSettings line{format};
   const std::string problem = port_->set_line(line);
   if (problem.empty()) {
     adapter_.line = line.to_text();

@@ -77,7 +77,7 @@ class Device : private io::PortListener, private AdapterControl {
   void open();
   void retry_later();
   void reset_port();
-  void start_session(meter::Link link, const LineSettings& line);
+  void start_session(meter::Link link, const meter::LineFormat& line);
   void act(const meter::Session::Action& action);
   void session_expired();
   void send(meter::Bytes bytes);
@@ -89,7 +89,7 @@ class Device : private io::PortListener, private AdapterControl {
   bool detects() const noexcept;
   bool is_detecting() const noexcept;
   LineSource line_source(const LineSettings& line) const noexcept;
-  void make_detector(const LineSettings& first);
+  void make_detector(const meter::LineFormat& first);
   void frame_came() noexcept;
   void start_detection();
   void detect(meter::Bytes fresh);
@@ -154,7 +154,7 @@ class Device : private io::PortListener, private AdapterControl {
 
   /// Only for a serial line that is not configured, and that no session sets.
   std::unique_ptr<meter::LineDetector> detector_;
-  LineSettings detector_first_;
+  meter::LineFormat detector_first_;
   std::optional<LineSettings> proven_;  // in this run or a former one
   bool is_proven_now_ = false;          // in this one
   std::uint64_t bytes_without_frame_ = 0;

@@ -25,10 +25,6 @@ constexpr auto doubt_time_min = 60s;
 constexpr auto doubt_time_unknown = 600s;
 constexpr std::uint64_t doubt_bytes_min = 64;
 
-LineSettings settings_of(const meter::LineFormat& format) noexcept {
-  return {format.baud, format.data_bits, format.parity, 1};
-}
-
 meter::LineDetector::Time detector_time(io::TimePoint time) noexcept {
   return std::chrono::floor<meter::LineDetector::Time>(time.time_since_epoch());
 }
@@ -76,22 +72,22 @@ void Device::detection_expired() {
   if (is_detecting()) follow(detector_->elapsed(detector_time(environment_.loop.now())));
 }
 
-void Device::make_detector(const LineSettings& first) {
+void Device::make_detector(const meter::LineFormat& first) {
   detector_first_ = first;
   detector_ = std::make_unique<meter::LineDetector>(meter::LineDetectorOptions{
-      .first = {first.baud, first.data_bits, first.parity},
+      .first = first,
       .may_sign_on = config_.role == Role::reader});
 }
 
 void Device::follow(const meter::LineDetector::Advice& advice) {
   if (!port_->is_open()) return;
-  if (advice.line && settings_of(*advice.line).to_text() != adapter_.line) {
+  if (advice.line && LineSettings{*advice.line} != LineSettings::parse(adapter_.line)) {
     if (half_received()) drop_half_received();  // what was cut is counted
     set_line(*advice.line);
   }
   if (!advice.write.empty() && config_.role == Role::reader) send(advice.write);
   if (advice.settled)
-    line_found(settings_of(detector_->settled()->line), detector_->settled()->link);
+    line_found({detector_->settled()->line}, detector_->settled()->link);
   tell_progress(advice.settled);
   answer_probe_if_found();
   // Not moved by each chunk: it looks again when it fires early.
@@ -112,9 +108,9 @@ void Device::follow(const meter::LineDetector::Advice& advice) {
 void Device::ask_if_it_answers() {
   const auto& found = detector_->settled();
   if (config_.role != Role::reader || !found || found->link != meter::Link::iec62056_21 ||
-      settings_of(found->line) != io::line_default("", found->link, Role::reader))
+      LineSettings{found->line} != io::line_default("", found->link, Role::reader))
     return;
-  start_session(*found->link, settings_of(found->line));
+  start_session(*found->link, found->line);
   if (!session_) return;
   detector_.reset();
   adapter_.line_source = LineSource::asked;
@@ -166,7 +162,7 @@ void Device::tell_progress(bool is_end) {
   if (!is_end && !is_change && (!has_more || time - progress_told_at_ < progress_interval)) return;
   told_progress_ = now;
   progress_told_at_ = time;
-  environment_.sinks.probe_progress(adapter_, {.line = settings_of(now.line).to_text(),
+  environment_.sinks.probe_progress(adapter_, {.line = LineSettings{now.line}.to_text(),
                                                .bytes = now.bytes,
                                                .frames = now.frames,
                                                .frame_starts = now.frame_starts,

@@ -218,15 +218,14 @@ std::unique_ptr<Port> make_port(Loop& loop, const AdapterConfig& config, PortLis
 
 LineSettings line_default(std::string_view kind, std::optional<meter::Link> link,
                           Role role) noexcept {
-  constexpr LineSettings mbus{.baud = 2400, .data_bits = 8, .parity = 'E', .stop_bits = 1};
+  constexpr LineSettings mbus{2400, 8, 'E', 1};
   switch (link.value_or(meter::Link::raw)) {
     case meter::Link::iec62056_21:
       // The sign-on is at 300 (IEC 62056-21 6.3.1); meters that push by themselves are faster
       // than the 2400 of its mode D.
-      return {.baud = role == Role::listen ? 9600u : 300u, .data_bits = 7, .parity = 'E',
-              .stop_bits = 1};
+      return {role == Role::listen ? 9600u : 300u, 7, 'E', 1};
     case meter::Link::amis:  // Netz Oberösterreich, technical specification AMIS
-      return {.baud = 9600, .data_bits = 8, .parity = 'E', .stop_bits = 1};
+      return {9600, 8, 'E', 1};
     case meter::Link::mbus_master:  // EN 13757-2: 300 or 2400 without a change of speed
       return mbus;
     case meter::Link::sml:
@@ -238,8 +237,8 @@ LineSettings line_default(std::string_view kind, std::optional<meter::Link> link
     default:
       break;
   }
-  if (kind == "ir") return {.baud = 9600, .data_bits = 8, .parity = 'N', .stop_bits = 1};
-  if (kind == "p1") return {.baud = 115200, .data_bits = 8, .parity = 'N', .stop_bits = 1};
+  if (kind == "ir") return {9600, 8, 'N', 1};
+  if (kind == "p1") return {115200, 8, 'N', 1};
   return mbus;
 }
 
