@@ -269,6 +269,37 @@ class Claims(Sandbox):
         self.assert_hinted(self.udev([Adapter()], Adapter().tty), "ttyUSB0")
         self.claim([Adapter()], "ttyUSB0", "--kind", "none", "--name", "x", status=2)
 
+    def test_what_unclaim_takes_for_an_adapter(self):
+        adapters = [Adapter(), Adapter(serial="A9XYZ124", place="3", first=1),
+                    Adapter(serial="", place="4", first=2)]
+        for number in range(3):
+            self.claim(adapters, f"ttyUSB{number}", "--kind", "mbus")
+        whole = self.file.read_text()
+        for devices in ([], adapters):
+            for word in ("0403", "6001", "tty", "tty|usb", "usb", "mbus", "A9XYZ", "A9XYZ12?"):
+                with self.subTest(word, devices=len(devices)):
+                    self.assertIn(f"there is no {word}",
+                                  self.unclaim(devices, word, status=1).stderr)
+            for command in (("unclaim", ""), ("claim", ""), ("claim", "", "--kind", "mbus")):
+                with self.subTest(command, devices=len(devices)):
+                    self.assertIn("empty", self.ctl(devices, *command, status=2).stderr)
+        self.assertEqual(self.file.read_text(), whole)
+        for word, left in (("pci-0000:00:14.0-usb-0:4:1.0", {"ttyUSB0", "ttyUSB1"}),
+                           ("A9XYZ124", {"ttyUSB0"})):
+            self.unclaim([], word)
+            self.assertEqual(set(self.claimed(adapters)), left)
+
+    def test_a_serial_number_of_several_lines_unclaims_none(self):
+        chip = Adapter("0403", "6011", interfaces=2)
+        self.claim([chip], "ttyUSB0", "--kind", "mbus", "--name", "cellar")
+        self.claim([chip], "ttyUSB1", "--kind", "ir")
+        done = self.unclaim([], "A9XYZ123", status=1)
+        self.assertIn("line 3: mbus, cellar", done.stderr)
+        self.assertIn("line 4: ir", done.stderr)
+        self.assertEqual(self.claimed([chip]), {"ttyUSB0": "mbus", "ttyUSB1": "ir"})
+        self.unclaim([], "cellar")
+        self.assertEqual(self.claimed([chip]), {"ttyUSB1": "ir"})
+
     def test_wrong_usage(self):
         for arguments, words in (
                 (("ttyUSB0",), "--kind is needed"),

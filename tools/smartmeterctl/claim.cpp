@@ -63,7 +63,7 @@ Examples:
 constexpr const char* unclaim_footer = R"(
 Removes the adapter's line from /etc/udev/rules.d/60-smartmeter-local.rules; one that would be taken
 all the same (a known product) gets a line that says it is no meter. DEVICE is a node, a link, the
-adapter's name (--name), or, if it is not plugged in, the serial number or place in that line.
+adapter's name (--name), or the serial number or place in that line, in full.
 
 Examples:
   sudo smartmeterctl unclaim /dev/ttyUSB0
@@ -73,6 +73,11 @@ constexpr const char* kinds =
     "mbus: M-Bus; ir: an optical head; p1: a P1 cable; none: it is no meter";
 
 // What is asked for
+
+/// As a script gives whose variable was not set.
+std::string is_not_empty(const std::string& text) {
+  return text.empty() ? "it is empty: \"smartmeterctl claim\" lists the adapters" : "";
+}
 
 void check_name(const std::string& name) {
   if (!name.empty() && !is_plain_name(name))
@@ -442,32 +447,34 @@ int claim_port(ClaimOptions options) {
 
 // unclaim
 
-/// The rules by which an adapter is known that is not plugged in, or was given a name.
-std::vector<LocalRule> rules_named(const LocalRules& rules, const std::string& name) {
-  auto named = rules.rules();
-  std::erase_if(named, [&](const LocalRule& rule) {
-    const bool is_identity = std::ranges::any_of(rule.tokens, [&](const RuleToken& token) {
-      return token.operation == "==" && token.value == name && rule.names_one();
-    });
-    return rule.claim.name != name && !is_identity;
-  });
-  return named;
+/// The rule of an adapter that is named by what its line says of it; throws where several fit.
+LocalRule rule_called(const LocalRules& rules, const std::string& device) {
+  auto called = rules.rules();
+  std::erase_if(called, [&](const LocalRule& rule) { return !rule.is_called(device); });
+  if (called.empty()) refuse(device);
+  if (called.size() == 1) return called.front();
+  std::string lines;
+  for (const auto& [line, tokens, claim] : called)
+    lines += fmt::format("\n  line {}: {}{}{}", line, claim.kind, claim.name.empty() ? "" : ", ",
+                         printable(claim.name));
+  throw std::runtime_error(fmt::format(
+      "{} lines of {} are about {}: name the adapter by its own name (--name), or plug it in and "
+      "name its node:{}",
+      called.size(), rules.path().native(), printable(device), lines));
 }
 
-int unclaim_absent(const ClaimOptions& options, LocalRules& rules,
-                   const std::vector<LocalRule>& named) {
+int unclaim_absent(const ClaimOptions& options, LocalRules& rules, const LocalRule& rule) {
   if (options.dry_run) {
-    print_plan(rules, named, {});
+    print_plan(rules, {rule}, {});
     return exit_good;
   }
   require_root(options.root, "unclaim " + printable(options.device));
-  rules.remove(named);
+  rules.remove({rule});
   rules.save();
-  for (const LocalRule& rule : named)
-    for (const RuleToken& token : rule.tokens)
-      if (token.key == "KERNEL" && allow_port(options.root, "/dev/" + token.value, false) &&
-          options.root.empty())
-        restart_service();
+  for (const RuleToken& token : rule.tokens)
+    if (token.key == "KERNEL" && allow_port(options.root, "/dev/" + token.value, false) &&
+        options.root.empty())
+      restart_service();
   if (options.root.empty()) run_program({"udevadm", "control", "--reload"});
   fmt::print("{} is claimed no more.\n", printable(options.device));
   return exit_good;
@@ -479,12 +486,15 @@ int unclaim(const ClaimOptions& options) {
   LocalRules rules(options.rules());
   const SerialPort* port = find_port(ports, options.device);
   if (port == nullptr) {
-    const auto named = rules_named(rules, options.device);
-    if (named.empty()) refuse(options.device);
-    const auto found = std::ranges::find_if(
-        ports, [&](const SerialPort& one) { return named.front().matches(one); });
-    if (found == ports.end()) return unclaim_absent(options, rules, named);
-    port = &*found;
+    const LocalRule rule = rule_called(rules, options.device);
+    for (const SerialPort& one : ports) {
+      if (!rule.matches(one)) continue;
+      if (port != nullptr)
+        throw std::runtime_error(fmt::format("{} is {} and {}: name one of them",
+                                             printable(options.device), port->node, one.node));
+      port = &one;
+    }
+    if (port == nullptr) return unclaim_absent(options, rules, rule);
   }
   const auto own = rules.own_rules(*port, ports);
   if (own.empty() && !port->is_claimed())
@@ -536,7 +546,8 @@ void add_claim(CLI::App& app, Action& action) {
   CLI::App* claim =
       app.add_subcommand("claim", "list the serial adapters that nobody claimed, or claim one");
   claim->footer(claim_footer);
-  claim->add_option("DEVICE", options->device, "node, link, or a name such as ttyUSB0");
+  claim->add_option("DEVICE", options->device, "node, link, or a name such as ttyUSB0")
+      ->check(is_not_empty);
   claim->add_option("--kind", options->claim.kind, kinds)
       ->check(CLI::IsMember({"mbus", "ir", "p1", "none"}))
       ->type_name("KIND");
@@ -557,7 +568,9 @@ void add_unclaim(CLI::App& app, Action& action) {
   auto options = std::make_shared<ClaimOptions>();
   CLI::App* command = app.add_subcommand("unclaim", "give a claimed adapter back");
   command->footer(unclaim_footer);
-  command->add_option("DEVICE", options->device, "node, link, or name")->required();
+  command->add_option("DEVICE", options->device, "node, link, or name")
+      ->required()
+      ->check(is_not_empty);
   command->add_flag("--dry-run", options->dry_run, "say what would be written");
   command->add_option("--root", options->root)->group("");  // for tests: a scratch tree
   command->callback([options, &action] { action = [options] { return unclaim(*options); }; });

@@ -205,6 +205,15 @@ bool LocalRule::names_one() const {
   return std::ranges::any_of(tokens, is_identity);
 }
 
+bool LocalRule::is_called(const std::string& device) const {
+  if (device.empty()) return false;
+  return claim.name == device || std::ranges::any_of(tokens, [&](const RuleToken& token) {
+           return is_identity(token) &&
+                  (token.value == device ||
+                   (token.key == "KERNEL" && "/dev/" + token.value == device));
+         });
+}
+
 std::string LocalRule::description() const {
   const auto found = std::ranges::find_if(tokens, is_identity);
   if (found == tokens.end()) return "several adapters";

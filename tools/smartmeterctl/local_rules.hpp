@@ -44,6 +44,9 @@ struct LocalRule {
   bool matches(const SerialPort& port) const;
   /// Whether it is about one adapter by its number, place or name, not about a family of them.
   bool names_one() const;
+  /// Whether a person may mean its adapter by this: its given name, or in full the serial number,
+  /// place or node that the rule knows it by.
+  bool is_called(const std::string& device) const;
   /// "serial number A9XYZ123": how it knows its adapter.
   std::string description() const;
 };
