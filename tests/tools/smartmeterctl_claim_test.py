@@ -114,6 +114,20 @@ class Claims(Sandbox):
             self.assertEqual(sorted(path.name for path in self.rules.iterdir()),
                              [LOCAL_RULES, "61-smartmeter.rules"])
 
+    def test_several_at_once_lose_none(self):
+        adapters = [Adapter(serial=f"A9XYZ{n}00{n}", place=str(n + 2), first=n) for n in range(6)]
+        expected = {f"ttyUSB{n}": "mbus" for n in range(6)}
+        at_once = 'jobs=; verb=$1 root=$2; shift 2; for n in 0 1 2 3 4 5; do ' \
+                  '"$@" $verb ttyUSB$n --root "$root" $options & jobs="$jobs $!"; done; ' \
+                  'for job in $jobs; do wait $job || exit 1; done'
+        for verb, options, left in (("claim", "--kind mbus", expected), ("unclaim", "", {})):
+            with self.subTest(verb):
+                done = self.run_among(adapters, "env", f"options={options}", "sh", "-c", at_once,
+                                      "sh", verb, str(self.root), SMARTMETERCTL)
+                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+                self.assertEqual(self.claimed(adapters), left)
+        self.assertFalse(self.file.exists())
+
     def test_by_place_where_there_is_no_serial_number_of_its_own(self):
         cp2102 = {"vendor_id": "10c4", "product_id": "ea60", "vendor": "Silicon Labs",
                   "product": "CP2102 USB to UART Bridge Controller", "driver": "cp210x"}
