@@ -264,12 +264,12 @@ class Service(Adapters):
     def test_doctor(self):
         """What it learns from the real udev, systemd and journal."""
         self.read_through(self.house.send, HOUSE)
-        with world.talking(self.house.send, HOUSE):
-            self.guest.shell(f"smartmeterctl doctor {METER_LINK}")
+        self.assertEqual(self.doctor(), ("", "fine"))
         self.guest.shell("chgrp dialout /dev/ttyUSB0")
         self.assertEqual(self.doctor(), ("permissions", "no-access"))
         self.guest.shell("udevadm trigger --action=change --settle /dev/ttyUSB0")
-        self.assertEqual(self.doctor(), ("", "fine"))
+        with world.talking(self.house.send, HOUSE):
+            self.guest.shell(f"smartmeterctl doctor {METER_LINK}")
         self.guest.shell(f"systemctl stop {UNIT}")
         self.assertEqual(self.doctor(), ("service", "not-running"))
         self.guest.shell("mkdir -p /etc/smartmeterd/conf.d && "
