@@ -2,9 +2,11 @@
 // Rules of udev as claim reads and writes them; what udev makes of them is asked in the claim test.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <sstream>
 
 #include "tools/smartmeterctl/local_rules.hpp"
@@ -179,6 +181,45 @@ TEST_F(RulesFile, EmptyOneIsRemoved) {
   again.save();
   EXPECT_FALSE(std::filesystem::exists(file_));
   again.save();  // nothing there, nothing to do
+}
+
+/// What an action throws.
+std::string error_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const std::runtime_error& error) {
+    return error.what();
+  }
+  return "nothing";
+}
+
+TEST_F(RulesFile, ALinkIsReadButNeverReplaced) {
+  const auto target = directory_ / "target";
+  const std::string rule = "KERNEL==\"ttyS4\", ENV{SMARTMETER_KIND}=\"ir\"\n";
+  std::ofstream(target) << rule;
+  std::filesystem::create_symlink(target, file_);
+  LocalRules rules(file_);
+  ASSERT_THAT(rules.rules(), SizeIs(1));
+  rules.append("KERNEL==\"ttyS5\", ENV{SMARTMETER_KIND}=\"ir\"");
+  EXPECT_THAT(error_of([&] { rules.save(); }), HasSubstr(target.native()));
+  LocalRules none(file_);
+  none.remove(none.rules());
+  EXPECT_THAT(error_of([&] { none.save(); }), HasSubstr(target.native()));
+  EXPECT_TRUE(std::filesystem::is_symlink(file_));
+  EXPECT_EQ(text(), rule);
+}
+
+TEST_F(RulesFile, WhatIsNoFileIsSaidSo) {
+  ASSERT_EQ(::mkfifo(file_.c_str(), 0600), 0);
+  EXPECT_THAT(error_of([&] { LocalRules{file_}; }), HasSubstr("not a regular file"));
+  std::filesystem::remove(file_);
+  std::filesystem::create_directory(file_);
+  EXPECT_THAT(error_of([&] { LocalRules{file_}; }), HasSubstr("not a regular file"));
+}
+
+TEST_F(RulesFile, SwitchedOffIsEmpty) {
+  std::filesystem::create_symlink("/dev/null", file_);
+  EXPECT_THAT(LocalRules(file_).rules(), IsEmpty());
 }
 
 TEST(Printable, NothingThatATerminalObeys) {

@@ -7,15 +7,14 @@
 #include <grp.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 #include <stdexcept>
-#include <utility>
 
 namespace smartmeterctl {
 namespace {
@@ -56,6 +55,18 @@ void sync_directory(const fs::path& directory) {
   if (::fsync(fd) != 0) fail(directory, errno);
 }
 
+/// A rename would put the file in the place of a link, and what it leads to would be read no more.
+void check_is_file(const fs::path& file) {
+  std::error_code error;
+  const fs::file_status status = fs::symlink_status(file, error);
+  if (fs::is_symlink(status))
+    throw std::runtime_error(
+        fmt::format("{} is a link to {}, and is not changed: put the file itself in its place",
+                    file.native(), fs::read_symlink(file, error).native()));
+  if (fs::exists(status) && !fs::is_regular_file(status))
+    throw std::runtime_error(file.native() + " is not a regular file");
+}
+
 void give_to(int fd, const std::string& group, const fs::path& file) {
   const struct group* found = ::getgrnam(group.c_str());
   if (found == nullptr)
@@ -88,18 +99,28 @@ void make_directory(const fs::path& directory, mode_t mode, const std::string& g
 }
 
 std::string read_file(const fs::path& file) {
-  std::ifstream stream(file);
-  if (!stream) {
-    if (errno == ENOENT) return {};
-    fail(file, errno);
+  // A pipe in the file's place must not hang us.
+  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  if (fd < 0 && errno == ENOENT) return {};
+  if (fd < 0) fail(file, errno);
+  const OpenFile open(fd);
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) fail(file, errno);
+  if (S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3)) return {};  // /dev/null
+  if (!S_ISREG(status.st_mode)) throw std::runtime_error(file.native() + " is not a regular file");
+  std::string text;
+  for (std::array<char, 4096> part;;) {
+    const ssize_t size = ::read(fd, part.data(), part.size());
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) fail(file, errno);
+    if (size == 0) return text;
+    text.append(part.data(), static_cast<std::size_t>(size));
   }
-  std::ostringstream text;
-  text << stream.rdbuf();
-  return std::move(text).str();
 }
 
 void write_file(const fs::path& file, std::string_view text, mode_t mode,
                 const std::string& group) {
+  check_is_file(file);
   std::error_code error;
   fs::create_directories(file.parent_path(), error);
   if (error) fail(file.parent_path(), error.value());
@@ -138,6 +159,7 @@ ChangeLock::~ChangeLock() {
 }
 
 void remove_file(const fs::path& file) {
+  check_is_file(file);
   if (::unlink(file.c_str()) != 0) fail(file, errno);
   sync_directory(file.parent_path());
 }

@@ -22,11 +22,13 @@ void require_root(const std::string& root, std::string_view arguments);
 void make_directory(const std::filesystem::path& directory, mode_t mode,
                     const std::string& group = {});
 
-/// What is in the file; empty where there is none. Throws std::runtime_error with the file's name.
+/// What is in the file; empty where there is none, or a link to /dev/null, which switches files
+/// off. Throws std::runtime_error with the file's name, also where it is not a regular file.
 std::string read_file(const std::filesystem::path& file);
 
 /// Replaces the file by `text`: written beside it, synchronised, renamed. `group` empty: keeps the
-/// caller's. Makes missing directories. Throws std::runtime_error with the file's name.
+/// caller's. Makes missing directories. Throws std::runtime_error with the file's name, also where
+/// it is a link.
 void write_file(const std::filesystem::path& file, std::string_view text, mode_t mode,
                 const std::string& group = {});
 
@@ -44,7 +46,8 @@ class ChangeLock {
   int fd_ = -1;
 };
 
-/// Removes the file for good. Throws std::runtime_error with the file's name.
+/// Removes the file for good. Throws std::runtime_error with the file's name, also where it is a
+/// link.
 void remove_file(const std::filesystem::path& file);
 
 }  // namespace smartmeterctl
