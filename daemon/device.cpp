@@ -35,7 +35,7 @@ constexpr auto silence_limit_min = 4500ms;
 constexpr auto reset_pause_max = 1h;
 /// More than is ever written before an answer.
 constexpr std::size_t echo_size_max = 4096;
-/// A constant break shows as nothing but zeros.
+/// A constant break shows as nothing but zeros, at every speed.
 constexpr std::uint64_t break_bytes = 64;
 /// One damaged telegram among good ones is a counter, not a problem.
 constexpr std::uint64_t refusals_until_problem = 3;
@@ -411,8 +411,8 @@ void Device::port_received(io::MirroredRing& ring, std::size_t lost) {
   backoff_ = backoff_min;  // not at the opening: a port may end each time right after it
   if (adapter_.state == AdapterState::silent) set_state(AdapterState::probing, Problem::none);
   evidence_.bytes += newest.size();
-  if (decoder_.telegrams() == 0 || evidence_.refusals > 0)
-    evidence_.zeros += static_cast<std::uint64_t>(std::ranges::count(newest, std::byte{0}));
+  const bool is_zero = std::ranges::all_of(newest, [](std::byte b) { return b == std::byte{0}; });
+  evidence_.zeros = is_zero ? evidence_.zeros + newest.size() : 0;
   if (lost > 0) count("overflow");
   if (is_detecting()) return detect(newest);
   bytes_without_frame_ += newest.size();
@@ -507,6 +507,8 @@ void Device::update_line_counters() {
 }
 
 void Device::diagnose() {
+  if (evidence_.zeros >= break_bytes && !half_received())
+    return set_state(AdapterState::probing, Problem::line_break);
   const bool never = adapter_.telegrams_received == 0;
   const bool often = evidence_.refusals >= refusals_until_problem;
   const auto problem = evidence_.last_fault ? problem_of(*evidence_.last_fault) : std::nullopt;
@@ -519,9 +521,7 @@ void Device::diagnose() {
     if (const auto state = key_state_of(*problem)) environment_.meters.key_failed(adapter_, *state);
     return;
   }
-  if (evidence_.bytes >= break_bytes && evidence_.zeros == evidence_.bytes)
-    set_state(AdapterState::probing, Problem::line_break);
-  else if (evidence_.bytes >= no_frame_limit(config_.link) && !evidence_.last_fault)
+  if (evidence_.bytes >= no_frame_limit(config_.link) && !evidence_.last_fault)
     set_state(AdapterState::probing, Problem::no_frame);
 }
 

@@ -176,7 +176,7 @@ class Device : private io::PortListener, private AdapterControl {
   struct Evidence {
     io::TimePoint since{};
     std::uint64_t bytes = 0;
-    std::uint64_t zeros = 0;
+    std::uint64_t zeros = 0;  ///< the newest chunks that are nothing else
     std::uint64_t refusals = 0;
     std::optional<meter::Errc> last_fault;
   } evidence_;

@@ -151,6 +151,7 @@ void Device::check_fit() {
              fmt::format("{}: no frame comes any more at {}: looking for line settings that fit",
                          adapter_.device, adapter_.line),
              {{"SMARTMETER_ADAPTER", adapter_.name}});
+  if (adapter_.problem == Problem::none) set_state(AdapterState::probing, Problem::no_frame);
   start_detection();
 }
 

@@ -22,12 +22,14 @@ class Recorder : public Sink {
   void adapter_changed(const Adapter& adapter) override {
     const std::string now = adapter.line + " " + std::string(name(adapter.line_source));
     if (lines.empty() || lines.back() != now) lines.push_back(now);
+    if (problems.empty() || problems.back() != adapter.problem) problems.push_back(adapter.problem);
   }
   void telegram(const Telegram&) override { ++telegrams; }
   void probe_progress(const Adapter&, const ProbeProgress& now) override {
     progress.push_back(now);
   }
   std::vector<std::string> lines;
+  std::vector<Problem> problems;
   std::vector<ProbeProgress> progress;
   int telegrams = 0;
 };
@@ -156,10 +158,32 @@ TEST_F(DetectionTest, AnotherMeterAtTheSamePortIsFound) {
   test::FakeLine meter(kernel_, loop_, "/dev/ttyUSB0", ir_line);
   for (int i = 0; i < 3; ++i) ASSERT_EQ(push_until_read(meter), 1);
   meter.set_line(p1_line);
+  recorder_.problems.clear();
   EXPECT_LE(push_until_read(meter, 40), 30) << "it is doubted first";
+  EXPECT_THAT(recorder_.problems, ElementsAre(Problem::no_frame, Problem::none));
   EXPECT_EQ(adapter().line, "115200-8N1");
   EXPECT_EQ(source(), "detected");
   EXPECT_EQ(storage_.lines["cellar"], "115200-8N1");
+}
+
+/// The wire was torn off, or the meter holds it down: the last readings are no sign of health.
+TEST_F(DetectionTest, ABreakAfterGoodTelegramsIsToldAsOne) {
+  for (const bool is_damaged_before : {false, true}) {
+    start("p1");
+    test::FakeLine meter(kernel_, loop_, "/dev/ttyUSB0", p1_line);
+    ASSERT_EQ(push_until_read(meter), 1);
+    if (is_damaged_before) meter.send(p1_telegram().substr(0, 100));
+    for (int i = 0; i < 160; ++i) {
+      loop_.pass(250ms);
+      kernel_.receive("/dev/ttyUSB0", std::string(50, '\0'));
+      if (i < 16) continue;
+      ASSERT_EQ(adapter().problem, Problem::line_break);
+      ASSERT_EQ(adapter().state, AdapterState::probing);
+    }
+    EXPECT_LE(push_until_read(meter), 3);
+    EXPECT_EQ(adapter().problem, Problem::none);
+    EXPECT_EQ(adapter().state, AdapterState::synced);
+  }
 }
 
 TEST_F(DetectionTest, DamageDoesNotMakeItLeaveTheLine) {
