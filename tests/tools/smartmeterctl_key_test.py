@@ -262,6 +262,39 @@ class Keys(KeyWorld):
         self.assertIn("house.toml:2: not TOML", done.stderr)
         self.assertIn(TEST_KEY, broken.read_text())
 
+    def test_keys_that_are_no_tables_of_their_own_lines_are_kept(self):
+        """TOML 1.0: an array that was written with brackets cannot be extended by [[key]]."""
+        self.files.mkdir(parents=True)
+        inline = self.files / "inline.toml"
+        one = f'{{ meter = "*", label = "LABEL", encryption = "{TEST_KEY}" }}'
+        inline.write_text(f'key = [{one.replace("LABEL", "a")}, {one.replace("LABEL", "b")}]\n')
+        before = inline.read_text()
+        for arguments in (("add", "inline"), ("remove", "inline", "--label", "a")):
+            done = self.ctl(*arguments, key=OTHER_KEY, status=1)
+            self.assertIn("inline.toml: its keys are not in [[key]] tables", done.stderr)
+            self.assertEqual((done.stdout, inline.read_text()), ("", before))
+        self.ctl("remove", "inline", status=0)
+        self.assertFalse(inline.exists())
+
+    def test_one_broken_file_leaves_the_others(self):
+        self.add(TEST_KEY)
+        self.add(OTHER_KEY, name="third")
+        broken = self.files / "bad.toml"
+        broken.write_text(f"[[key]]\nencryption = {TEST_KEY}\n")
+        done = self.ctl("list", status=1)
+        self.assertIn("house", done.stdout)
+        self.assertIn("bad.toml:2: not TOML", done.stderr)
+        self.assertIn("key remove bad", done.stderr)
+        self.assertEqual(len(json.loads(self.ctl("list", "--json", status=1).stdout)), 2)
+        self.assertIn("bad.toml:2", self.ctl("remove", "third", status=1).stderr)
+        self.assertFalse((self.files / "third.toml").exists())
+        self.assertIn("fits", self.ctl("test", self.capture("kaifa-noe"), status=0).stdout)
+        self.ctl("remove", "bad", "--label", "next", status=1)
+        self.assertTrue(broken.exists())
+        self.ctl("remove", "bad", status=0)
+        self.assertFalse(broken.exists())
+        self.assertEqual(self.ctl("list", status=0).stderr, "")
+
     def test_not_root(self):
         command = self.as_another_user()
         for arguments in (("add", "house"), ("list",), ("remove", "house")):

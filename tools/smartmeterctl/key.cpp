@@ -185,10 +185,11 @@ void print_json(const std::vector<KeyFile>& files) {
 
 int list_keys(const KeyOptions& options) {
   require_root(options.root, "key list");
-  const auto files = stored_files(options);
+  const auto [files, broken] = stored_files(options);
+  const int status = broken.empty() ? exit_good : exit_nothing;
   if (options.json) {
     print_json(files);
-    return exit_good;
+    return status;
   }
   std::vector<Row> rows{{"NAME", "METER", "LABEL", "KIND", "SHA-256"}};
   for (const KeyFile& file : files)
@@ -202,11 +203,19 @@ int list_keys(const KeyOptions& options) {
           entry.encryption.fingerprint());
       for (const auto& key : entry.authentication) row("authentication", key.fingerprint());
     }
-  if (rows.size() == 1)
-    fmt::print("No key: \"sudo smartmeterctl key add NAME\" asks for one.\n");
-  else
+  if (rows.size() > 1)
     print_table(rows);
-  return exit_good;
+  else if (broken.empty())
+    fmt::print("No key: \"sudo smartmeterctl key add NAME\" asks for one.\n");
+  return status;
+}
+
+void say_broken(const std::vector<KeyFiles::Broken>& broken) {
+  for (const auto& [path, problem] : broken)
+    fmt::print(
+        stderr,
+        "smartmeterctl: {}: correct it, or \"sudo smartmeterctl key remove {}\" removes it\n",
+        problem, path.stem().native());
 }
 
 /// What of a file is meant by a name or the first digits of a key's SHA-256, and a label.
@@ -222,24 +231,47 @@ std::vector<std::size_t> selected(const KeyFile& file, const KeyOptions& options
   return which;
 }
 
+/// Removes the keys that are meant, or a file of this name that cannot be read; whether there were
+/// any. `broken`: what is left of those files.
+bool remove_from(const KeyOptions& options, bool with_label,
+                 std::vector<KeyFiles::Broken>& broken) {
+  auto all = read_key_files(options.directory(), options.group());
+  bool removed = false;
+  for (KeyFile& file : all.files) {
+    const auto which = selected(file, options, with_label);
+    if (which.empty()) continue;
+    std::string text;
+    for (const std::size_t i : which)
+      text += fmt::format("Removed from {}: encryption {}.\n", file.path().native(),
+                          fingerprints(file.keys()[i].entry));
+    file.remove(which);
+    fmt::print("{}", text);
+    removed = true;
+  }
+  for (KeyFiles::Broken& file : all.broken) {
+    if (file.path.stem() != options.name || with_label) {
+      broken.push_back(std::move(file));
+      continue;
+    }
+    remove_file(file.path);
+    fmt::print("Removed {}, which could not be read.\n", file.path.native());
+    removed = true;
+  }
+  return removed;
+}
+
 int remove_keys(const KeyOptions& options, bool with_label) {
   check_no_key("NAME", options.name);
   require_root(options.root, fmt::format("key remove {}", options.name));
   const ChangeLock lock(options.root);
-  bool removed = false;
-  for (KeyFile& file : KeyFile::all(options.directory(), options.group())) {
-    const auto which = selected(file, options, with_label);
-    if (which.empty()) continue;
-    for (const std::size_t i : which)
-      fmt::print("Removed from {}: encryption {}.\n", file.path().native(),
-                 fingerprints(file.keys()[i].entry));
-    file.remove(which);
-    removed = true;
-  }
+  std::vector<KeyFiles::Broken> broken;
+  const bool removed = remove_from(options, with_label, broken);
+  say_broken(broken);
   if (!removed)
     throw std::runtime_error(
         fmt::format("there is no such key: \"smartmeterctl key list\" shows the names"));
-  return reload(options);
+  const int status = reload(options);
+  return broken.empty() ? status : exit_nothing;
 }
 
 /// The same key for both purposes is nearly always a slip.
@@ -252,13 +284,14 @@ void check_different(const MeterKeys& keys) {
 
 }  // namespace
 
-std::vector<KeyFile> stored_files(const KeyOptions& options) {
-  auto files = KeyFile::all(options.directory(), options.group());
-  for (const KeyFile& file : files)
+KeyFiles stored_files(const KeyOptions& options) {
+  auto all = read_key_files(options.directory(), options.group());
+  for (const KeyFile& file : all.files)
     if (!file.refusal().empty())
       fmt::print(stderr, "smartmeterctl: {}: smartmeterd refuses this file: {}\n",
                  file.path().native(), file.refusal());
-  return files;
+  say_broken(all.broken);
+  return all;
 }
 
 MeterKeys ask_keys() {

@@ -32,9 +32,9 @@ struct KeyOptions {
 /// The keys that a person types, or that standard input holds. Throws std::runtime_error.
 MeterKeys ask_keys();
 
-/// What is in keys.d; says on standard error which file the daemon refuses. Throws
-/// std::runtime_error.
-std::vector<KeyFile> stored_files(const KeyOptions& options);
+/// What is in keys.d; says on standard error which file the daemon refuses and which cannot be
+/// read. Throws std::runtime_error.
+KeyFiles stored_files(const KeyOptions& options);
 
 /// key test: the exit status.
 int test_keys(const KeyOptions& options);

@@ -12,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -127,34 +128,47 @@ StoredKey stored_key(const toml::table& table) {
   return key;
 }
 
-}  // namespace
-
-KeyFile::KeyFile(fs::path file, std::string group)
-    : file_(std::move(file)), group_(std::move(group)), text_(read_whole(file_, refusal_)) {
-  parse();
-}
-
-void KeyFile::parse() {
-  const auto fail = [this](std::size_t line, std::string_view problem) {
-    throw std::runtime_error(fmt::format("{}:{}: {}", file_.native(), line, problem));
+/// The keys of a file's text. Throws std::runtime_error with the file's name and the line.
+std::vector<StoredKey> parsed_keys(std::string_view text, const fs::path& file) {
+  const auto fail = [&file](std::size_t line, std::string_view problem) {
+    throw std::runtime_error(fmt::format("{}:{}: {}", file.native(), line, problem));
   };
+  std::vector<StoredKey> found;
   std::size_t line = 1;
   try {
-    const SecretTable content(toml::parse(text_->view()));
+    const SecretTable content(toml::parse(text));
     const toml::array* keys = content.table()["key"].as_array();
-    if (keys == nullptr) return;
+    if (keys == nullptr) return found;
     for (const auto& node : *keys) {
       line = node.source().begin.line;
       if (!node.is_table()) fail(line, "expected a table [[key]]");
-      keys_.push_back(stored_key(*node.as_table()));
+      found.push_back(stored_key(*node.as_table()));
     }
   } catch (const toml::parse_error& error) {  // its own words may quote the file
     fail(error.source().begin.line, "not TOML, expected [[key]] tables with values in quotes");
   } catch (const std::runtime_error& error) {
-    if (std::string_view(error.what()).starts_with(file_.native())) throw;
+    if (std::string_view(error.what()).starts_with(file.native())) throw;
     fail(line, error.what());
   }
+  return found;
 }
+
+/// How many keys a text has; nothing where it is no key file.
+std::optional<std::size_t> count_keys(std::string_view text) {
+  try {
+    return parsed_keys(text, {}).size();
+  } catch (const std::runtime_error&) {
+    return std::nullopt;
+  }
+}
+
+}  // namespace
+
+KeyFile::KeyFile(fs::path file, std::string group)
+    : file_(std::move(file)),
+      group_(std::move(group)),
+      text_(read_whole(file_, refusal_)),
+      keys_(parsed_keys(text_->view(), file_)) {}
 
 void KeyFile::add(const std::string& meter, const std::string& label, const MeterKeys& keys) {
   constexpr std::size_t names_max = 256;  // of one entry, without meter and label
@@ -165,10 +179,16 @@ void KeyFile::add(const std::string& meter, const std::string& label, const Mete
   if (!label.empty()) text.append("label = " + quoted(label) + "\n");
   append_key(text, "encryption", keys.encryption.octets());
   if (keys.authentication) append_key(text, "authentication", keys.authentication->octets());
-  write(text.view());
+  write(text.view(), keys_.size() + 1);
 }
 
-void KeyFile::write(std::string_view text) const {
+void KeyFile::write(std::string_view text, std::size_t keys_count) const {
+  // Keys may be written in other ways than as lines below [[key]].
+  if (count_keys(text) != keys_count)
+    throw std::runtime_error(
+        fmt::format("{}: its keys are not in [[key]] tables of their own lines, so that it is left "
+                    "as it is: write them so, or change it by hand; \"key add\" takes another NAME",
+                    file_.native()));
   const fs::path directory = file_.parent_path();
   if (!fs::exists(directory.parent_path()))
     make_directory(directory.parent_path(), configuration_mode);
@@ -188,10 +208,10 @@ void KeyFile::remove(const std::vector<std::size_t>& which) {
     if (index == 0 || !std::ranges::count(which, index - 1)) text.append(rest.substr(0, size));
     rest.remove_prefix(size);
   }
-  write(text.view());
+  write(text.view(), keys_.size() - which.size());
 }
 
-std::vector<KeyFile> KeyFile::all(const fs::path& directory, const std::string& group) {
+KeyFiles read_key_files(const fs::path& directory, const std::string& group) {
   std::vector<fs::path> paths;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(directory, error))
@@ -199,9 +219,15 @@ std::vector<KeyFile> KeyFile::all(const fs::path& directory, const std::string& 
   if (error && error != std::errc::no_such_file_or_directory)
     throw std::runtime_error(fmt::format("{}: {}", directory.native(), error.message()));
   std::ranges::sort(paths);
-  std::vector<KeyFile> files;
-  for (const fs::path& path : paths) files.emplace_back(path, group);
-  return files;
+  KeyFiles all;
+  for (const fs::path& path : paths) {
+    try {
+      all.files.emplace_back(path, group);
+    } catch (const std::runtime_error& problem) {
+      all.broken.push_back({path, problem.what()});
+    }
+  }
+  return all;
 }
 
 }  // namespace smartmeterctl

@@ -38,23 +38,35 @@ class KeyFile {
   /// Why the daemon refuses a file that is there, with what to do; or empty.
   const std::string& refusal() const { return refusal_; }
 
-  /// Writes the file with one key more.
+  /// Writes the file with one key more. Throws, and leaves the file as it is, where it cannot hold
+  /// another one.
   void add(const std::string& meter, const std::string& label, const MeterKeys& keys);
-  /// Writes the file without these (indices of keys()), or removes it where none is left.
+  /// Writes the file without these (indices of keys()), or removes it where none is left. Throws,
+  /// and leaves the file as it is, where they cannot be cut out.
   void remove(const std::vector<std::size_t>& which);
 
-  /// The files of a directory, by name. Throws where it cannot be read; none where it is missing.
-  static std::vector<KeyFile> all(const std::filesystem::path& directory,
-                                  const std::string& group);
-
  private:
-  void parse();
-  void write(std::string_view text) const;
+  /// Writes the text, if that makes a file of so many keys.
+  void write(std::string_view text, std::size_t keys_count) const;
   std::filesystem::path file_;
   std::string group_;
   std::string refusal_;
   std::unique_ptr<Secret> text_;
   std::vector<StoredKey> keys_;
 };
+
+/// The files of a directory, by name.
+struct KeyFiles {
+  /// One that cannot be read or understood.
+  struct Broken {
+    std::filesystem::path path;
+    std::string problem;  ///< with the file's name
+  };
+  std::vector<KeyFile> files;
+  std::vector<Broken> broken;
+};
+
+/// Throws where the directory cannot be read; no files where it is missing.
+KeyFiles read_key_files(const std::filesystem::path& directory, const std::string& group);
 
 }  // namespace smartmeterctl

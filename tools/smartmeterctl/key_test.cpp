@@ -48,7 +48,8 @@ std::vector<Candidate> asked_key() {
 std::vector<Candidate> stored_keys(const KeyOptions& options) {
   require_root(options.root, fmt::format("key test {}", options.file));
   std::vector<Candidate> all;
-  for (KeyFile& file : stored_files(options))
+  KeyFiles stored = stored_files(options);
+  for (KeyFile& file : stored.files)
     for (StoredKey& key : file.take_keys()) {
       const std::string label = key.entry.label.empty() ? "" : ", " + key.entry.label;
       std::string name =
