@@ -326,6 +326,13 @@ class Claims(Sandbox):
                 (("ttyUSB0", "--kind", "mbus", "--link", "a/../b"), "--link"),
                 (("ttyUSB0", "--kind", "mbus", "--link", 'a"b'), "--link"),
                 (("ttyUSB0", "--kind", "mbus", "--link", "ttyUSB5"), "the kernel or udev"),
+                *((("ttyUSB0", "--kind", "mbus", "--link", link), "the kernel or udev") for link in (
+                    "smartmeter", "smartmeter/x", "serial", "serial/by-id/x", "input", "disk/x",
+                    "mem", "null", "null/x", "sda", "sdb1", "hda", "nvme0n1", "loop7", "tty", "i2c-1",
+                    "stdin", "core", "hidraw0", "rtc0", "urandom", "disk")),
+                (("ttyUSB0", "--kind", "mbus", "--link", "smartmeter_ir"), "would say ir"),
+                (("ttyUSB0", "--kind", "ir", "--link", "smartmeter_p1_b"), "would say p1"),
+                (("ttyUSB0", "--kind", "mbus", "--link", "smartmeter_mbus"), "--priority"),
                 (("ttyUSB0", "--json"), "--json")):
             with self.subTest(arguments):
                 self.assertIn(words, self.claim([Adapter()], *arguments, status=2).stderr)
@@ -352,6 +359,13 @@ class Claims(Sandbox):
         self.assertFalse(self.file.exists())
         self.assertIn("not claimed", self.unclaim([Adapter()], "ttyUSB0", status=1).stderr)
 
+    def test_links_of_ones_own(self):
+        for link in ("smartmeter_modbus", "lesekopf0", "meters/cellar", "smartmeter_mbus2", "vzir0",
+                     "stromzaehler", "modbus", "rs485", "portal"):
+            with self.subTest(link):
+                self.claim([Adapter()], "ttyUSB0", "--kind", "mbus", "--link", link)
+                self.assertIn(f"/dev/{link}", self.links(self.udev([Adapter()], Adapter().tty)))
+
     def test_names_are_given_once(self):
         adapters = [Adapter(), Adapter(serial="A9XYZ124", place="3", first=1)]
         self.claim(adapters, "ttyUSB0", "--kind", "mbus", "--name", "cellar", "--link", "old")
@@ -359,10 +373,19 @@ class Claims(Sandbox):
             done = self.claim(adapters, "ttyUSB1", "--kind", "mbus", option, name, status=1)
             self.assertIn(f'gives "{name}" to another adapter (serial number A9XYZ123)',
                           done.stderr)
-        with self.subTest("a node is no link"):
-            done = self.claim(adapters, "ttyUSB1", "--kind", "mbus", "--link", "null", status=1)
-            self.assertIn("is no link", done.stderr)
-            self.claim(adapters, "ttyUSB1", "--kind", "mbus", "--link", "null/x", status=1)
+
+    @unittest.skipIf(os.geteuid() != 0, "only root may write below /dev")
+    def test_a_link_takes_the_place_of_nothing(self):
+        for link, words in (("mine", "is no link"), ("mine/x", "is no link"),
+                            ("leads", "a link to null"), ("stale", "a link to nowhere")):
+            with self.subTest(link):
+                done = self.run_among(
+                    [Adapter()], "sh", "-c", 'touch /dev/mine && ln -s null /dev/leads && '
+                    'ln -s nowhere /dev/stale && exec "$@"', "sh", SMARTMETERCTL, "claim",
+                    "ttyUSB0", "--kind", "mbus", "--root", str(self.root), "--link", link)
+                self.assertEqual(done.returncode, 1, done.stdout)
+                self.assertIn(words, done.stderr)
+        self.assertFalse(self.file.exists())
 
     @as_root
     def test_by_any_of_its_links(self):

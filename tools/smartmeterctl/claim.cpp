@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // smartmeterctl claim, unclaim: which serial adapters meters are read with.
 #include <fmt/core.h>
+#include <fnmatch.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #define SD_JOURNAL_SUPPRESS_LOCATION  // who reads the message has no use for it
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -53,6 +55,9 @@ it is plugged in, where the chip has no serial number of its own; or by its name
 board. From then on it has the links /dev/smartmeter_KIND and /dev/smartmeter/by-..., and
 smartmeterd reads it whenever it is plugged in. Claiming again replaces the line.
 
+LINK is a name of your own: neither like those that the kernel and udev give (ttyUSB5, sda, input),
+nor of another kind (smartmeter_ir for M-Bus), nor of something that is in /dev already.
+
 Examples:
   smartmeterctl claim
   sudo smartmeterctl claim /dev/ttyUSB0 --kind mbus
@@ -84,6 +89,26 @@ void check_name(const std::string& name) {
     throw UsageError("--name: letters, digits, '-' and '_', as in \"cellar\"");
 }
 
+/// Whether the kernel, udev, systemd or a claim of ours gives names like this one, the first part
+/// of a path below /dev: Linux, Documentation/admin-guide/devices.txt.
+bool is_taken_name(const std::string& name) {
+  constexpr std::array patterns = {
+      // directories
+      "block", "bsg", "bus", "char", "cpu", "disk", "dma_heap", "dri", "dvb", "hugepages", "input",
+      "mapper", "mqueue", "net", "pts", "serial", "shm", "smartmeter", "snd", "usb", "vfio",
+      // what every system has
+      "console", "core", "fd", "full", "fuse", "initctl", "kmsg", "log", "mem", "null", "port",
+      "ptmx", "*random", "std*", "tty*", "vcs*", "zero", "*mem", "kvm", "uinput", "uhid", "rfkill",
+      // disks, and what else has letters or numbers at its end
+      "[shv]d[a-z]*", "xvd*", "cdrom*", "dvd*", "sr[0-9]*", "sg[0-9]*", "st[0-9]*", "md[0-9]*",
+      "dm-*", "fd[0-9]*", "fb[0-9]*", "lp[0-9]*", "gpio*", "hidraw*", "hpet", "i2c-*", "loop*",
+      "media[0-9]*", "mmcblk*", "mtd*", "nbd*", "nst[0-9]*", "nvme*", "parport*", "ppp*", "ram*",
+      "rfcomm*", "rtc*", "spidev*", "tpm*", "ubi*", "usbmon*", "v4l*", "vhost-*", "video*",
+      "watchdog*", "zram*", "gps*"};
+  return std::ranges::any_of(
+      patterns, [&](const char* pattern) { return ::fnmatch(pattern, name.c_str(), 0) == 0; });
+}
+
 /// A link's name below /dev, without "/dev/" in front.
 std::string checked_link(std::string link) {
   if (link.starts_with("/dev/")) link.erase(0, 5);
@@ -95,15 +120,24 @@ std::string checked_link(std::string link) {
   for (const fs::path& part : fs::path(link)) stays_below &= part != "." && part != "..";
   if (!is_clean || !stays_below || link.find("//") != link.npos)
     throw UsageError("--link: a name below /dev, as in \"smartmeter_modbus\"");
-  if (link.starts_with("tty") || link.starts_with("smartmeter/") || link.starts_with("serial/"))
-    throw UsageError(fmt::format(
-        "--link: /dev/{} is a name that the kernel or udev gives: choose another", link));
+  if (is_taken_name(link.substr(0, link.find('/'))))
+    throw UsageError(
+        fmt::format("--link: /dev/{} is such a name as the kernel or udev gives: choose another, "
+                    "as in \"smartmeter_modbus\"",
+                    link));
   return link;
 }
 
-/// Refuses a link where something else is.
-void check_place(const std::string& link, const SerialPort& port,
+/// Refuses a link where something else is, or that says another kind.
+void check_place(const std::string& link, const std::string& kind, const SerialPort& port,
                  const std::vector<SerialPort>& ports) {
+  for (const char* other : {"mbus", "ir", "p1"})
+    if (other != kind && link.starts_with(fmt::format("smartmeter_{}", other)))
+      throw UsageError(fmt::format("--link: /dev/{} would say {}, and this is {}: choose another",
+                                   link, other, kind));
+  if (link == "smartmeter_" + kind)
+    throw UsageError(
+        fmt::format("--link: it gets /dev/{} without asking, --priority before others", link));
   fs::path path = "/dev";
   for (const fs::path& part : fs::path(link)) {
     path /= part;
@@ -121,6 +155,15 @@ void check_place(const std::string& link, const SerialPort& port,
       throw std::runtime_error(fmt::format(
           "--link: {} is a link to {} already: choose another name, or take it from that one first",
           path.native(), other.node));
+  std::error_code error;
+  if (!fs::is_symlink(fs::symlink_status(path, error)) ||
+      std::ranges::find(port.links, path.native()) != port.links.end())
+    return;
+  const SerialPort* leads_to = find_port(ports, path.native());
+  if (leads_to == nullptr || leads_to->syspath != port.syspath)
+    throw std::runtime_error(
+        fmt::format("--link: {} is there already, a link to {}: choose another name", path.native(),
+                    printable(fs::read_symlink(path, error).native())));
 }
 
 /// The words after "smartmeterctl" that ask for the same.
@@ -419,7 +462,7 @@ int claim_port(ClaimOptions options) {
   const auto own = rules.own_rules(port, ports);
   if (!complete(claim, port, own, options.root.empty())) return exit_good;
   check_names(rules, own, claim);
-  if (!claim.link.empty()) check_place(claim.link, port, ports);
+  if (!claim.link.empty()) check_place(claim.link, claim.kind, port, ports);
   const std::string rule = rule_for(port, ports, claim);
   if (options.dry_run) {
     print_plan(rules, own, rule);
