@@ -25,7 +25,7 @@
 #include "tools/smartmeterctl/serial_ports.hpp"
 #include "tools/smartmeterctl/system_file.hpp"
 #include "tools/smartmeterctl/text.hpp"
-#include "tools/smartmeterctl/unclaimed.hpp"
+#include "tools/smartmeterctl/port_text.hpp"
 #include "tools/smartmeterctl/verbs.hpp"
 
 namespace smartmeterctl {

@@ -13,7 +13,7 @@
 
 #include "tools/smartmeterctl/doctor_system.hpp"
 #include "tools/smartmeterctl/text.hpp"
-#include "tools/smartmeterctl/unclaimed.hpp"
+#include "tools/smartmeterctl/port_text.hpp"
 #include "tools/smartmeterctl/verbs.hpp"
 
 namespace smartmeterctl {

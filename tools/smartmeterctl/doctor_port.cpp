@@ -7,7 +7,7 @@
 
 #include "tools/smartmeterctl/doctor_walk.hpp"
 #include "tools/smartmeterctl/text.hpp"
-#include "tools/smartmeterctl/unclaimed.hpp"
+#include "tools/smartmeterctl/port_text.hpp"
 
 namespace smartmeterctl {
 namespace {

@@ -9,7 +9,7 @@
 #include "tools/smartmeterctl/bus.hpp"
 #include "tools/smartmeterctl/serial_ports.hpp"
 #include "tools/smartmeterctl/text.hpp"
-#include "tools/smartmeterctl/unclaimed.hpp"
+#include "tools/smartmeterctl/port_text.hpp"
 #include "tools/smartmeterctl/verbs.hpp"
 
 namespace smartmeterctl {

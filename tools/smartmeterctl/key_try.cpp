@@ -63,25 +63,25 @@ std::vector<Candidate> stored_keys(const KeyOptions& options) {
 }
 
 /// What all keys found in the same bytes.
-struct Findings {
-  std::vector<Trial> trials;  ///< one for each key
-  bool tried() const { return !trials.back().meters.empty(); }
-  bool opened() const { return std::ranges::any_of(trials, &Trial::opened); }
+struct Trials {
+  std::vector<Trial> each;  ///< one for each key
+  bool tried() const { return !each.back().meters.empty(); }
+  bool opened() const { return std::ranges::any_of(each, &Trial::opened); }
 };
 
-Findings try_keys(meter::Bytes received, const std::vector<Candidate>& keys, bool is_over) {
-  Findings findings;
+Trials try_keys(meter::Bytes received, const std::vector<Candidate>& keys, bool is_over) {
+  Trials trials;
   for (const Candidate& key : keys) {
-    findings.trials.push_back(try_key(received, key.entry, is_over));
-    if (!findings.tried()) break;  // nor would any other one
+    trials.each.push_back(try_key(received, key.entry, is_over));
+    if (!trials.tried()) break;  // nor would any other one
   }
-  return findings;
+  return trials;
 }
 
-void print_findings(const Findings& findings, const std::vector<Candidate>& keys,
-                    const std::string& where) {
-  for (std::size_t i = 0; i < findings.trials.size(); ++i)
-    for (const auto& [meter, fit] : findings.trials[i].meters)
+void print_trials(const Trials& trials, const std::vector<Candidate>& keys,
+                  const std::string& where) {
+  for (std::size_t i = 0; i < trials.each.size(); ++i)
+    for (const auto& [meter, fit] : trials.each[i].meters)
       fmt::print("{}{}: {} {}\n", where, meter, keys[i].name, describe(fit));
 }
 
@@ -94,16 +94,16 @@ int test_recording(const KeyOptions& options) {
   if (octets.empty())
     throw std::runtime_error(options.file + ": is empty: record the meter's bytes first");
   const auto keys = options.ask ? asked_key() : stored_keys(options);
-  const Findings findings = try_keys(octets, keys, true);
-  if (!findings.tried() && file.hex_broken_at())  // the text of a P1 telegram is no hex, either
+  const Trials trials = try_keys(octets, keys, true);
+  if (!trials.tried() && file.hex_broken_at())  // the text of a P1 telegram is no hex, either
     throw std::runtime_error(
         fmt::format("{}: is text, but not hex ({}): correct it, or give the raw bytes",
                     options.file, *file.hex_broken_at()));
-  if (!findings.tried())
+  if (!trials.tried())
     throw std::runtime_error(
-        fmt::format("{}: {}", options.file, why_no_telegram(findings.trials.back(), octets)));
-  print_findings(findings, keys, "");
-  return findings.opened() ? exit_good : exit_nothing;
+        fmt::format("{}: {}", options.file, why_no_telegram(trials.each.back(), octets)));
+  print_trials(trials, keys, "");
+  return trials.opened() ? exit_good : exit_nothing;
 }
 
 /// A meter that pushes says nothing for so long only between two telegrams.
@@ -161,18 +161,18 @@ class Listening {
     if (tried_ == total_ && !is_over && !(is_pause && !paused_) && closed_.empty()) return false;
     paused_ = is_pause;
     tried_ = total_;
-    findings_ = try_keys(received_, keys, is_over || is_pause || !closed_.empty());
-    done_ = findings_.tried() || is_over || !closed_.empty();
+    trials_ = try_keys(received_, keys, is_over || is_pause || !closed_.empty());
+    done_ = trials_.tried() || is_over || !closed_.empty();
     if (!done_) return false;
     status.clear();
-    if (findings_.tried())
-      print_findings(findings_, keys, device_ + ": ");
+    if (trials_.tried())
+      print_trials(trials_, keys, device_ + ": ");
     else
       fmt::print("{}: {}\n", device_,
-                 closed_.empty() ? why_no_telegram(findings_.trials.back(), received_) : closed_);
+                 closed_.empty() ? why_no_telegram(trials_.each.back(), received_) : closed_);
     return true;
   }
-  bool opened() const { return findings_.opened(); }
+  bool opened() const { return trials_.opened(); }
 
  private:
   std::string device_, line_;
@@ -184,7 +184,7 @@ class Listening {
   Clock::time_point last_{};
   bool paused_ = true;  // nothing came yet
   bool done_ = false;
-  Findings findings_;
+  Trials trials_;
 };
 
 /// As long as the slowest of the meters needs for a telegram that is missed at first.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Adapters that nobody claimed, as claim and list show them.
+// A serial port in words, in JSON and as the command that claims it.
 #pragma once
 
 #include <string>

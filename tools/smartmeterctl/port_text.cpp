@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Adapters that nobody claimed, as claim and list show them.
-#include "tools/smartmeterctl/unclaimed.hpp"
+// A serial port in words, in JSON and as the command that claims it.
+#include "tools/smartmeterctl/port_text.hpp"
 
 #include <fmt/core.h>
 
