@@ -298,7 +298,6 @@ void print_candidate(const SerialPort& port, const std::vector<SerialPort>& port
 
 int list_ports(const ClaimOptions& options) {
   const auto ports = serial_ports();
-  const LocalRules rules(options.rules());
   if (options.json) {
     std::string text;
     meter::JsonWriter json(text);
@@ -308,6 +307,7 @@ int list_ports(const ClaimOptions& options) {
     fmt::print("{}\n", text);
     return exit_good;
   }
+  const LocalRules rules(options.rules());
   std::string claimed, others;
   std::size_t candidates = 0;
   for (const SerialPort& port : ports) {

@@ -229,6 +229,8 @@ Report examine(const DoctorOptions& options) {
   for (Findings& one : all) one.before = service.adapter(one.path);
   watch(options, service, all);
   const Account account = account_of_service(options.root, service.facts().owner);
+  const std::string refused = refused_key_file(options.root);
+  const bool modem_manager_runs = is_running("ModemManager");
   Report report;
   for (Findings& one : all) {
     one.account = account;
@@ -237,9 +239,9 @@ Report examine(const DoctorOptions& options) {
     one.adapter = service.adapter(one.path);
     one.meters = service.meters(one.path);
     one.publishers = service.publishers();
-    one.refused_key_file = refused_key_file(options.root);
+    one.refused_key_file = refused;
     one.others.all_processes_seen = ::geteuid() == 0;
-    one.others.modem_manager_runs = is_running("ModemManager");
+    one.others.modem_manager_runs = modem_manager_runs;
     if (!one.device.empty() && !one.is_tcp()) {
       one.node = node_of(one.device);
       one.others.users = other_users(one.device, service.facts().owner);

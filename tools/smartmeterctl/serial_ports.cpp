@@ -123,6 +123,8 @@ bool is_candidate(const SerialPort& port) {
     const std::string_view of_class = std::string_view(interfaces).substr(at, 2);
     if (of_class != "02" && of_class != "0a" && of_class != "ff") return false;
   }
+  // kind() is what udev has written down: nothing yet where its rules have not run on this port, as
+  // for one that was there before they were installed.
   return product_kind(port) != "none";
 }
 

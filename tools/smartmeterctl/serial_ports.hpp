@@ -18,8 +18,6 @@ struct SerialPort {
   std::string node;                ///< "/dev/ttyUSB0"
   std::vector<std::string> links;  ///< sorted
   dev_t number = 0;
-  /// udev has run its rules on it; without, what comes from them is missing: links and properties.
-  bool initialized = false;
 
   std::string driver;       ///< "ftdi_sio", "cdc_acm", "uart-pl011"
   std::string path;         ///< ID_PATH: the place it is plugged in

@@ -74,7 +74,6 @@ SerialPort describe(udev_device* tty) {
   port.syspath = text(udev_device_get_syspath(tty));
   port.node = text(udev_device_get_devnode(tty));
   port.number = udev_device_get_devnum(tty);
-  port.initialized = udev_device_get_is_initialized(tty) > 0;
   udev_list_entry* entry = nullptr;
   udev_list_entry_foreach(entry, udev_device_get_devlinks_list_entry(tty))
       port.links.push_back(text(udev_list_entry_get_name(entry)));
