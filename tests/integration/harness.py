@@ -29,6 +29,8 @@ LIMIT_S = 30
 
 TEST_KEY = "000102030405060708090A0B0C0D0E0F"
 TEST_AUTHENTICATION_KEY = "D0D1D2D3D4D5D6D7D8D9DADBDCDDDEDF"
+OTHER_KEY = "FFEEDDCCBBAA99887766554433221100"
+NO_BUS = "unix:path=/nix/bus"
 
 BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">

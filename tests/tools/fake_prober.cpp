@@ -3,9 +3,10 @@
 // adapter: fake_prober ADDRESS ERROR|found
 #include <systemd/sd-bus.h>
 
-#include <cstdio>
+#include <cstdint>
 #include <cstring>
-#include <string>
+
+#include "tests/tools/fake_service.hpp"
 
 namespace {
 
@@ -61,18 +62,9 @@ const sd_bus_vtable members[] = {
 int main(int argc, char** argv) {
   if (argc != 3) return 2;
   answer = argv[2];
-  sd_bus* bus = nullptr;
-  if (sd_bus_new(&bus) < 0 || sd_bus_set_address(bus, argv[1]) < 0 ||
-      sd_bus_set_bus_client(bus, 1) < 0 || sd_bus_start(bus) < 0 ||
-      sd_bus_add_object_manager(bus, nullptr, "/org/smartmeterd1") < 0 ||
-      sd_bus_add_object_vtable(bus, nullptr, path, interface, members, nullptr) < 0 ||
-      sd_bus_request_name(bus, "org.smartmeterd1", 0) < 0)
-    return 1;
-  std::puts("ready");
-  std::fflush(stdout);
-  for (;;) {
-    const int more = sd_bus_process(bus, nullptr);
-    if (more < 0) return 0;
-    if (more == 0) sd_bus_wait(bus, UINT64_MAX);
-  }
+  return serve(argv[1], "org.smartmeterd1", [](sd_bus* bus) {
+    const int added = sd_bus_add_object_manager(bus, nullptr, "/org/smartmeterd1");
+    return added < 0 ? added
+                     : sd_bus_add_object_vtable(bus, nullptr, path, interface, members, nullptr);
+  });
 }

@@ -3,7 +3,9 @@
 // fake_systemd ADDRESS LOAD_STATE ACTIVE_STATE
 #include <systemd/sd-bus.h>
 
-#include <cstdio>
+#include <cstddef>
+
+#include "tests/tools/fake_service.hpp"
 
 namespace {
 
@@ -28,18 +30,9 @@ int main(int argc, char** argv) {
   if (argc != 4) return 2;
   load_state = argv[2];
   active_state = argv[3];
-  sd_bus* bus = nullptr;
-  if (sd_bus_new(&bus) < 0 || sd_bus_set_address(bus, argv[1]) < 0 ||
-      sd_bus_set_bus_client(bus, 1) < 0 || sd_bus_start(bus) < 0 ||
-      sd_bus_add_object_vtable(bus, nullptr, "/org/freedesktop/systemd1/unit/smartmeterd_2eservice",
-                               "org.freedesktop.systemd1.Unit", members, nullptr) < 0 ||
-      sd_bus_request_name(bus, "org.freedesktop.systemd1", 0) < 0)
-    return 1;
-  std::puts("ready");
-  std::fflush(stdout);
-  for (;;) {
-    const int more = sd_bus_process(bus, nullptr);
-    if (more < 0) return 0;
-    if (more == 0) sd_bus_wait(bus, UINT64_MAX);
-  }
+  return serve(argv[1], "org.freedesktop.systemd1", [](sd_bus* bus) {
+    return sd_bus_add_object_vtable(bus, nullptr,
+                                    "/org/freedesktop/systemd1/unit/smartmeterd_2eservice",
+                                    "org.freedesktop.systemd1.Unit", members, nullptr);
+  });
 }

@@ -19,16 +19,14 @@ TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "integration")]
 
 import tap  # noqa: E402
-from harness import (LIMIT_S, METERSIM, SMARTMETERCTL, TEST_AUTHENTICATION_KEY,  # noqa: E402
-                     TEST_KEY, World, free_port, stop, telegrams, wait_for)
+from harness import (LIMIT_S, METERSIM, NO_BUS, OTHER_KEY, SMARTMETERCTL,  # noqa: E402
+                     TEST_AUTHENTICATION_KEY, TEST_KEY, World, free_port, stop, telegrams, wait_for)
 from simulated import dutch_p1, mbus_frame  # noqa: E402
 from udev_sandbox import Adapter, BoardPort, Sandbox  # noqa: E402
 
 FAKE_SYSTEMD = os.environ["FAKE_SYSTEMD"]
 STEPS = ["adapter", "permissions", "programs", "service", "bytes", "line", "frames", "checksum",
          "key", "tag", "decode", "bus", "broker"]
-OTHER_KEY = "FFEEDDCCBBAA99887766554433221100"
-NO_BUS = "unix:path=/nix/bus"
 
 
 class Doctor(World):

@@ -21,13 +21,11 @@ TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "integration")]
 
 import tap  # noqa: E402
-from harness import (LIMIT_S, SMARTMETERCTL, SMARTMETERD, TEST_AUTHENTICATION_KEY,  # noqa: E402
-                     TEST_KEY, World, stop, telegrams, wait_for)
+from harness import (LIMIT_S, NO_BUS, OTHER_KEY, SMARTMETERCTL, SMARTMETERD,  # noqa: E402
+                     TEST_AUTHENTICATION_KEY, TEST_KEY, World, stop, telegrams, wait_for)
 
-OTHER_KEY = "FFEEDDCCBBAA99887766554433221100"
 # First 8 hex digits of the SHA-256 of the octets, by sha256sum.
 FINGERPRINT = "be45cb26"
-NO_BUS = "unix:path=/nix/bus"
 
 
 class KeyWorld(World):
