@@ -206,7 +206,12 @@ class Claims(Sandbox):
                 evil = Adapter(serial=serial)
                 others = [Adapter(serial="A1", place="3", first=1),
                           Adapter(serial="B", place="4", first=2)]
-                self.claim([evil, *others], "ttyUSB0", "--kind", "mbus")
+                listed = self.claim([evil, *others]).stdout
+                self.assertIn("which cannot stand in a rule" if len(serial) > 1 else "not its own",
+                              listed)
+                said = self.claim([evil, *others], "ttyUSB0", "--kind", "mbus").stdout
+                self.assertIn("its serial number cannot stand in a rule" if len(serial) > 1 else
+                              "no serial number of its own", said)
                 rule, = self.rules_written()
                 self.assertRegex(
                     rule, r'^(\w+(\{[\w.]+\})?={1,2}"[0-9A-Za-z|_.:@+-]*"(, |$))+$')

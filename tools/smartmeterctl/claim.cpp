@@ -283,11 +283,13 @@ void print_candidate(const SerialPort& port, const std::vector<SerialPort>& port
     if (!text.empty()) fmt::print("  {:<15}{}\n", what, text);
   };
   fmt::print("{}  {} ({}, {})\n", bold(port.node), port.description(), port.usb_id(), port.driver);
-  row("serial number",
-      port.serial.empty() ? "none: it is known by where it is plugged in"
-      : has_unique_serial(port, ports)
-          ? printable(port.serial)
-          : printable(port.serial) + ", not its own: it is known by where it is plugged in");
+  std::string number = port.serial.empty() ? "none" : printable(port.serial);
+  if (!serial_number_trouble(port, ports).empty()) {
+    if (!port.serial.empty())
+      number += has_unique_serial(port, ports) ? ", which cannot stand in a rule" : ", not its own";
+    number += ": it is known by where it is plugged in";
+  }
+  row("serial number", number);
   row("plugged in at", printable(port.path));
   row("chip", usual_products(port));
   row("in use by", holders_text(other_holders(port)));
@@ -373,10 +375,8 @@ std::string identity_text(const SerialPort& port, const std::vector<SerialPort>&
     case Identity::serial:
       return fmt::format("by its serial number {}", port.serial);
     case Identity::place:
-      return fmt::format(
-          "by where it is plugged in ({}), as it has no serial number of its own: "
-          "leave it in this socket",
-          port.path);
+      return fmt::format("by where it is plugged in ({}), as {}: leave it in this socket",
+                         port.path, serial_number_trouble(port, ports));
     case Identity::name:
       break;
   }

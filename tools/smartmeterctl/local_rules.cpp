@@ -128,11 +128,6 @@ std::optional<Claim> claim_of(const std::vector<RuleToken>& tokens) {
   return claim.kind.empty() ? std::nullopt : std::optional(std::move(claim));
 }
 
-/// The USB serial number can stand in a rule, and tells this adapter from others.
-bool has_usable_serial(const SerialPort& port, const std::vector<SerialPort>& ports) {
-  return port.is_usb() && is_safe(port.serial) && has_unique_serial(port, ports);
-}
-
 std::string usb_ids(const SerialPort& port) {
   if (!is_safe(port.vendor_id) || !is_safe(port.product_id))
     throw std::runtime_error(fmt::format("{}: its USB ids cannot be read", port.node));
@@ -222,18 +217,24 @@ std::string LocalRule::description() const {
          printable(found->value);
 }
 
+std::string serial_number_trouble(const SerialPort& port, const std::vector<SerialPort>& ports) {
+  if (!has_unique_serial(port, ports)) return "it has no serial number of its own";
+  return is_safe(port.serial) ? "" : "its serial number cannot stand in a rule";
+}
+
 Identity identity_of(const SerialPort& port, const std::vector<SerialPort>& ports) {
   if (!port.is_usb()) {
     if (!is_safe(port.name()))
       throw std::runtime_error(fmt::format("{}: not a name that a rule can hold", port.node));
     return Identity::name;
   }
-  if (has_usable_serial(port, ports)) return Identity::serial;
+  const std::string trouble = serial_number_trouble(port, ports);
+  if (trouble.empty()) return Identity::serial;
   if (is_safe(port.path)) return Identity::place;
   throw std::runtime_error(fmt::format(
-      "{} has no serial number of its own, and udev does not know where it is plugged in: is udev "
-      "running here? In a container it runs on the host: claim it there",
-      port.node));
+      "{}: {}, and udev does not know where it is plugged in: is udev running here? In a container "
+      "it runs on the host: claim it there",
+      port.node, trouble));
 }
 
 std::string rule_for(const SerialPort& port, const std::vector<SerialPort>& ports,

@@ -60,6 +60,9 @@ enum class Identity {
 /// The first that is possible. Throws std::runtime_error where none is.
 Identity identity_of(const SerialPort& port, const std::vector<SerialPort>& ports);
 
+/// Why a rule does not know this USB port by its serial number, to go on from "as"; empty: it does.
+std::string serial_number_trouble(const SerialPort& port, const std::vector<SerialPort>& ports);
+
 /// The rule for 60-smartmeter-local.rules. What a device says of itself becomes part of it only
 /// where it cannot be taken for syntax.
 std::string rule_for(const SerialPort& port, const std::vector<SerialPort>& ports,
