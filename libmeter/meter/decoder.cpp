@@ -3,6 +3,7 @@
 #include "meter/decoder.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "meter/dlms/data_notification.hpp"
@@ -10,6 +11,7 @@
 #include "meter/explain_line.hpp"
 #include "meter/iec62056/data_readout.hpp"
 #include "meter/link/amis.hpp"
+#include "meter/link/search.hpp"
 #include "meter/mbus/amis.hpp"
 #include "meter/mbus/application.hpp"
 #include "meter/p1/telegram.hpp"
@@ -141,8 +143,10 @@ struct Decoder::State final : dlms::ClearTextReader {
 
   Step step(Bytes received) noexcept;
   link::Scan scan(Bytes received) noexcept;
-  link::Scan scan_with(const link::LinkLayer& candidate, Bytes received) const noexcept;
+  link::Scan scan_with(const link::LinkLayer& candidate, Bytes received,
+                       std::size_t starts_before = link::everywhere) const noexcept;
   link::Scan detect(Bytes received) noexcept;
+  void scan_layers(Bytes received) noexcept;
   Step discard(Bytes received, const link::Scan& found) noexcept;
   Step finish(std::size_t consumed) noexcept;
   Step take(Bytes received, const link::Scan& found) noexcept;
@@ -156,6 +160,12 @@ struct Decoder::State final : dlms::ClearTextReader {
 
   DecoderOptions options;
   const link::LinkLayer* layer;  ///< null: not found yet
+  /// What each layer, in the table's order, found in `scanned`: while one waits for more bytes, the
+  /// others look only at those that came.
+  std::array<link::Scan, link::layer_count> scans{};
+  std::array<std::byte, buffer_size_min> scanned{};  ///< a copy: who drops bytes need not say so
+  std::size_t scanned_size = 0;
+  bool scanned_as_end = false;
   dlms::Reassembler reassembler;
   dlms::Decryptor decryptor;
   ReadingSet readings;
@@ -216,9 +226,46 @@ link::Scan Decoder::State::scan(Bytes received) noexcept {
   return scan_with(*layer, received);
 }
 
-link::Scan Decoder::State::scan_with(const link::LinkLayer& candidate,
-                                     Bytes received) const noexcept {
-  return ended ? link::scan_rest(candidate, received) : candidate.scan(received);
+link::Scan Decoder::State::scan_with(const link::LinkLayer& candidate, Bytes received,
+                                     std::size_t starts_before) const noexcept {
+  return ended ? link::scan_rest(candidate, received, starts_before)
+               : candidate.scan(received, starts_before);
+}
+
+/// The first frame of any layer, and what the others see up to there. The search goes on in twice
+/// as many bytes each time: of a line full of short frames no layer searches everything for each of
+/// them. No start is examined twice.
+void Decoder::State::scan_layers(Bytes received) noexcept {
+  const bool goes_on = ended == scanned_as_end && scanned_size != 0 &&
+                       received.size() >= scanned_size &&
+                       std::memcmp(received.data(), scanned.data(), scanned_size) == 0;
+  if (!goes_on) {
+    scans = {};
+    scanned_size = 0;
+  }
+  scanned_as_end = ended;
+  // What was found is looked at again: the bytes may lie elsewhere now.
+  for (link::Scan& seen : scans) seen.size = 0;
+  bool found = false;
+  std::size_t searched = 0;
+  for (std::size_t end = 1; !found && searched < received.size(); end *= 2) {
+    auto scan = scans.begin();
+    for (const link::LinkLayer& candidate : link::link_layers()) {
+      link::Scan& seen = *scan++;
+      const bool waits = seen.discard < searched;
+      if (!candidate.has_checksum || waits || seen.discard >= end) continue;
+      link::go_on(seen, scan_with(candidate, received.subspan(seen.discard), end - seen.discard));
+      found = found || seen.size != 0;
+    }
+    searched = end;
+  }
+  if (received.size() > scanned.size()) {
+    scanned_size = 0;  // so much does not wait
+    return;
+  }
+  const Bytes fresh = received.subspan(scanned_size);
+  std::memcpy(scanned.data() + scanned_size, fresh.data(), fresh.size());
+  scanned_size = received.size();
 }
 
 /// The layer with the first frame whose checksum is right is the one. Until then a byte is
@@ -232,9 +279,11 @@ link::Scan Decoder::State::detect(Bytes received) noexcept {
   nothing.discard = received.size();
   nothing.refused = true;
   std::size_t waited_for = received.size();
+  scan_layers(received);
+  auto scan = scans.begin();
   for (const link::LinkLayer& candidate : link::link_layers()) {
+    const link::Scan& found = *scan++;
     if (!candidate.has_checksum) continue;
-    const link::Scan found = scan_with(candidate, received);
     nothing.discard = std::min(nothing.discard, found.discard);
     nothing.refused = nothing.refused && found.refused;
     const bool damaged = found.refused && found.fault.code != Errc::line_noise;

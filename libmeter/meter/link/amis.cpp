@@ -38,8 +38,8 @@ Candidate examine(Bytes at_start) noexcept {
 
 }  // namespace
 
-Scan scan_amis(Bytes received) noexcept {
-  return search_each<examine>(received);
+Scan scan_amis(Bytes received, std::size_t starts_before) noexcept {
+  return search_each<examine>(received, starts_before);
 }
 
 }  // namespace meter::link

@@ -13,6 +13,6 @@ inline constexpr std::size_t amis_frame_size_max = 255 + 6;
 
 /// The scan function of Link::amis; see `Scan`. Frames for other addresses, and other commands
 /// than these two, are none. Payload: C field to the last octet of user data; C and A of SND_NKE.
-Scan scan_amis(Bytes received) noexcept;
+Scan scan_amis(Bytes received, std::size_t starts_before = everywhere) noexcept;
 
 }  // namespace meter::link

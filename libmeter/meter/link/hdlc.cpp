@@ -71,8 +71,8 @@ Candidate examine(Bytes at_start) noexcept {
 
 }  // namespace
 
-Scan scan_hdlc(Bytes received) noexcept {
-  return search<flag, true, examine>(received);
+Scan scan_hdlc(Bytes received, std::size_t starts_before) noexcept {
+  return search<flag, true, examine>(received, starts_before);
 }
 
 }  // namespace meter::link

@@ -12,6 +12,6 @@ namespace meter::link {
 inline constexpr std::size_t hdlc_frame_size_max = 2047 + 2;
 
 /// The scan function of Link::hdlc; see `Scan`.
-Scan scan_hdlc(Bytes received) noexcept;
+Scan scan_hdlc(Bytes received, std::size_t starts_before = everywhere) noexcept;
 
 }  // namespace meter::link

@@ -288,9 +288,10 @@ Found examine(Bytes at, bool no_more) noexcept {
   }
 }
 
-Scan scan_with(Bytes received, bool no_more) noexcept {
+Scan scan_with(Bytes received, std::size_t starts_before, bool no_more) noexcept {
   Scan scan;
-  while (scan.discard < received.size()) {
+  const std::size_t end = std::min(received.size(), starts_before);
+  while (scan.discard < end) {
     const Found found = examine(received.subspan(scan.discard), no_more);
     if (found.kind == Found::Kind::incomplete) break;
     if (found.kind == Found::Kind::frame) {
@@ -307,8 +308,12 @@ Scan scan_with(Bytes received, bool no_more) noexcept {
 
 }  // namespace
 
-Scan scan_iec62056(Bytes received) noexcept { return scan_with(received, false); }
+Scan scan_iec62056(Bytes received, std::size_t starts_before) noexcept {
+  return scan_with(received, starts_before, false);
+}
 
-Scan scan_iec62056_rest(Bytes received) noexcept { return scan_with(received, true); }
+Scan scan_iec62056_rest(Bytes received, std::size_t starts_before) noexcept {
+  return scan_with(received, starts_before, true);
+}
 
 }  // namespace meter::link

@@ -24,9 +24,9 @@ inline constexpr std::size_t iec62056_frame_size_max = 15 * 1024;
 /// that becomes ETX (without parity). A torn block without an identification behind it may cost
 /// the next one as rarely. Two changed characters are found in 127 of 128 blocks.
 /// Requests `/?…!`, acknowledgements and NUL characters (wake-up) are passed over.
-Scan scan_iec62056(Bytes received) noexcept;
+Scan scan_iec62056(Bytes received, std::size_t starts_before = everywhere) noexcept;
 
 /// The same where no more bytes follow; see `scan_rest`.
-Scan scan_iec62056_rest(Bytes received) noexcept;
+Scan scan_iec62056_rest(Bytes received, std::size_t starts_before = everywhere) noexcept;
 
 }  // namespace meter::link

@@ -19,7 +19,7 @@ namespace {
 
 /// The stronger proof first: two CRCs, one, a sum with delimiters, seven bits with a grammar,
 /// nothing.
-constexpr std::array layers = {
+constexpr std::array<LinkLayer, layer_count> layers = {
     LinkLayer{Link::hdlc, hdlc_frame_size_max, true, scan_hdlc},
     LinkLayer{Link::sml, sml_frame_size_max, true, scan_sml},
     LinkLayer{Link::p1, p1_frame_size_max, true, scan_p1, scan_p1_rest},
@@ -34,7 +34,7 @@ constexpr std::array layers = {
 
 }  // namespace
 
-std::span<const LinkLayer> link_layers() noexcept {
+std::span<const LinkLayer, layer_count> link_layers() noexcept {
   return layers;
 }
 
@@ -43,21 +43,18 @@ const LinkLayer* find_link_layer(Link link) noexcept {
   return found != layers.end() ? found : nullptr;
 }
 
-Scan scan_rest(const LinkLayer& layer, Bytes received) noexcept {
-  const auto scan = layer.scan_at_end != nullptr ? layer.scan_at_end : layer.scan;
+Scan scan_rest(const LinkLayer& layer, Bytes received, std::size_t starts_before) noexcept {
+  const auto scan = layer.scan_at_end.function != nullptr ? layer.scan_at_end : layer.scan;
   Scan result;
-  for (;;) {
-    const Scan found = scan(received.subspan(result.discard));
-    if (found.refused) note_refusal(result, found.fault.code, result.discard + found.fault.offset);
-    result.discard += found.discard;
-    result.size = found.size;
-    result.payload = found.payload;
-    result.proven = found.proven;
-    if (found.size != 0 || result.discard == received.size()) return result;
+  while (result.discard < starts_before) {
+    go_on(result, scan(received.subspan(result.discard), starts_before - result.discard));
+    if (result.size != 0 || result.discard == received.size()) break;
+    if (result.discard >= starts_before) break;
     // A start octet alone (HDLC's closing flag) is no half-received frame.
     if (received.size() - result.discard > 1) note_refusal(result, Errc::silence, result.discard);
     ++result.discard;
   }
+  return result;
 }
 
 }  // namespace meter::link

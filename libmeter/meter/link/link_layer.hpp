@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <string_view>
 
@@ -36,6 +37,19 @@ struct Scan {
   bool proven = true;
 };
 
+/// No limit to where a scan looks for the start of a frame.
+inline constexpr std::size_t everywhere = std::numeric_limits<std::size_t>::max();
+
+/// Examines no octet at `starts_before` or behind it as the start of a frame: who asks several
+/// layers for the first frame needs no more of each than up to where another has found one. Where
+/// `discard` is less and nothing was found, the start there waits for more bytes.
+struct ScanFunction {
+  Scan (*function)(Bytes received, std::size_t starts_before) noexcept = nullptr;
+  Scan operator()(Bytes received, std::size_t starts_before = everywhere) const noexcept {
+    return function(received, starts_before);
+  }
+};
+
 /// A link layer is a pure function over the received bytes: no state, no allocation.
 /// It never waits for more bytes than `frame_size_max`.
 struct LinkLayer {
@@ -43,22 +57,25 @@ struct LinkLayer {
   std::size_t frame_size_max;  ///< bytes on the wire, delimiters included
   /// The checksum proves the frame, so that content can choose this layer (false: raw APDU).
   bool has_checksum;
-  Scan (*scan)(Bytes received) noexcept;
-  /// The same where no more bytes follow, for a layer whose frames may then end otherwise; null:
-  /// `scan` itself.
-  Scan (*scan_at_end)(Bytes received) noexcept = nullptr;
+  ScanFunction scan;
+  /// The same where no more bytes follow, for a layer whose frames may then end otherwise; without
+  /// a function: `scan` itself.
+  ScanFunction scan_at_end{};
 };
 
+inline constexpr std::size_t layer_count = 8;
 /// Every link layer, in the order in which automatic detection prefers them.
-std::span<const LinkLayer> link_layers() noexcept;
+std::span<const LinkLayer, layer_count> link_layers() noexcept;
 /// The layer of that name, or null.
 const LinkLayer* find_link_layer(Link link) noexcept;
 
 /// Like `layer.scan`, but no more bytes follow: the line fell silent or the input is at its end.
 /// What still waits for bytes is refused (Errc::silence), and the bytes behind its start are
 /// searched, because a damaged length may have claimed whole frames. Call it until size is 0: then
-/// nothing is left and `discard` is everything. A raw DataNotification has no length of its own:
-/// here, and only here, all the rest is taken as one (so not at silence: at the end of input).
-Scan scan_rest(const LinkLayer& layer, Bytes received) noexcept;
+/// nothing is left and `discard` is everything, or up to `starts_before`. A raw DataNotification
+/// has no length of its own: here, and only here, all the rest is taken as one (so not at silence:
+/// at the end of input).
+Scan scan_rest(const LinkLayer& layer, Bytes received,
+               std::size_t starts_before = everywhere) noexcept;
 
 }  // namespace meter::link

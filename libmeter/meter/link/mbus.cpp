@@ -57,12 +57,12 @@ Candidate examine_long_frame(Bytes at_start) noexcept {
   return frame(size, content);
 }
 
-Scan scan_mbus(Bytes received) noexcept {
-  return search<start_octet, false, examine_long_frame>(received);
+Scan scan_mbus(Bytes received, std::size_t starts_before) noexcept {
+  return search<start_octet, false, examine_long_frame>(received, starts_before);
 }
 
-Scan scan_mbus_master(Bytes received) noexcept {
-  return search_each<examine_any>(received);
+Scan scan_mbus_master(Bytes received, std::size_t starts_before) noexcept {
+  return search_each<examine_any>(received, starts_before);
 }
 
 }  // namespace meter::link

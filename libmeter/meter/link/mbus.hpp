@@ -18,10 +18,10 @@ struct Candidate;
 Candidate examine_long_frame(Bytes at_start) noexcept;
 
 /// The scan function of Link::mbus; see `Scan`. Long and control frames.
-Scan scan_mbus(Bytes received) noexcept;
+Scan scan_mbus(Bytes received, std::size_t starts_before = everywhere) noexcept;
 
 /// The scan function of Link::mbus_master: short frames (an echo of what was asked; payload: C A)
 /// and E5 (payload: itself) as well. One octet proves nothing: such a link is configured.
-Scan scan_mbus_master(Bytes received) noexcept;
+Scan scan_mbus_master(Bytes received, std::size_t starts_before = everywhere) noexcept;
 
 }  // namespace meter::link

@@ -67,7 +67,7 @@ Candidate examine_text(Bytes at_start, bool at_end, bool& proven) noexcept {
   return frame(text.size, at_start.first(text.body_size + (text.checked ? 0 : 1)));
 }
 
-/// Offset of the next octet that may start a frame.
+/// Offset of the next octet that may start a frame, or the size.
 std::size_t find_start(Bytes received, std::size_t from) noexcept {
   const Bytes rest = received.subspan(from);
   const void* text = std::memchr(rest.data(), static_cast<int>(text_start), rest.size());
@@ -81,15 +81,16 @@ std::size_t find_start(Bytes received, std::size_t from) noexcept {
   return from + static_cast<std::size_t>(static_cast<const std::byte*>(ciphered) - rest.data());
 }
 
-Scan scan(Bytes received, bool at_end) noexcept {
+Scan scan(Bytes received, std::size_t starts_before, bool at_end) noexcept {
   using Verdict = Candidate::Verdict;
   Scan scan;
-  while (scan.discard < received.size()) {
-    const std::size_t start = find_start(received, scan.discard);
+  const std::size_t end = std::min(received.size(), starts_before);
+  while (scan.discard < end) {
+    const std::size_t start = find_start(received.first(end), scan.discard);
     for (std::size_t at = scan.discard; at < start && !scan.refused; ++at)
       if (!is_fill(received[at])) note_refusal(scan, Errc::line_noise, at);
     scan.discard = start;
-    if (start == received.size()) break;
+    if (start == end) break;
     const Bytes rest = received.subspan(start);
     bool proven = false;
     const Candidate candidate = rest.front() == text_start ? examine_text(rest, at_end, proven)
@@ -109,12 +110,12 @@ Scan scan(Bytes received, bool at_end) noexcept {
 
 }  // namespace
 
-Scan scan_p1(Bytes received) noexcept {
-  return scan(received, false);
+Scan scan_p1(Bytes received, std::size_t starts_before) noexcept {
+  return scan(received, starts_before, false);
 }
 
-Scan scan_p1_rest(Bytes received) noexcept {
-  return scan(received, true);
+Scan scan_p1_rest(Bytes received, std::size_t starts_before) noexcept {
+  return scan(received, starts_before, true);
 }
 
 }  // namespace meter::link

@@ -53,7 +53,7 @@ Scan scan_ciphered(Bytes received, std::size_t apdu_at) noexcept {
 
 }  // namespace
 
-Scan scan_raw(Bytes received) noexcept {
+Scan scan_raw(Bytes received, std::size_t) noexcept {
   const std::size_t apdu_at = llc_size(received);
   if (apdu_at == received.size()) return {};
   switch (u8(received[apdu_at])) {
@@ -67,8 +67,8 @@ Scan scan_raw(Bytes received) noexcept {
   }
 }
 
-Scan scan_raw_rest(Bytes received) noexcept {
-  Scan scan = scan_raw(received);
+Scan scan_raw_rest(Bytes received, std::size_t starts_before) noexcept {
+  Scan scan = scan_raw(received, starts_before);
   const std::size_t apdu_at = llc_size(received);
   if (scan.size != 0 || scan.discard == received.size()) return scan;
   if (apdu_at == received.size() || u8(received[apdu_at]) != tag_data_notification)

@@ -13,8 +13,8 @@ inline constexpr std::size_t raw_frame_size_max = 16 * 1024;
 
 /// The scan function of Link::raw; see `Scan`. An APDU must stand at the front, perhaps behind an
 /// LLC header: what has no checksum is not searched for.
-Scan scan_raw(Bytes received) noexcept;
+Scan scan_raw(Bytes received, std::size_t starts_before = everywhere) noexcept;
 /// The same at the end of input: a DataNotification reaches to it.
-Scan scan_raw_rest(Bytes received) noexcept;
+Scan scan_raw_rest(Bytes received, std::size_t starts_before = everywhere) noexcept;
 
 }  // namespace meter::link

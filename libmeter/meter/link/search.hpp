@@ -2,6 +2,7 @@
 // search: the byte-wise resynchronisation that every link layer with a start octet shares.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -43,22 +44,32 @@ constexpr void note_refusal(Scan& scan, Errc cause, std::size_t offset) noexcept
   scan.fault = {cause, static_cast<std::uint32_t>(offset)};
 }
 
+/// `scan` found nothing; `behind` is what was found behind the bytes that it discards.
+constexpr void go_on(Scan& scan, const Scan& behind) noexcept {
+  if (behind.refused) note_refusal(scan, behind.fault.code, scan.discard + behind.fault.offset);
+  scan.discard += behind.discard;
+  scan.size = behind.size;
+  scan.payload = behind.payload;
+  scan.proven = behind.proven;
+}
+
 /// Finds the first frame. A candidate that can still become a frame is waited for even where a
 /// whole frame seems to stand inside it, because payload may look like a frame; once it is
 /// refused, the search goes on one octet behind its start, so nothing that it claimed is lost.
 /// Each start octet is examined in full at most once: then it is dropped.
 /// `start_is_fill`: start octets may stand alone between frames and are no noise.
 template <std::byte start, bool start_is_fill, auto examine>
-Scan search(Bytes received) noexcept {
+Scan search(Bytes received, std::size_t starts_before) noexcept {
   using Verdict = Candidate::Verdict;
   Scan scan;
-  while (scan.discard < received.size()) {
+  const std::size_t end = std::min(received.size(), starts_before);
+  while (scan.discard < end) {
     const Bytes rest = received.subspan(scan.discard);
     if (rest.front() != start) {
       note_refusal(scan, Errc::line_noise, scan.discard);
-      const void* next = std::memchr(rest.data(), static_cast<int>(start), rest.size());
+      const void* next = std::memchr(rest.data(), static_cast<int>(start), end - scan.discard);
       if (next == nullptr) {
-        scan.discard = received.size();
+        scan.discard = end;
         break;
       }
       scan.discard += static_cast<std::size_t>(static_cast<const std::byte*>(next) - rest.data());
@@ -81,10 +92,11 @@ Scan search(Bytes received) noexcept {
 /// The same where frames begin with several octets: `examine` is asked at each octet, and answers
 /// `no_candidate` where none begins.
 template <auto examine>
-Scan search_each(Bytes received) noexcept {
+Scan search_each(Bytes received, std::size_t starts_before) noexcept {
   using Verdict = Candidate::Verdict;
   Scan scan;
-  for (; scan.discard < received.size(); ++scan.discard) {
+  const std::size_t end = std::min(received.size(), starts_before);
+  for (; scan.discard < end; ++scan.discard) {
     const Candidate candidate = examine(received.subspan(scan.discard));
     if (candidate.verdict == Verdict::incomplete) break;
     if (candidate.verdict == Verdict::frame) {

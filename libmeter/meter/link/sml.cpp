@@ -74,8 +74,8 @@ Candidate examine(Bytes at_start) noexcept {
 
 }  // namespace
 
-Scan scan_sml(Bytes received) noexcept {
-  return search<escape_octet, false, examine>(received);
+Scan scan_sml(Bytes received, std::size_t starts_before) noexcept {
+  return search<escape_octet, false, examine>(received, starts_before);
 }
 
 }  // namespace meter::link

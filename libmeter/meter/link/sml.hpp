@@ -14,6 +14,6 @@ namespace meter::link {
 inline constexpr std::size_t sml_frame_size_max = 8 * 1024;
 
 /// The scan function of Link::sml; see `Scan`.
-Scan scan_sml(Bytes received) noexcept;
+Scan scan_sml(Bytes received, std::size_t starts_before = everywhere) noexcept;
 
 }  // namespace meter::link
