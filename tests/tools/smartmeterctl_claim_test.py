@@ -331,10 +331,11 @@ class Claims(Sandbox):
                 (("ttyUSB0", "--kind", "mbus", "--link", "a/../b"), "--link"),
                 (("ttyUSB0", "--kind", "mbus", "--link", 'a"b'), "--link"),
                 (("ttyUSB0", "--kind", "mbus", "--link", "ttyUSB5"), "the kernel or udev"),
-                *((("ttyUSB0", "--kind", "mbus", "--link", link), "the kernel or udev") for link in (
-                    "smartmeter", "smartmeter/x", "serial", "serial/by-id/x", "input", "disk/x",
-                    "mem", "null", "null/x", "sda", "sdb1", "hda", "nvme0n1", "loop7", "tty", "i2c-1",
-                    "stdin", "core", "hidraw0", "rtc0", "urandom", "disk")),
+                *((("ttyUSB0", "--kind", "mbus", "--link", link), "the kernel or udev")
+                  for link in ("smartmeter", "smartmeter/x", "serial", "serial/by-id/x", "input",
+                               "disk", "disk/x", "mem", "null", "null/x", "sda", "sdb1", "hda",
+                               "nvme0n1", "loop7", "tty", "i2c-1", "stdin", "core", "hidraw0",
+                               "rtc0", "urandom")),
                 (("ttyUSB0", "--kind", "mbus", "--link", "smartmeter_ir"), "would say ir"),
                 (("ttyUSB0", "--kind", "ir", "--link", "smartmeter_p1_b"), "would say p1"),
                 (("ttyUSB0", "--kind", "mbus", "--link", "smartmeter_mbus"), "--priority"),

@@ -21,11 +21,11 @@
 
 #include "tools/smartmeterctl/claim_effects.hpp"
 #include "tools/smartmeterctl/local_rules.hpp"
+#include "tools/smartmeterctl/port_text.hpp"
 #include "tools/smartmeterctl/program.hpp"
 #include "tools/smartmeterctl/serial_ports.hpp"
 #include "tools/smartmeterctl/system_file.hpp"
 #include "tools/smartmeterctl/text.hpp"
-#include "tools/smartmeterctl/port_text.hpp"
 #include "tools/smartmeterctl/verbs.hpp"
 
 namespace smartmeterctl {
