@@ -303,6 +303,33 @@ TEST(Doctor, DamageAmongGoodTelegramsIsAWarning) {
   EXPECT_EQ(verdict(found), "fine");
 }
 
+TEST(Doctor, AMeterThatFellSilentIsNotWell) {
+  const auto ago = [](std::chrono::seconds age) {
+    const auto time = std::chrono::system_clock::now() - age;
+    return number(static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count()));
+  };
+  Findings found = fine();
+  set(found.meters.front(), "Interval", {1.0});
+  set(found.meters.front(), "LastUpdate", ago(0s));
+  EXPECT_EQ(verdict(found), "fine");
+  EXPECT_TRUE(is_conclusive(found.adapter, found.meters));
+  set(found.meters.front(), "LastUpdate", ago(3600s));
+  EXPECT_FALSE(is_conclusive(found.adapter, found.meters));  // the next one may be under way
+  EXPECT_EQ(verdict(found), "no-telegram at decode");
+  EXPECT_NE(step_of(found, "decode").evidence.find("one every 1 s; 0 bytes"), std::string::npos);
+  set(found.adapter, "BytesReceived", number(3766));  // 6 more than at the start
+  EXPECT_NE(step_of(found, "decode").evidence.find("; 6 bytes"), std::string::npos);
+  EXPECT_NE(step_of(found, "decode").advice.find("smartmeterctl probe"), std::string::npos);
+  // One that sends seldom, or another one that goes on.
+  found.meters.push_back(fine().meters.front());
+  set(found.meters.back(), "LastUpdate", ago(0s));
+  EXPECT_EQ(verdict(found), "fine");
+  found.meters.pop_back();
+  set(found.meters.front(), "Interval", {3600.0});
+  EXPECT_EQ(verdict(found), "fine");
+}
+
 TEST(Doctor, OneOfSeveralMetersWithoutItsKey) {
   Findings found = fine();
   found.meters.push_back(found.meters.front());

@@ -47,6 +47,14 @@ double interval_of(const Value& meter) {
   return seconds != nullptr ? *seconds : 0;
 }
 
+bool is_overdue(const Value& meter) {
+  constexpr double intervals = 3, least_s = 10;
+  const std::uint64_t last = meter["LastUpdate"].count();
+  const double interval_s = interval_of(meter);
+  return last > 0 && interval_s > 0 &&
+         static_cast<double>(age_s(last)) > std::max(least_s, intervals * interval_s);
+}
+
 std::vector<Step> Walk::steps() {
   constexpr std::pair<std::string_view, void (Walk::*)()> all[] = {
       {"adapter", &Walk::adapter},   {"permissions", &Walk::permissions},
@@ -110,7 +118,7 @@ bool is_conclusive(const Value& adapter, const std::vector<Value>& meters) {
   const std::string state = adapter["State"].text();
   if (adapter["Problem"].text() != "none" || state == "waiting" || state == "failed") return true;
   if (state != "synced" || adapter["TelegramsReceived"].count() == 0) return false;
-  return !meters.empty();
+  return std::ranges::find_if_not(meters, is_overdue) != meters.end();
 }
 
 std::chrono::seconds watch_limit(const std::vector<Value>& meters) {

@@ -174,6 +174,23 @@ void Walk::tag() {
   say(Verdict::skipped, found_.meters.empty() ? "nothing says that there is one" : "not encrypted");
 }
 
+void Walk::no_telegram(const Value& meter) {
+  const std::uint64_t bytes =
+      adapter_["BytesReceived"].count() - found_.before["BytesReceived"].count();
+  const bool is_given = found_.is_tcp() || adapter_["LineSource"].text() == "configured";
+  fail("no-telegram",
+       fmt::format("no telegram for {} s, the meter sends one every {:.0f} s; {} arrived in {} s of "
+                   "listening",
+                   age_s(meter["LastUpdate"].count()), std::max(1.0, interval_of(meter)),
+                   counted(bytes, "byte"), found_.watched.count()),
+       bytes == 0 ? problem_advice("no-bytes")
+       : is_given ? "check the cable, the adapter, and its table in "
+                    "/etc/smartmeterd/smartmeterd.toml"
+                  : fmt::format("check the cable and the adapter; \"sudo smartmeterctl probe {}\" "
+                                "finds the line settings anew",
+                                found_.device));
+}
+
 void Walk::decode() {
   if (problem_is("list-unknown")) return fail_by_problem();
   if (is_problem_new()) {
@@ -185,7 +202,9 @@ void Walk::decode() {
   }
   if (!passes(Reached::everything) || found_.meters.empty())
     return unknown("no telegram was read yet");
-  const Value& meter = found_.meters.front();
+  const auto fresh = std::ranges::find_if_not(found_.meters, is_overdue);
+  if (fresh == found_.meters.end()) return no_telegram(found_.meters.front());
+  const Value& meter = *fresh;
   const Value& readings = meter["Readings"];
   std::string text = fmt::format("meter {}", id_of(meter));
   if (found_.meters.size() > 1) text += fmt::format(" and {} more", found_.meters.size() - 1);

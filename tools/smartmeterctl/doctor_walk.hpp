@@ -80,6 +80,7 @@ class Walk {
   void key();
   void tag();
   void decode();
+  void no_telegram(const Value& meter);
   void bus();
   void broker();
 
@@ -97,5 +98,7 @@ inline constexpr std::string_view journal_command = "journalctl --unit smartmete
 std::uint64_t refusals(const Value& adapter, std::initializer_list<const char*> reasons);
 /// A meter's measured interval in seconds; 0 while unknown.
 double interval_of(const Value& meter);
+/// By its own interval the meter should have sent telegrams, and has not.
+bool is_overdue(const Value& meter);
 
 }  // namespace smartmeterctl

@@ -118,12 +118,16 @@ std::string counted(std::uint64_t count, std::string_view noun) {
   return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
-std::string age_text(std::uint64_t time_us) {
-  if (time_us == 0) return "never";
+std::int64_t age_s(std::uint64_t time_us) {
   const auto now = std::chrono::duration_cast<std::chrono::microseconds>(
                        std::chrono::system_clock::now().time_since_epoch())
                        .count();
-  const std::int64_t seconds = (now - static_cast<std::int64_t>(time_us)) / 1'000'000;
+  return (now - static_cast<std::int64_t>(time_us)) / 1'000'000;
+}
+
+std::string age_text(std::uint64_t time_us) {
+  if (time_us == 0) return "never";
+  const std::int64_t seconds = age_s(time_us);
   if (seconds < 120) return fmt::format("{} s ago", seconds < 0 ? 0 : seconds);
   if (seconds < 7200) return fmt::format("{} min ago", seconds / 60);
   if (seconds < 172'800) return fmt::format("{} h ago", seconds / 3600);

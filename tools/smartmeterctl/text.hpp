@@ -27,6 +27,8 @@ std::string problem_text(const std::string& problem);
 std::string problem_advice(const std::string& problem);
 /// "1 byte", "3 bytes"
 std::string counted(std::uint64_t count, std::string_view noun);
+/// How long ago that was; microseconds since the epoch.
+std::int64_t age_s(std::uint64_t time_us);
 /// "3 s ago", "2 h ago", "never"; microseconds since the epoch.
 std::string age_text(std::uint64_t time_us);
 
