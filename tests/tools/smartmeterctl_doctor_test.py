@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import stat
 import struct
 import subprocess
@@ -367,6 +368,32 @@ class Served(Port):
         one = self.expect("no-bytes", "bytes", "--wait", "16")
         self.assertIn("operator", one["advice"])
         self.assertEqual(self.steps["frames"]["evidence"], "not reached")
+
+    def hang(self, process):
+        os.kill(process.pid, signal.SIGSTOP)
+        self.addCleanup(os.kill, process.pid, signal.SIGCONT)
+
+    def test_the_service_hangs(self):
+        self.start()
+        self.hang(self.daemon)
+        for arguments in ((), (str(self.pty.path),)):
+            one = self.expect("no-answer", "service", *arguments)
+            self.assertIn(f"process {self.daemon.pid}", self.steps["service"]["evidence"])
+            self.assertNotIn("claim", one["advice"])
+        done = subprocess.run([SMARTMETERCTL, "list", "--bus", self.bus.address],
+                              capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("smartmeterd does not answer", done.stderr)
+
+    def test_the_bus_hangs(self):
+        self.start()
+        self.hang(self.bus.process)
+        one = self.examine()
+        self.assertEqual((one["verdict"], one["step"]), ("no-bus", "bus"))
+        self.assertEqual(self.steps["bus"]["evidence"], "the message bus does not answer")
+        done = subprocess.run([SMARTMETERCTL, "list", "--bus", self.bus.address],
+                              capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        self.assertIn("the message bus does not answer", done.stderr)
 
     def test_nothing_but_zeros(self):
         self.start()

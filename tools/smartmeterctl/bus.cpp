@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -108,6 +109,27 @@ Value read_value(sd_bus_message* message) {
   }
 }
 
+using namespace std::chrono_literals;
+
+/// Who answers at all does so at once.
+constexpr std::chrono::microseconds greeting_limit = 5s, answer_limit = 10s;
+
+/// What opening leaves to the first call, which then waits far longer: the result of sd-bus.
+int wait_for_greeting(sd_bus* bus) {
+  using Clock = std::chrono::steady_clock;
+  const auto end = Clock::now() + greeting_limit;
+  while (sd_bus_is_ready(bus) == 0) {
+    const int more = sd_bus_process(bus, nullptr);
+    if (more < 0) return more;
+    if (more > 0) continue;
+    const auto left = std::chrono::duration_cast<std::chrono::microseconds>(end - Clock::now());
+    if (left <= 0us) return -ETIMEDOUT;
+    const int result = sd_bus_wait(bus, static_cast<std::uint64_t>(left.count()));
+    if (result < 0 && result != -EINTR) return result;
+  }
+  return 0;
+}
+
 sd_bus* open_bus(const std::string& where) {
   sd_bus* bus = nullptr;
   int result = 0;
@@ -121,8 +143,12 @@ sd_bus* open_bus(const std::string& where) {
     if (result >= 0) result = sd_bus_set_bus_client(bus, 1);
     if (result >= 0) result = sd_bus_start(bus);
   }
+  if (result >= 0) result = sd_bus_set_method_call_timeout(bus, answer_limit.count());
+  if (result >= 0) result = wait_for_greeting(bus);
   if (result < 0) {
-    sd_bus_unref(bus);
+    sd_bus_close_unref(bus);
+    if (result == -ETIMEDOUT)
+      throw BusError(SD_BUS_ERROR_TIMEOUT, "the message bus does not answer");
     const bool named = where == "system" || where == "session";
     throw std::runtime_error(fmt::format(
         "cannot reach {} {}: {}{}", named ? "the " + where : "the bus at", named ? "bus" : where,
@@ -212,6 +238,12 @@ std::string Bus::explain(const sd_bus_error& error, int result) const {
   if (absent)
     return fmt::format(
         "smartmeterd is not running on this bus: start it with \"smartmeterd --bus {}\"", where_);
+  if (name == SD_BUS_ERROR_TIMEOUT)
+    return fmt::format("smartmeterd does not answer: {}",
+                       where_ == "system"
+                           ? "\"sudo systemctl restart smartmeterd\" starts it anew, \"journalctl "
+                             "--unit smartmeterd\" shows what it did last"
+                           : "end it, and start it anew");
   if (name == SD_BUS_ERROR_ACCESS_DENIED)
     return "the bus does not allow it: run this as root or as a member of the group smartmeterd";
   if (error.message != nullptr) return error.message;
@@ -387,7 +419,6 @@ int on_probe_answer(sd_bus_message* message, void* data, sd_bus_error*) noexcept
 
 Value Bus::probe(const Object& adapter, std::chrono::milliseconds timeout,
                  const std::function<void(const Value&)>& on_progress) {
-  constexpr std::chrono::seconds answer_limit{10};  // the daemon ends it by itself
   Probing probing;
   sd_bus_slot* raw = nullptr;
   check(sd_bus_match_signal(bus_.get(), &raw, service, adapter.path.c_str(), adapter_interface,
@@ -402,8 +433,7 @@ Value Bus::probe(const Object& adapter, std::chrono::milliseconds timeout,
   check(sd_bus_message_append(call.get(), "a{sv}", 1, "timeout-ms", "u",
                               static_cast<std::uint32_t>(timeout.count())),
         "cannot ask for a probe");
-  const auto limit =
-      std::chrono::duration_cast<std::chrono::microseconds>(timeout + answer_limit);
+  const std::chrono::microseconds limit = timeout + answer_limit;  // the daemon ends it by itself
   check(sd_bus_call_async(bus_.get(), &raw, call.get(), on_probe_answer, &probing,
                           static_cast<std::uint64_t>(limit.count())),
         "cannot ask for a probe");

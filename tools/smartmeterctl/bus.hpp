@@ -58,6 +58,8 @@ struct Object {
 struct BusError : std::runtime_error {
   BusError(std::string_view error_name, const std::string& sentence)
       : std::runtime_error(sentence), name(error_name) {}
+  /// Nothing was answered: the bus or smartmeterd hangs.
+  bool is_silence() const { return name == SD_BUS_ERROR_TIMEOUT; }
   std::string name;  ///< "org.smartmeterd1.Error.Timeout"
 };
 

@@ -70,6 +70,7 @@ class Service {
                   .active = unit["ActiveState"].text()};
     } catch (const std::runtime_error& error) {
       facts_.error = error.what();
+      facts_.is_silent = is_silence(error);
     }
     if (!facts_.owner && options.bus == "system")
       systemd_.last_error = last_error_of("smartmeterd.service");
@@ -84,6 +85,7 @@ class Service {
       objects_.clear();
       facts_.owner = owner_now();  // it may have ended meanwhile
       if (facts_.owner) facts_.refusal = error.what();
+      facts_.is_silent = is_silence(error);
     }
   }
 
@@ -119,6 +121,10 @@ class Service {
   }
 
  private:
+  static bool is_silence(const std::runtime_error& error) {
+    const auto* answer = dynamic_cast<const BusError*>(&error);
+    return answer != nullptr && answer->is_silence();
+  }
   std::optional<pid_t> owner_now() {
     try {
       return bus_->owner();

@@ -99,6 +99,7 @@ struct BusFacts {
   std::string error;             ///< why the bus cannot be reached
   std::optional<pid_t> owner;    ///< the process that owns org.smartmeterd1
   std::string refusal;           ///< what the bus answered instead of the objects
+  bool is_silent = false;        ///< that is: nothing, the bus or its owner hangs
 };
 
 /// All that is known of one adapter. Properties are as the interface org.smartmeterd1 has them;

@@ -67,6 +67,7 @@ void Walk::adapter() {
               "then plug the adapter in again"
             : "\"sudo journalctl --dmesg --lines 20\" shows whether the kernel has a driver "
               "for it");
+  if (is_blind()) return say(Verdict::skipped, "smartmeterd cannot be asked which ones it reads");
   if (device.empty() && !found_.other_ports.empty())
     return fail("no-adapter",
                 fmt::format("no port is known as a meter adapter's; there is {}",
@@ -124,6 +125,7 @@ std::string Walk::give_to_service() const {
 void Walk::permissions() {
   const Account& account = found_.account;
   if (found_.is_tcp()) return say(Verdict::skipped, "a network connection");
+  if (is_blind()) return say(Verdict::skipped, "no adapter is known");
   if (!found_.node) return unknown("there is no device node");
   if (!account.is_there)
     return fail("no-account", fmt::format("there is no user {}", account.name),
@@ -154,6 +156,7 @@ void Walk::permissions() {
 void Walk::programs() {
   if (found_.is_tcp()) return say(Verdict::skipped, "a network connection");
   const Others& others = found_.others;
+  if (is_blind()) return say(Verdict::skipped, "no adapter is known");
   if (!found_.node) return unknown("");
   const std::string names = holders_text({others.users.begin(), others.users.end()});
   if (problem_is("port-busy") && names.empty())

@@ -11,6 +11,13 @@ namespace smartmeterctl {
 void Walk::service() {
   const ServiceFacts& service = found_.service;
   const bool on_system = found_.bus.where == "system" || service.is_known;
+  if (found_.bus.owner && found_.bus.is_silent)
+    return fail("no-answer",
+                fmt::format("smartmeterd does not answer (process {})", *found_.bus.owner),
+                on_system ? fmt::format("\"sudo systemctl restart smartmeterd\" starts it anew; "
+                                        "\"{}\" shows what it did last",
+                                        journal_command)
+                          : "end it, and start it anew");
   if (found_.bus.owner) {
     if (found_.bus.refusal.empty() && !found_.device.empty() && adapter_.map().empty() &&
         deciding(steps_) == nullptr)
@@ -48,13 +55,17 @@ void Walk::bus() {
   const BusFacts& bus = found_.bus;
   if (!bus.error.empty())
     return fail("no-bus", bus.error,
-                bus.where == "system" ? "\"sudo systemctl start dbus\"" : "check the address");
+                bus.where != "system" ? "check the address"
+                : bus.is_silent       ? "\"systemctl status dbus\" shows how it is; restart the "
+                                        "machine if it stays so"
+                                      : "\"sudo systemctl start dbus\"");
   if (!bus.owner) {
     if (found_.service.active != "active") return unknown("nobody owns org.smartmeterd1");
     return fail("no-name", "smartmeterd runs, but does not own the name org.smartmeterd1",
                 "its policy file is not in force: \"sudo systemctl reload dbus\", then \"sudo "
                 "systemctl restart smartmeterd\"");
   }
+  if (bus.is_silent) return unknown("smartmeterd does not answer");
   if (!bus.refusal.empty())
     return fail("refused", bus.refusal,
                 "run it as root or as a member of the group smartmeterd; a policy in "

@@ -57,6 +57,8 @@ class Walk {
   std::string claim() const;
   /// How a port gets the group and mode that udev's rules give it.
   std::string give_to_service() const;
+  /// No adapter is known because nobody could say which ones there are.
+  bool is_blind() const { return found_.device.empty() && found_.bus.is_silent; }
   bool is_claimed() const { return found_.port && found_.port->is_claimed(); }
   bool problem_is(std::string_view problem) const { return adapter_["Problem"].text() == problem; }
   /// The service states a problem that is not known here: it is newer than this program.
