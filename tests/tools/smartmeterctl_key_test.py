@@ -113,10 +113,26 @@ class Keys(KeyWorld):
             self.assertIn("others can see it", done.stderr)
         self.assertFalse(self.files.exists())
 
+    def test_a_key_on_the_command_line_is_not_repeated(self):
+        blanks = " ".join(TEST_KEY[i:i + 4] for i in range(0, 32, 4))
+        dashes = "-".join(TEST_KEY[i:i + 2] for i in range(0, 32, 2))
+        for arguments, status in (
+                (("add", "house", TEST_KEY), 2), (("add", "house", *blanks.split()), 2),
+                (("add", "house", f"--key={TEST_KEY}"), 2), (("add", "house", f"GUEK {blanks}"), 2),
+                (("remove", "house", dashes), 2), (("test", TEST_KEY), 1), (("test", dashes), 1),
+                (("test", "--ask", blanks), 1)):
+            with self.subTest(arguments=len(arguments), verb=arguments[0]):
+                done = self.ctl(*arguments, status=status)
+                self.assertIn("must not be typed on the command line", done.stderr)
+                self.assertNotIn(TEST_KEY[8:12], done.stderr)
+        self.assertNotIn("must not", self.ctl("add", "house", "more", status=2).stderr)
+
     def test_wrong_names(self):
         for arguments in (("../x",), ("a/b",), ("",), ("house", "--label", "two\nlines"),
                           ("house", "--meter", "x" * 65), ("house", "--label", b"\xff"),
-                          ("house", "--label", "\u009b31m")):
+                          ("house", "--label", "\u009b31m"), ("house", "--label", "a\u202eb"),
+                          ("house", "--label", "\u200b"), ("house", "--meter", "\ufeff1"),
+                          ("house", "--label", "\U000e0041"), ("house", "--label", "\u2028")):
             self.ctl("add", *arguments, key=TEST_KEY, status=2)
         self.assertFalse(self.files.exists())
 
@@ -307,11 +323,13 @@ class Keys(KeyWorld):
         plain = self.capture("kaifa-noe")  # encrypted, no tag
         self.add(OTHER_KEY)
         done = self.ctl("test", plain, status=1)
-        self.assertIn("does not fit", done.stdout)
+        self.assertIn("does not fit: compare it", done.stdout)
         self.assertRegex(done.stdout, r"system title [0-9A-F]{16}")
         self.add(TEST_KEY, name="right")
         done = self.ctl("test", plain, status=0)
         self.assertIn("carries no tag", done.stdout)
+        self.assertIn("does not fit", done.stdout)
+        self.assertNotIn("compare it", done.stdout)  # another one does
         done = self.ctl("test", "--ask", plain, key=f"EK {OTHER_KEY} AK {TEST_KEY}", status=1)
         self.assertIn("swapped", done.stdout)
 

@@ -5,7 +5,9 @@
 
 #include <csignal>
 #include <exception>
+#include <sstream>
 
+#include "tools/smartmeterctl/key_mask.hpp"
 #include "tools/smartmeterctl/verbs.hpp"
 
 namespace {
@@ -44,18 +46,25 @@ int main(int argc, char** argv) {
   add_key(app, action);
   add_probe(app, action);
   add_doctor(app, action);
+  const auto complain = [&](const std::exception& error) {
+    fmt::print(stderr, "smartmeterctl: {}\n", mask_keys(error.what(), {argv + 1, argv + argc}));
+  };
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? exit_good : exit_usage;
+    if (error.get_exit_code() == 0) return app.exit(error);  // help, version
+    std::ostringstream said;
+    app.exit(error, said, said);
+    fmt::print(stderr, "{}\n", mask_keys(said.str(), {argv + 1, argv + argc}));
+    return exit_usage;
   }
   try {
     return action();
   } catch (const UsageError& error) {
-    fmt::print(stderr, "smartmeterctl: {}\n", error.what());
+    complain(error);
     return exit_usage;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "smartmeterctl: {}\n", error.what());
+    complain(error);
     return exit_nothing;
   }
 }
