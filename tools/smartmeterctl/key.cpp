@@ -59,11 +59,30 @@ Examples:
   sudo smartmeterctl key test capture.bin
   smartmeterctl key test --ask capture.hex)";
 
+/// The character of one UTF-8 sequence.
+char32_t character(std::string_view sequence) {
+  const auto first = static_cast<unsigned char>(sequence[0]);
+  if (sequence.size() == 1) return first;
+  char32_t c = first & (0x7fu >> sequence.size());
+  for (const char next : sequence.substr(1)) c = c << 6 | (static_cast<unsigned char>(next) & 0x3f);
+  return c;
+}
+
+/// Controls, and what is invisible or changes how the text around it is shown (Unicode's
+/// categories Cc, Cf, Zl, Zp).
+bool is_control(char32_t c) {
+  constexpr std::pair<char32_t, char32_t> ranges[] = {
+      {0x00, 0x1f},     {0x7f, 0x9f},     {0xad, 0xad},     {0x600, 0x605},   {0x61c, 0x61c},
+      {0x180e, 0x180e}, {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f}, {0xfeff, 0xfeff},
+      {0xfff9, 0xfffb}, {0xe0000, 0xe007f}};
+  return std::ranges::any_of(
+      ranges, [c](const auto& range) { return c >= range.first && c <= range.second; });
+}
+
 bool is_printable(std::string_view text) {
   while (!text.empty()) {
     const std::size_t size = meter::utf8_sequence(text);
-    if (size == 0 || static_cast<unsigned char>(text[0]) < ' ' || text[0] == '\x7f') return false;
-    if (size == 2 && text[0] == '\xc2' && static_cast<unsigned char>(text[1]) < 0xa0) return false;
+    if (size == 0 || is_control(character(text.substr(0, size)))) return false;
     text.remove_prefix(size);
   }
   return true;

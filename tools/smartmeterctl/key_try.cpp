@@ -80,9 +80,17 @@ Trials try_keys(meter::Bytes received, const std::vector<Candidate>& keys, bool 
 
 void print_trials(const Trials& trials, const std::vector<Candidate>& keys,
                   const std::string& where) {
+  const auto is_opened = [&](const std::string& meter) {
+    return std::ranges::any_of(trials.each, [&](const Trial& trial) {
+      const auto found = trial.meters.find(meter);
+      return found != trial.meters.end() && found->second >= Fit::authentication_key_missing;
+    });
+  };
   for (std::size_t i = 0; i < trials.each.size(); ++i)
     for (const auto& [meter, fit] : trials.each[i].meters)
-      fmt::print("{}{}: {} {}\n", where, meter, keys[i].name, describe(fit));
+      // Where another key is the meter's, nothing is wrong with this one.
+      fmt::print("{}{}: {} {}\n", where, meter, keys[i].name,
+                 fit == Fit::wrong && is_opened(meter) ? "does not fit" : describe(fit));
 }
 
 int test_recording(const KeyOptions& options) {
