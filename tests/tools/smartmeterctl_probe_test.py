@@ -169,8 +169,22 @@ class ProbeOfTheDaemon(World):
 
     def test_configured_line(self):
         self.start(f"{self.pty.path},line=2400-8E1")
-        _, said = self.end(self.begin(), 1)
-        self.assertIn("the line is configured", said)
+        done = self.refused()
+        self.assertIn("the line is configured (2400-8E1)", done)
+
+    def test_network_connection(self):
+        self.bus.start()
+        self.start_daemon(device="tcp://127.0.0.1:1", mqtt=False)
+        wait_for("the adapter", self.bus.adapter)
+        self.assertIn("a network connection has no line settings", self.refused())
+
+    def refused(self):
+        """Before anything is begun."""
+        done = subprocess.run([SMARTMETERCTL, "probe", "--bus", self.bus.address],
+                              capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertNotIn("Finding", done.stderr)
+        return done.stderr
 
 
 if __name__ == "__main__":

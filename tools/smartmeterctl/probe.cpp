@@ -134,14 +134,27 @@ void print_json_error(const std::string& device, const BusError& error,
   fmt::print("{}\n", text);
 }
 
+/// Throws what smartmeterd would answer, with what to do, before a person is told to wait.
+void check_is_sought(const Value& adapter) {
+  if (adapter["Device"].text().starts_with("tcp://"))
+    throw BusError(SD_BUS_ERROR_NOT_SUPPORTED, "a network connection has no line settings to find");
+  if (adapter["LineSource"].text() == "configured")
+    throw BusError(
+        SD_BUS_ERROR_NOT_SUPPORTED,
+        fmt::format("the line is configured ({}): remove line = from the adapter's table in "
+                    "/etc/smartmeterd/smartmeterd.toml, then \"sudo systemctl restart smartmeterd\"",
+                    adapter["LineSettings"].text()));
+}
+
 int probe(const ProbeOptions& options) {
   Bus bus(options.bus);
   const Object adapter = bus.adapter(options.adapter);
   const std::string device = adapter.adapter()["Device"].text();
-  fmt::print(stderr, "Finding the line settings of {}, at most {} s …\n", device,
-             options.timeout_s);
   Progress progress;
   try {
+    check_is_sought(adapter.adapter());
+    fmt::print(stderr, "Finding the line settings of {}, at most {} s …\n", device,
+               options.timeout_s);
     const Value result = bus.probe(adapter, std::chrono::seconds(options.timeout_s),
                                    [&](const Value& details) { progress.show(details); });
     progress.end();
