@@ -170,6 +170,13 @@ class Plugged(Doctor):
         self.assertIn("/dev/ttyUSB7", self.steps["adapter"]["evidence"])
         self.assertIn("smartmeterctl list", one["advice"])
 
+    def test_not_a_serial_port(self):
+        one = self.expect("not-serial", "adapter", "/dev/null")
+        self.assertNotIn("claim", self.advice())
+        self.assertNotIn("kill", self.advice())
+        self.assertIn("/dev/null is not a serial port", self.steps["adapter"]["evidence"])
+        self.assertIn("smartmeterctl list", one["advice"])
+
     def test_wrong_group(self):
         self.account(4711, 4711)
         self.bus.start()
@@ -368,6 +375,8 @@ class Served(Port):
         one = self.expect("no-bytes", "bytes", "--wait", "16")
         self.assertIn("operator", one["advice"])
         self.assertEqual(self.steps["frames"]["evidence"], "not reached")
+        # The test has the pseudo-terminal open, as whatever stands in for a meter must.
+        self.assertEqual(self.steps["programs"]["verdict"], "ok")
 
     def hang(self, process):
         os.kill(process.pid, signal.SIGSTOP)

@@ -88,6 +88,9 @@ void Walk::adapter() {
     return fail("adapter-missing", fmt::format("{} is not there", device),
                 "plug the adapter in, or correct its name in /etc/smartmeterd/smartmeterd.toml; "
                 "\"smartmeterctl list\" shows the adapters that are there");
+  if (!is_serial())
+    return fail("not-serial", device + " is not a serial port",
+                "\"smartmeterctl list\" shows the adapters that are there");
   std::string text = device;
   const std::string kind = found_.port ? found_.port->kind() : "";
   if (found_.port) text += fmt::format(" ({})", found_.port->description());
@@ -147,7 +150,7 @@ void Walk::permissions() {
         fmt::format("its sandbox does not name this kind of device: {} writes a drop-in, then "
                     "\"sudo systemctl restart smartmeterd\"",
                     claim()));
-  if ((node.mode & S_IRWXO) != 0)
+  if ((node.mode & S_IRWXO) != 0 && is_serial())
     return say(Verdict::warning, who + ": every user may read it, and telegrams are personal data",
                give_to_service(), "open-to-all");
   ok(fmt::format("{}: {} may use it", who, account.name));
@@ -158,6 +161,7 @@ void Walk::programs() {
   const Others& others = found_.others;
   if (is_blind()) return say(Verdict::skipped, "no adapter is known");
   if (!found_.node) return unknown("");
+  if (!is_serial()) return unknown("");
   const std::string names = holders_text({others.users.begin(), others.users.end()});
   if (problem_is("port-busy") && names.empty())
     return fail("port-busy", "another program has opened the port",
@@ -174,7 +178,7 @@ void Walk::programs() {
     concerns.push_back(
         {"", Verdict::warning, std::move(state), std::move(evidence), std::move(advice)});
   };
-  if (!names.empty())
+  if (!names.empty() && !found_.node->is_pseudo)
     worry("shared", fmt::format("the port is open in {}, too: bytes may be lost to it", names),
           end_of(others.users.front()) + " ends it; smartmeterd serves any number of readers");
   const bool keeps_off = found_.port && (found_.port->property("ID_MM_PORT_IGNORE") == "1" ||

@@ -174,6 +174,15 @@ std::optional<Node> node_of(const std::string& device) {
             {},
             {},
             grants_of(device.c_str(), status.st_gid)};
+  // Linux, Documentation/admin-guide/devices.txt: these are not in sysfs.
+  constexpr unsigned pseudo_first = 136, pseudo_last = 143;
+  const unsigned number = major(status.st_rdev);
+  node.is_pseudo = number >= pseudo_first && number <= pseudo_last;
+  std::error_code error;
+  const fs::path subsystem =
+      fs::read_symlink(fmt::format("/sys/dev/char/{}:{}/subsystem", number, minor(status.st_rdev)),
+                       error);
+  node.is_serial = node.is_pseudo || error || subsystem.filename() == "tty";
   const struct passwd* owner = ::getpwuid(status.st_uid);
   node.owner_name = owner != nullptr ? owner->pw_name : fmt::format("{}", status.st_uid);
   const struct group* group = ::getgrgid(status.st_gid);

@@ -59,6 +59,7 @@ class Walk {
   std::string give_to_service() const;
   /// No adapter is known because nobody could say which ones there are.
   bool is_blind() const { return found_.device.empty() && found_.bus.is_silent; }
+  bool is_serial() const { return found_.port || !found_.node || found_.node->is_serial; }
   bool is_claimed() const { return found_.port && found_.port->is_claimed(); }
   bool problem_is(std::string_view problem) const { return adapter_["Problem"].text() == problem; }
   /// The service states a problem that is not known here: it is newer than this program.
