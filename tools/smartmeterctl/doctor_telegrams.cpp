@@ -179,8 +179,8 @@ void Walk::no_telegram(const Value& meter) {
       adapter_["BytesReceived"].count() - found_.before["BytesReceived"].count();
   const bool is_given = found_.is_tcp() || adapter_["LineSource"].text() == "configured";
   fail("no-telegram",
-       fmt::format("no telegram for {} s, the meter sends one every {:.0f} s; {} arrived in {} s of "
-                   "listening",
+       fmt::format("no telegram for {} s, the meter sends one every {:.0f} s; {} arrived in "
+                   "{} s of listening",
                    age_s(meter["LastUpdate"].count()), std::max(1.0, interval_of(meter)),
                    counted(bytes, "byte"), found_.watched.count()),
        bytes == 0 ? problem_advice("no-bytes")

@@ -142,7 +142,8 @@ void check_is_sought(const Value& adapter) {
     throw BusError(
         SD_BUS_ERROR_NOT_SUPPORTED,
         fmt::format("the line is configured ({}): remove line = from the adapter's table in "
-                    "/etc/smartmeterd/smartmeterd.toml, then \"sudo systemctl restart smartmeterd\"",
+                    "/etc/smartmeterd/smartmeterd.toml, then \"sudo systemctl restart "
+                    "smartmeterd\"",
                     adapter["LineSettings"].text()));
 }
 
