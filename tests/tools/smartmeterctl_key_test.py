@@ -263,8 +263,10 @@ class Keys(KeyWorld):
             process.stdin.write(f"{i:032x}".encode())
             process.stdin.flush()
         for process in running:
-            _, error = process.communicate(timeout=LIMIT_S)
-            self.assertEqual(process.returncode, 0, error)
+            process.stdin.close()
+        for process in running:
+            self.assertEqual(process.wait(LIMIT_S), 0, process.stderr.read())
+            process.stderr.close()
         listed = json.loads(self.ctl("list", "--json", status=0).stdout)
         self.assertEqual(sorted(key["label"] for key in listed), [f"new{i}" for i in range(1, 9)])
 
