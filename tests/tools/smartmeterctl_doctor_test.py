@@ -400,6 +400,8 @@ class Served(Port):
         one = self.examine()
         self.assertEqual((one["verdict"], one["step"]), ("no-bus", "bus"))
         self.assertEqual(self.steps["bus"]["evidence"], "the message bus does not answer")
+        one = self.examine(str(self.pty.path))  # whether the service reads it nobody can say
+        self.assertEqual((one["verdict"], one["step"]), ("no-bus", "bus"))
         done = subprocess.run([SMARTMETERCTL, "list", "--bus", self.bus.address],
                               capture_output=True, text=True, timeout=LIMIT_S, check=False)
         self.assertIn("the message bus does not answer", done.stderr)

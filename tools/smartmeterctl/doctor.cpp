@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "tools/smartmeterctl/doctor_system.hpp"
+#include "tools/smartmeterctl/key_mask.hpp"
 #include "tools/smartmeterctl/text.hpp"
 #include "tools/smartmeterctl/port_text.hpp"
 #include "tools/smartmeterctl/verbs.hpp"
@@ -363,6 +364,9 @@ void print_json(const Report& report, std::string_view verdict) {
 }
 
 int doctor(const DoctorOptions& options) {
+  if (const std::string masked = mask_keys(options.adapter, {options.adapter});
+      masked != options.adapter)
+    throw UsageError("ADAPTER: " + masked);
   const Report report = examine(options);
   std::string verdict = "fine";
   for (const Examined& one : report.adapters)

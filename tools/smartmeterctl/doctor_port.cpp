@@ -108,9 +108,9 @@ void Walk::adapter() {
     return fail("not-taken",
                 fmt::format("{} is claimed as {}, but udev has not taken it", text, kind),
                 fmt::format("{}; 61-smartmeter.rules must be among its rules", udev_again(device)));
-  if (!found_.bus.refusal.empty())
+  if (!found_.bus.refusal.empty() || !found_.bus.error.empty())
     return say(Verdict::skipped,
-               text + ", claimed by nobody; smartmeterd may not be asked whether it reads it");
+               text + ", claimed by nobody; smartmeterd cannot be asked whether it reads it");
   fail("unclaimed", text + " is plugged in, and nobody has said that it is a meter's",
        "if a meter is behind it: " + claim());
 }
@@ -138,8 +138,9 @@ void Walk::permissions() {
   const std::string who = fmt::format("{} {} {:04o}", found_.device,
                                       node.owner_name + ":" + node.group_name, node.mode & 0777);
   if (!may_use(node, account)) {
-    // Nobody expects the service to get at what it was not given.
-    if (deciding(steps_) != nullptr) return unknown("");
+    // Nobody expects the service to get at what it was not given, or is not known to read.
+    const bool is_known_to_read = steps_.front().verdict != Verdict::skipped;
+    if (deciding(steps_) != nullptr || !is_known_to_read) return unknown("");
     return fail("no-access", fmt::format("{}: the user {} may not use it", who, account.name),
                 give_to_service());
   }
