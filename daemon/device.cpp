@@ -203,12 +203,12 @@ void Device::start_session(meter::Link link, const meter::LineFormat& line) {
   if (config_.role == Role::listen) return;
   session_ = environment_.make_session(
       link, {.interval = config_.interval,
-                      .addresses = config_.addresses,
-                      .line = line,
-                      .iec62056 = {.sign_on = line,
-                                   .acknowledgement = config_.acknowledgement,
-                                   .wake_up = config_.wake_up,
-                                   .registers = config_.registers}});
+             .addresses = config_.addresses,
+             .line = line,
+             .iec62056 = {.sign_on = line,
+                          .acknowledgement = config_.acknowledgement,
+                          .wake_up = config_.wake_up,
+                          .registers = config_.registers}});
   if (session_) adapter_.readout_interval = session_->interval();
 }
 

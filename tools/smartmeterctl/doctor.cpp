@@ -13,8 +13,8 @@
 
 #include "tools/smartmeterctl/doctor_system.hpp"
 #include "tools/smartmeterctl/key_mask.hpp"
-#include "tools/smartmeterctl/text.hpp"
 #include "tools/smartmeterctl/port_text.hpp"
+#include "tools/smartmeterctl/text.hpp"
 #include "tools/smartmeterctl/verbs.hpp"
 
 namespace smartmeterctl {

@@ -6,8 +6,8 @@
 #include <algorithm>
 
 #include "tools/smartmeterctl/doctor_walk.hpp"
-#include "tools/smartmeterctl/text.hpp"
 #include "tools/smartmeterctl/port_text.hpp"
+#include "tools/smartmeterctl/text.hpp"
 
 namespace smartmeterctl {
 namespace {
