@@ -15,6 +15,7 @@
 
 #include "daemon/config.hpp"
 #include "daemon/io/loop.hpp"
+#include "meter/base/bytes.hpp"
 #include "meter/base/errc.hpp"
 #include "meter/quantity.hpp"
 #include "meter/reading.hpp"
@@ -99,6 +100,10 @@ struct Adapter {
   /// Between two readouts of meters that are asked; 0 where they speak by themselves.
   std::chrono::seconds readout_interval{0};
   AdapterControl* control = nullptr;  ///< null: it can be asked for nothing
+  /// "mqtt://host:port/topic" that its telegrams come from; "" for a port of this machine.
+  std::string translated_from;
+  /// One of several that share the telegrams of many meters: it does not see all of any meter's.
+  bool is_stateless = false;
 };
 
 enum class KeyState : std::uint8_t { not_needed, missing, wrong, authentication_key_wrong, ok };
@@ -140,6 +145,8 @@ struct Meter {
   meter::Authentication authentication = meter::Authentication::clear;
   meter::Link link = meter::Link::raw;
   std::string profile;            ///< list rule that matched
+  /// Its adapter is: nothing is known of it but its last telegram.
+  bool is_stateless = false;
   std::vector<LatestValue> values;   ///< in order of first arrival
 
   /// A register of the last telegram.
@@ -177,6 +184,19 @@ struct Telegram {
   std::vector<std::string_view> changed;  ///< names whose merged value changed
 };
 
+/// One whole telegram as received: every link frame of one APDU, one after the other. Everything in
+/// it is valid during the call only.
+struct RawTelegram {
+  const Adapter& adapter;
+  meter::Bytes frames;       ///< at most 16 KiB
+  meter::Link link;
+  std::int64_t received_us;  ///< CLOCK_REALTIME of its last byte
+  /// Its checksum is good, it was opened where it is encrypted (tag good where there is one and its
+  /// key is known), decoded and accepted. False: whole, but its key is missing here, or does not
+  /// fit.
+  bool is_verified;
+};
+
 /// One output. Calls come from the loop, in order; a sink never blocks and never throws.
 class Sink {
  public:
@@ -190,6 +210,8 @@ class Sink {
   virtual void meter_changed(const Meter&) {}
   virtual void meter_removed(const Meter&) {}
   virtual void telegram(const Telegram&) {}
+  /// After `telegram` of the same one.
+  virtual void raw_telegram(const RawTelegram&) {}
   virtual void publisher_added(const Publisher&) {}
   virtual void publisher_changed(const Publisher&) {}
   virtual void publisher_removed(const Publisher&) {}

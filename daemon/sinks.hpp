@@ -38,6 +38,9 @@ class Sinks : public Sink {
   void telegram(const Telegram& telegram) override {
     each([&](Sink& sink) { sink.telegram(telegram); });
   }
+  void raw_telegram(const RawTelegram& telegram) override {
+    each([&](Sink& sink) { sink.raw_telegram(telegram); });
+  }
   void publisher_added(const Publisher& publisher) override {
     each([&](Sink& sink) { sink.publisher_added(publisher); });
   }

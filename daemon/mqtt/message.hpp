@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Publication and Message: what goes to a broker, and what comes from one.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "meter/base/bytes.hpp"
+
+namespace smartmeterd::mqtt {
+
+/// MQTT 5.0 section 3.3.2.3.7; not with 3.1.1.
+struct UserProperty {
+  std::string_view name, value;
+};
+
+/// One message on its way out. Everything in it is valid during the call only.
+struct Publication {
+  std::string_view topic;
+  std::string_view payload;
+  bool retain = false;
+  int qos = 0;
+  /// Seconds after which the broker forgets it, MQTT 5 only; 0: never.
+  std::uint32_t expiry_s = 0;
+  std::string_view content_type = {};  ///< a MIME type, MQTT 5 only; empty: none
+  std::span<const UserProperty> properties = {};
+};
+
+/// One message that came in. Everything in it is valid during the call only.
+struct Message {
+  std::string_view topic;
+  meter::Bytes payload;
+  bool retained = false;
+  std::span<const UserProperty> properties = {};
+};
+
+}  // namespace smartmeterd::mqtt
