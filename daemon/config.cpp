@@ -31,6 +31,9 @@ constexpr std::int64_t interval_min_s = 1;
 constexpr std::int64_t interval_max_s = 31 * 86'400;  // a battery-powered meter once a month
 constexpr std::int64_t outbox_min = 64 * 1024;
 constexpr std::int64_t outbox_max = 1024 * 1024 * 1024;
+constexpr std::int64_t throttle_max_s = 86'400;
+constexpr std::int64_t session_max_s = std::numeric_limits<std::uint32_t>::max();
+constexpr std::int64_t store_min = 64 * 1024;
 constexpr unsigned baud_max = 4'000'000;
 
 /// "a, b or c"
@@ -74,6 +77,7 @@ class Value {
     if (!string || string->get().empty()) fail("expected a text in quotes");
     return string->get();
   }
+  bool is_list() const { return node_.is_array(); }
   bool boolean() const {
     const auto* boolean = node_.as_boolean();
     if (!boolean) fail("expected true or false");
@@ -168,7 +172,13 @@ std::optional<std::pair<std::string, std::uint16_t>> host_and_port(std::string_v
 /// Takes an MQTT URL into `broker`; otherwise says what is wrong, never repeating the URL: it may
 /// hold a password.
 std::string take_mqtt_url(std::string_view url, BrokerConfig& broker) {
-  constexpr auto expected = "expected mqtt://HOST[:PORT] or mqtts://HOST[:PORT]";
+  constexpr auto expected =
+      "expected mqtt://HOST[:PORT], mqtts://HOST[:PORT] or unix:///PATH";
+  constexpr std::string_view socket = "unix://";
+  if (url.starts_with(socket)) {
+    broker.socket = url.substr(socket.size());
+    return broker.socket.is_absolute() ? "" : expected;
+  }
   const bool tls = url.starts_with("mqtts://");
   if (!tls && !url.starts_with("mqtt://")) return expected;
   url.remove_prefix(tls ? 8 : 7);
@@ -272,6 +282,20 @@ constexpr Choice<Role> roles[] = {
     {"listen", Role::listen}, {"reader", Role::reader}, {"master", Role::master}};
 constexpr Choice<ModemLine> modem_lines[] = {
     {"keep", ModemLine::keep}, {"on", ModemLine::on}, {"off", ModemLine::off}};
+constexpr Choice<BrokerRole> broker_roles[] = {
+    {"sink", BrokerRole::sink}, {"source", BrokerRole::source}, {"both", BrokerRole::both}};
+constexpr Choice<Discovery> discoveries[] = {{"device", Discovery::device},
+                                             {"entities", Discovery::entities},
+                                             {"off", Discovery::off}};
+constexpr Choice<UniqueIds> unique_ids[] = {{"smartmeterd", UniqueIds::smartmeterd},
+                                            {"bridge", UniqueIds::bridge}};
+constexpr Choice<SourceFormat> source_formats[] = {
+    {"auto", SourceFormat::automatic},        {"glow", SourceFormat::glow},
+    {"gplug", SourceFormat::gplug},           {"whatwatt", SourceFormat::whatwatt},
+    {"datacollector", SourceFormat::datacollector}, {"plug-test", SourceFormat::plug_test},
+    {"amsreader", SourceFormat::amsreader},   {"raw", SourceFormat::raw}};
+constexpr Choice<ExportFormat> export_formats[] = {{"dsmr5", ExportFormat::dsmr5},
+                                                   {"received", ExportFormat::received}};
 constexpr Choice<std::string_view> protocols[] = {{"auto", "auto"}, {"5", "5"}, {"3.1.1", "3.1.1"}};
 
 void must(const Value& value, const std::string& problem) {
@@ -328,11 +352,14 @@ constexpr KeyRule<MeterConfig> meter_keys[] = {
     {"zone", take_zone},
 };
 
+bool is_control(unsigned char c) {
+  return c < 0x20 || c == 0x7f;
+}
+
 /// A topic prefix: levels without wildcards and control characters, not starting or ending with
 /// '/'.
 std::string topic_prefix(const Value& value) {
   std::string prefix = value.text();
-  const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
   if (prefix.find_first_of("+#") != prefix.npos || std::ranges::any_of(prefix, is_control) ||
       prefix.front() == '/' || prefix.front() == '$' || prefix.back() == '/')
     value.fail(
@@ -342,11 +369,34 @@ std::string topic_prefix(const Value& value) {
 }
 
 constexpr KeyRule<BrokerConfig> broker_keys[] = {
-    {"url", [](BrokerConfig& b, const Value& v) { must(v, take_mqtt_url(v.text(), b)); }},
+    {"url",
+     [](BrokerConfig& b, const Value& v) {
+       b.socket.clear();
+       must(v, take_mqtt_url(v.text(), b));
+     }},
+    {"role", [](BrokerConfig& b, const Value& v) { b.role = v.choice(broker_roles); }},
     {"prefix", [](BrokerConfig& b, const Value& v) { b.prefix = topic_prefix(v); }},
     {"seed_prefix", [](BrokerConfig& b, const Value& v) { b.seed_prefix = topic_prefix(v); }},
+    {"rl_dsp_prefix", [](BrokerConfig& b, const Value& v) { b.rl_dsp_prefix = topic_prefix(v); }},
+    {"datacollector_prefix",
+     [](BrokerConfig& b, const Value& v) { b.datacollector_prefix = topic_prefix(v); }},
+    {"plug_test_prefix",
+     [](BrokerConfig& b, const Value& v) { b.plug_test_prefix = topic_prefix(v); }},
     {"profiles",
-     [](BrokerConfig& b, const Value& v) { b.profiles = v.words({"smartmeterd", "seed"}); }},
+     [](BrokerConfig& b, const Value& v) {
+       b.profiles = v.words({"smartmeterd", "seed", "rl-dsp", "datacollector", "plug-test"});
+     }},
+    {"raw", [](BrokerConfig& b, const Value& v) { b.raw = v.boolean(); }},
+    {"discovery", [](BrokerConfig& b, const Value& v) { b.discovery = v.choice(discoveries); }},
+    {"discovery_prefix",
+     [](BrokerConfig& b, const Value& v) { b.discovery_prefix = topic_prefix(v); }},
+    {"unique_ids", [](BrokerConfig& b, const Value& v) { b.unique_ids = v.choice(unique_ids); }},
+    {"qos", [](BrokerConfig& b, const Value& v) { b.qos = static_cast<int>(v.integer(0, 1)); }},
+    {"throttle",
+     [](BrokerConfig& b, const Value& v) {
+       b.throttle = std::chrono::seconds(v.integer(0, throttle_max_s));
+     }},
+    {"expiry", [](BrokerConfig& b, const Value& v) { b.expiry = v.boolean(); }},
     {"registers", [](BrokerConfig& b, const Value& v) { b.registers = v.boolean(); }},
     {"values", [](BrokerConfig& b, const Value& v) { b.values = v.boolean(); }},
     {"user", [](BrokerConfig& b, const Value& v) { b.user = v.text(); }},
@@ -356,14 +406,101 @@ constexpr KeyRule<BrokerConfig> broker_keys[] = {
      [](BrokerConfig& b, const Value& v) {
        b.keepalive = std::chrono::seconds(v.integer(keepalive_min_s, keepalive_max_s));
      }},
+    {"session",
+     [](BrokerConfig& b, const Value& v) {
+       b.session = std::chrono::seconds(v.integer(0, session_max_s));
+     }},
     {"protocol", [](BrokerConfig& b, const Value& v) { b.protocol = v.choice(protocols); }},
     {"tls.ca", [](BrokerConfig& b, const Value& v) { b.tls_ca = v.path(); }},
     {"tls.certificate", [](BrokerConfig& b, const Value& v) { b.tls_certificate = v.path(); }},
     {"tls.key", [](BrokerConfig& b, const Value& v) { b.tls_key = v.path(); }},
+    {"tls.psk_file", [](BrokerConfig& b, const Value& v) { b.tls_psk_file = v.path(); }},
+    {"tls.psk_identity", [](BrokerConfig& b, const Value& v) { b.tls_psk_identity = v.text(); }},
     {"outbox_bytes",
      [](BrokerConfig& b, const Value& v) {
        b.outbox_bytes = static_cast<std::size_t>(v.integer(outbox_min, outbox_max));
      }},
+    {"store", [](BrokerConfig& b, const Value& v) { b.store = v.boolean(); }},
+    {"store_bytes",
+     [](BrokerConfig& b, const Value& v) {
+       b.store_bytes = static_cast<std::size_t>(v.integer(store_min, outbox_max));
+     }},
+};
+
+/// One topic filter, or several.
+void take_topics(SourceConfig& source, const Value& value) {
+  source.topics = value.is_list() ? value.texts() : std::vector{value.text()};
+  for (const std::string& topic : source.topics) {
+    // Wildcards stand for whole levels, '#' at the end (MQTT 5.0 section 4.7.1).
+    bool is_valid = topic.size() <= std::numeric_limits<std::uint16_t>::max() &&
+                    !std::ranges::any_of(topic, is_control) && topic.front() != '$';
+    for (std::size_t i = 0; i < topic.size() && is_valid; ++i)
+      if (topic[i] == '+' || topic[i] == '#')
+        is_valid = (i == 0 || topic[i - 1] == '/') &&
+                   (i + 1 == topic.size() || (topic[i] == '+' && topic[i + 1] == '/'));
+    if (!is_valid) value.fail(fmt::format("\"{}\" is no topic filter, expected one such as "
+                                          "\"tele/+/SENSOR\"", topic));
+  }
+}
+
+void take_group(SourceConfig& source, const Value& value) {
+  source.group = value.text();
+  if (source.group.find_first_of("/+#") != std::string::npos ||
+      std::ranges::any_of(source.group, is_control))
+    value.fail("expected a name without '/', '+' and '#'");
+}
+
+constexpr KeyRule<SourceConfig::Key> source_key_keys[] = {
+    {"obis",
+     [](SourceConfig::Key& k, const Value& v) {
+       k.obis = meter::Obis::parse(v.text());
+       if (!k.obis) v.fail("expected an OBIS code such as \"1-0:1.7.0\"");
+     }},
+    {"unit",
+     [](SourceConfig::Key& k, const Value& v) {
+       const auto unit = meter::unit_from_symbol(v.text());
+       if (!unit) v.fail("expected a unit such as \"kWh\", \"W\" or \"m³\"");
+       k.unit = *unit;
+     }},
+    {"scale",
+     [](SourceConfig::Key& k, const Value& v) { k.scale = static_cast<int>(v.integer(-12, 12)); }},
+};
+
+void take_source_keys(SourceConfig& source, const Value& value);
+
+constexpr KeyRule<SourceConfig> source_keys[] = {
+    {"broker", [](SourceConfig& s, const Value& v) { s.broker = v.slug(); }},
+    {"topic", take_topics},
+    {"format", [](SourceConfig& s, const Value& v) { s.format = v.choice(source_formats); }},
+    {"group", take_group},
+    {"stateless", [](SourceConfig& s, const Value& v) { s.stateless = v.boolean(); }},
+    {"qos", [](SourceConfig& s, const Value& v) { s.qos = static_cast<int>(v.integer(0, 1)); }},
+    {"keys", take_source_keys},
+};
+
+/// Takes what follows "unix:", or host and port, into `out`; otherwise says what is wrong.
+std::string take_listen(std::string_view text, ExportConfig& out) {
+  constexpr auto expected = "expected HOST:PORT or unix:/PATH";
+  constexpr std::string_view socket = "unix:";
+  out.host.clear();
+  out.socket.clear();
+  if (text.starts_with(socket)) {
+    text.remove_prefix(socket.size());
+    out.socket = text.starts_with("///") ? text.substr(2) : text;
+    return out.socket.is_absolute() ? "" : expected;
+  }
+  const auto address = host_and_port(text, 0);
+  if (!address) return expected;
+  out.host = address->first;
+  out.port = address->second;
+  return {};
+}
+
+constexpr KeyRule<ExportConfig> export_keys[] = {
+    {"listen", [](ExportConfig& e, const Value& v) { must(v, take_listen(v.text(), e)); }},
+    {"format", [](ExportConfig& e, const Value& v) { e.format = v.choice(export_formats); }},
+    {"meter", [](ExportConfig& e, const Value& v) { e.meter = v.text(); }},
+    {"adapter", [](ExportConfig& e, const Value& v) { e.adapter = v.slug(); }},
 };
 
 using Change = meter::QuantityMap::Change;
@@ -412,6 +549,23 @@ void apply(const Value& table, const KeyRule<T> (&rules)[N], T& target,
   }
 }
 
+/// `keys.NAME = { … }`, or false to leave the key out.
+void take_source_keys(SourceConfig& source, const Value& value) {
+  if (!value.table()) value.fail("expected a table of keys");
+  for (const auto& [key, node] : *value.table()) {
+    const Value inner = value.child(key.str(), node);
+    SourceConfig::Key item{.key = std::string(key.str()), .obis = {}};
+    if (inner.table()) {
+      apply(inner, source_key_keys, item);
+      if (!item.obis) inner.fail("expected obis");
+    } else if (!node.is_boolean() || inner.boolean()) {
+      inner.fail("expected { obis = …, unit = …, scale = … }, or false to leave it out");
+    }
+    std::erase_if(source.keys, [&](const auto& other) { return other.key == item.key; });
+    source.keys.push_back(std::move(item));
+  }
+}
+
 /// Reads files one after the other into one Config: what comes later wins, key by key.
 class Loader {
  public:
@@ -431,7 +585,12 @@ class Loader {
   }
   void check_adapters() const;
   void check_meters() const;
+  void check_broker(const BrokerConfig& broker) const;
+  void check_prefixes(const BrokerConfig& broker) const;
   void check_brokers() const;
+  void check_sources();
+  void check_exports() const;
+  void name_clients();
 
   Config config_;
   std::map<std::string, std::string> place_;  ///< where a table, or a key in it, stands (last)
@@ -514,11 +673,16 @@ void Loader::read(const fs::path& file) {
       named_tables(value, meter_keys, config_.meters);
     } else if (key == "broker") {
       named_tables(value, broker_keys, config_.brokers);
+    } else if (key == "source") {
+      named_tables(value, source_keys, config_.sources);
+    } else if (key == "export") {
+      named_tables(value, export_keys, config_.exports);
     } else if (key == "quantities") {
       quantities(value);
     } else {
       throw ConfigError(fmt::format(
-          "{}: unknown table or key {}, expected gateway, adapter, meter, broker or quantities",
+          "{}: unknown table or key {}, expected gateway, adapter, meter, broker, source, export "
+          "or quantities",
           top.place(key.source().begin), value.key()));
     }
   }
@@ -552,16 +716,103 @@ void Loader::check_meters() const {
     if (meter.id.empty()) fail("meter." + meter.name, "expected id");
 }
 
+void Loader::check_broker(const BrokerConfig& broker) const {
+  const std::string table = "broker." + broker.name;
+  const bool has_address = !broker.host.empty() || !broker.socket.empty();
+  if (!has_address) fail(table, "expected url");
+  if (!broker.password_file.empty() && broker.user.empty())
+    fail(table, "password_file without a user, expected user");
+  if (broker.tls_certificate.empty() != broker.tls_key.empty())
+    fail(table, "expected both of tls.certificate and tls.key, or neither");
+  if (broker.tls_psk_file.empty() != broker.tls_psk_identity.empty())
+    fail(table, "expected both of tls.psk_file and tls.psk_identity, or neither");
+  if (!broker.tls_psk_file.empty() && !(broker.tls_ca.empty() && broker.tls_certificate.empty()))
+    fail(table, "expected either a key that both know (tls.psk_file) or certificates");
+  if (!broker.tls && place_.contains(table + ".tls"))
+    fail(table, "tls without TLS, expected an url with mqtts://");
+}
+
+/// Two profiles below one prefix would mix, and what one removes the other would miss.
+void Loader::check_prefixes(const BrokerConfig& broker) const {
+  struct Prefix {
+    std::string_view profile, key;
+    const std::string& value;
+  };
+  const Prefix prefixes[] = {{"smartmeterd", "prefix", broker.prefix},
+                             {"seed", "seed_prefix", broker.seed_prefix},
+                             {"rl-dsp", "rl_dsp_prefix", broker.rl_dsp_prefix},
+                             {"datacollector", "datacollector_prefix", broker.datacollector_prefix},
+                             {"plug-test", "plug_test_prefix", broker.plug_test_prefix}};
+  const auto is_used = [&](const Prefix& prefix) {
+    return std::ranges::find(broker.profiles, prefix.profile) != broker.profiles.end();
+  };
+  for (const Prefix& prefix : prefixes)
+    for (const Prefix& other : prefixes)
+      if (&other < &prefix && prefix.value == other.value && is_used(prefix) && is_used(other))
+        fail("broker." + broker.name, fmt::format("{} and {} are the same, expected another one",
+                                                  other.key, prefix.key));
+}
+
 void Loader::check_brokers() const {
   for (const auto& broker : config_.brokers) {
-    const std::string table = "broker." + broker.name;
-    if (broker.host.empty()) fail(table, "expected url");
-    if (!broker.password_file.empty() && broker.user.empty())
-      fail(table, "password_file without a user, expected user");
-    if (broker.tls_certificate.empty() != broker.tls_key.empty())
-      fail(table, "expected both of tls.certificate and tls.key, or neither");
-    if (!broker.tls && !(broker.tls_ca.empty() && broker.tls_certificate.empty()))
-      fail(table, "tls without TLS, expected an url with mqtts://");
+    check_broker(broker);
+    if (broker.publishes()) {
+      check_prefixes(broker);
+      continue;
+    }
+    for (const char* option :
+         {"profiles", "seed_prefix", "rl_dsp_prefix", "datacollector_prefix", "plug_test_prefix",
+          "raw", "registers", "values", "discovery", "discovery_prefix", "unique_ids", "throttle",
+          "expiry", "outbox_bytes", "store", "store_bytes"})
+      if (const std::string key = fmt::format("broker.{}.{}", broker.name, option);
+          place_.contains(key))
+        fail_key(key, "nothing is published on a source, expected role = \"both\"");
+  }
+}
+
+void Loader::check_sources() {
+  for (auto& source : config_.sources) {
+    const std::string table = "source." + source.name;
+    if (source.broker.empty()) fail(table, "expected broker");
+    const auto broker = std::ranges::find(config_.brokers, source.broker, &BrokerConfig::name);
+    if (broker == config_.brokers.end())
+      fail_key(table + ".broker",
+               fmt::format("there is no [broker.{}], expected the name of one", source.broker));
+    if (!broker->subscribes())
+      fail_key(table + ".broker",
+               fmt::format("nothing is read from [broker.{}], expected role = \"source\" or "
+                           "\"both\" there", source.broker));
+    if (source.topics.empty() && usual_topics(source.format, broker->prefix).empty())
+      fail(table, "expected topic");
+    if (source.group.empty()) continue;
+    if (place_.contains(table + ".stateless") && !source.stateless)
+      fail_key(table + ".stateless",
+               "who shares a subscription does not see every telegram, expected true");
+    source.stateless = true;
+  }
+}
+
+void Loader::check_exports() const {
+  for (const auto& item : config_.exports) {
+    const std::string table = "export." + item.name;
+    if (item.host.empty() && item.socket.empty()) fail(table, "expected listen");
+    for (const auto& other : config_.exports)
+      if (&other < &item && other.host == item.host && other.port == item.port &&
+          other.socket == item.socket)
+        fail(table, fmt::format("the address of export.{} again, expected another one",
+                                other.name));
+  }
+}
+
+/// Two connections with one client id would throw each other out of their broker.
+void Loader::name_clients() {
+  for (auto& broker : config_.brokers) {
+    const bool is_second = std::ranges::any_of(config_.brokers, [&](const auto& other) {
+      return &other < &broker && other.host == broker.host && other.port == broker.port &&
+             other.socket == broker.socket;
+    });
+    if (is_second && broker.client_id.empty())
+      broker.client_id = fmt::format("smartmeterd-{}-{}", config_.instance, broker.name);
   }
 }
 
@@ -569,11 +820,14 @@ Config Loader::finish() {
   check_adapters();
   check_meters();
   check_brokers();
+  check_sources();
+  check_exports();
   if (config_.instance.empty()) {
     char host[256] = {};
     if (gethostname(host, sizeof host - 1) == 0) config_.instance = meter::slug(host);
     if (config_.instance.empty()) config_.instance = "smartmeterd";
   }
+  name_clients();
   return std::move(config_);
 }
 
@@ -630,6 +884,8 @@ std::vector<std::string> config_keys() {
   add_names(names, "adapter.*", adapter_keys);
   add_names(names, "meter.*", meter_keys);
   add_names(names, "broker.*", broker_keys);
+  add_names(names, "source.*", source_keys);
+  add_names(names, "export.*", export_keys);
   add_names(names, "quantities.*", quantity_keys);
   return names;
 }
@@ -680,8 +936,56 @@ BrokerConfig parse_mqtt_option(std::string_view text) {
   BrokerConfig broker;
   const auto problem = take_mqtt_url(text, broker);
   if (!problem.empty()) throw ConfigError(fmt::format("--mqtt: {}", problem));
-  broker.name = meter::slug(broker.host);
+  broker.name = meter::slug(broker.socket.empty() ? broker.host : broker.socket.native());
   return broker;
+}
+
+std::vector<std::string> usual_topics(SourceFormat format, std::string_view prefix) {
+  switch (format) {
+    case SourceFormat::glow:
+      return {"SMART/HILD/+", "glow/+/SENSOR/+"};
+    case SourceFormat::gplug:
+      return {"tele/+/SENSOR"};
+    case SourceFormat::raw:
+      return {fmt::format("{}/gateway/+/raw/+", prefix)};
+    case SourceFormat::automatic:
+    case SourceFormat::whatwatt:
+    case SourceFormat::datacollector:
+    case SourceFormat::plug_test:
+    case SourceFormat::amsreader:
+      return {};
+  }
+  return {};
+}
+
+ExportConfig parse_export_option(std::string_view text) {
+  ExportConfig out;
+  const auto fail = [&](std::string_view problem) {
+    throw ConfigError(fmt::format("--export {}: {}", text, problem));
+  };
+  const std::string_view address = text.substr(0, text.find(','));
+  if (const auto problem = take_listen(address, out); !problem.empty()) fail(problem);
+  out.name = meter::slug(address);
+  for (std::size_t at = address.size(); at < text.size();) {
+    const auto end = std::min(text.find(',', at + 1), text.size());
+    const auto option = text.substr(at + 1, end - at - 1);
+    const auto equals = std::min(option.find('='), option.size());
+    const auto key = option.substr(0, equals);
+    const auto value = option.substr(std::min(equals + 1, option.size()));
+    const auto format = std::ranges::find(export_formats, value, &Choice<ExportFormat>::word);
+    if (key == "format" && format != std::end(export_formats))
+      out.format = format->value;
+    else if (key == "format")
+      fail("expected format=dsmr5 or format=received");
+    else if (key == "meter" && !value.empty())
+      out.meter = value;
+    else if (key == "adapter" && !value.empty())
+      out.adapter = value;
+    else
+      fail("expected format=…, meter=… or adapter=…");
+    at = end;
+  }
+  return out;
 }
 
 }  // namespace smartmeterd

@@ -62,26 +62,99 @@ struct MeterConfig {
   friend bool operator==(const MeterConfig&, const MeterConfig&) = default;
 };
 
+/// sink: readings are published there. source: messages of other gateways are read there, and
+/// nothing is ever published.
+enum class BrokerRole : std::uint8_t { sink, source, both };
+/// Home Assistant's discovery: one message for each device, one for each entity, or none.
+enum class Discovery : std::uint8_t { off, device, entities };
+/// Whose ids Home Assistant's entities have: ours, or those of the Kaifa bridge smartmeter-ha.
+enum class UniqueIds : std::uint8_t { smartmeterd, bridge };
+
 struct BrokerConfig {
   std::string name;
-  std::string host;
+  std::string host;  ///< empty where socket is set
   std::uint16_t port = 1883;
+  std::filesystem::path socket;  ///< of a broker on this machine
   bool tls = false;
+  BrokerRole role = BrokerRole::sink;
   std::string prefix = "smartmeter";
+  /// "smartmeterd", "seed", "rl-dsp", "datacollector", "plug-test"
+  std::vector<std::string> profiles = {"smartmeterd"};
   std::string seed_prefix = "home/smart_meter";
-  std::vector<std::string> profiles = {"smartmeterd"};  ///< "smartmeterd", "seed"
+  std::string rl_dsp_prefix = "dt/smartmeterd";
+  std::string datacollector_prefix = "datacollector";
+  std::string plug_test_prefix = "plug-test";
+  bool raw = false;                   ///< whole telegrams as received
+  bool registers = false;             ///< `registers` in the state JSON
+  bool values = false;                ///< one topic per value
+  Discovery discovery = Discovery::device;
+  std::string discovery_prefix = "homeassistant";
+  UniqueIds unique_ids = UniqueIds::smartmeterd;
+  int qos = 0;                        ///< of readings and raw telegrams: 0 or 1
+  std::chrono::seconds throttle{0};   ///< between two messages of a meter, at least
+  bool expiry = true;                 ///< MQTT 5: the broker forgets a state that is too old
   std::string user;
   std::filesystem::path password_file;
   std::string client_id;              ///< empty: smartmeterd-<instance>
   std::chrono::seconds keepalive{30};
+  std::chrono::seconds session{0};    ///< that the broker keeps subscriptions and messages for us
   std::string protocol = "auto";      ///< "auto", "5", "3.1.1"
   std::filesystem::path tls_ca;       ///< empty: the system's store
   std::filesystem::path tls_certificate;
   std::filesystem::path tls_key;
+  std::filesystem::path tls_psk_file;  ///< hex digits; a secret
+  std::string tls_psk_identity;
   std::size_t outbox_bytes = 4 * 1024 * 1024;
-  bool registers = false;             ///< `registers` in the state JSON
-  bool values = false;                ///< one topic per value
+  bool store = false;                 ///< readings of an outage are kept on disk
+  std::size_t store_bytes = 16 * 1024 * 1024;
+
+  bool publishes() const noexcept { return role != BrokerRole::source; }
+  bool subscribes() const noexcept { return role != BrokerRole::sink; }
   friend bool operator==(const BrokerConfig&, const BrokerConfig&) = default;
+};
+
+enum class SourceFormat : std::uint8_t {
+  automatic, glow, gplug, whatwatt, datacollector, plug_test, amsreader, raw,
+};
+
+/// Messages of other gateways, which become readings.
+struct SourceConfig {
+  std::string name;
+  std::string broker;               ///< NAME of its [broker.NAME]
+  std::vector<std::string> topics;  ///< topic filters; empty: those that are usual for the format
+  SourceFormat format = SourceFormat::automatic;
+  std::string group;                ///< of a shared subscription; empty: not shared
+  /// Nothing is remembered from one telegram to the next; always so in a group.
+  bool stateless = false;
+  int qos = 1;
+  /// What a key stands for that the gateway's owner named himself.
+  struct Key {
+    std::string key;
+    std::optional<meter::Obis> obis;  ///< nothing: leave the key out
+    meter::Unit unit = meter::Unit::none;
+    int scale = 0;                    ///< power of ten
+    friend bool operator==(const Key&, const Key&) = default;
+  };
+  std::vector<Key> keys;
+  friend bool operator==(const SourceConfig&, const SourceConfig&) = default;
+};
+/// The topic filters that are usual for a format; none where there are no usual ones. `prefix` is
+/// the broker's.
+std::vector<std::string> usual_topics(SourceFormat format, std::string_view prefix);
+
+/// As the meter sent them, or as a DSMR 5 telegram made of the readings.
+enum class ExportFormat : std::uint8_t { dsmr5, received };
+
+/// Telegrams for whoever connects.
+struct ExportConfig {
+  std::string name;
+  std::string host;              ///< empty where socket is set
+  std::uint16_t port = 0;
+  std::filesystem::path socket;
+  ExportFormat format = ExportFormat::dsmr5;
+  std::string meter;             ///< id of the only one; empty: any
+  std::string adapter;           ///< name of the only one, as in MeterConfig; empty: any
+  friend bool operator==(const ExportConfig&, const ExportConfig&) = default;
 };
 
 /// Everything that can be configured. A default is written here and nowhere else.
@@ -90,6 +163,8 @@ struct Config {
   std::vector<AdapterConfig> adapters;
   std::vector<MeterConfig> meters;
   std::vector<BrokerConfig> brokers;
+  std::vector<SourceConfig> sources;
+  std::vector<ExportConfig> exports;
   std::vector<meter::QuantityMap::Change> quantities;
   bool accept_counter_reset = false;
 
@@ -106,8 +181,11 @@ std::vector<std::filesystem::path> toml_files(const std::filesystem::path& direc
 
 /// "PATH|tcp://HOST:PORT[,link=…][,line=2400-8E1][,role=…]" (--device). Throws ConfigError.
 AdapterConfig parse_device_option(std::string_view text);
-/// "mqtt[s]://[user@]host[:port]" (--mqtt). Throws ConfigError; a password in it is refused.
+/// "mqtt[s]://[user@]host[:port]" or "unix:///path" (--mqtt). Throws ConfigError; a password in it
+/// is refused.
 BrokerConfig parse_mqtt_option(std::string_view text);
+/// "HOST:PORT|unix:PATH[,format=…][,meter=…][,adapter=…]" (--export). Throws ConfigError.
+ExportConfig parse_export_option(std::string_view text);
 
 /// The keys of `directory`/*.toml and of the credential "meter-keys", where systemd passes one. A
 /// file that others may read, or that does not parse, is refused with its name (and line) in

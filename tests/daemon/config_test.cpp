@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 
 namespace smartmeterd {
@@ -52,6 +53,85 @@ class ConfigTest : public testing::Test {
 
   fs::path directory_;
 };
+
+TEST_F(ConfigTest, BrokerOnASocket) {
+  const auto config = load("[broker.here]\nurl = \"unix:///run/mosquitto.sock\"\n");
+  EXPECT_EQ(config.brokers.at(0).socket, "/run/mosquitto.sock");
+  EXPECT_THAT(error("[broker.here]\nurl = \"unix://mosquitto.sock\"\n"),
+              HasSubstr("toml:2:7: broker.here.url: expected mqtt://"));
+}
+
+TEST_F(ConfigTest, SourceAndItsBroker) {
+  constexpr auto broker = "[broker.cloud]\nurl = \"mqtt://cloud\"\nrole = \"source\"\n";
+  const auto config = load(std::string(broker) +
+                           "[source.glow]\nbroker = \"cloud\"\nformat = \"glow\"\n"
+                           "[source.mine]\nbroker = \"cloud\"\ntopic = \"cellar/meter\"\n"
+                           "keys = { P_Bezug = { obis = \"1-0:1.7.0\", unit = \"kW\" }, "
+                           "T = false }\n"
+                           "[source.many]\nbroker = \"cloud\"\nformat = \"raw\"\ngroup = \"g\"\n"
+                           "topic = [\"a/#\", \"b/+/c\"]\n");
+  ASSERT_EQ(config.sources.size(), 3u);
+  EXPECT_FALSE(config.brokers.at(0).publishes());
+  const auto named = [&](std::string_view name) {
+    return *std::ranges::find(config.sources, name, &SourceConfig::name);
+  };
+  EXPECT_EQ(named("glow").format, SourceFormat::glow);
+  EXPECT_FALSE(named("glow").stateless);
+  ASSERT_EQ(named("mine").keys.size(), 2u);
+  EXPECT_EQ(named("mine").keys.at(0).obis, meter::Obis::parse("1-0:1.7.0"));
+  EXPECT_EQ(named("mine").keys.at(0).unit, meter::Unit::kilowatt);
+  EXPECT_EQ(named("mine").keys.at(1).obis, std::nullopt);
+  EXPECT_TRUE(named("many").stateless);
+  EXPECT_THAT(named("many").topics, ElementsAre("a/#", "b/+/c"));
+}
+
+TEST_F(ConfigTest, MistakesInSources) {
+  const std::string broker = "[broker.cloud]\nurl = \"mqtt://cloud\"\n";
+  const std::string both = broker + "role = \"both\"\n";
+  EXPECT_THAT(error("[source.a]\ntopic = \"x\"\n"),
+              HasSubstr("toml:1:1: [source.a]: expected broker"));
+  EXPECT_THAT(error("[source.a]\nbroker = \"x\"\n"), HasSubstr("there is no [broker.x]"));
+  EXPECT_THAT(error(broker + "[source.a]\nbroker = \"cloud\"\n"), HasSubstr("expected role ="));
+  EXPECT_THAT(error(both + "[source.a]\nbroker = \"cloud\"\n"), HasSubstr("expected topic"));
+  for (const char* topic : {"a+/b", "a/#/b", "$SYS/x", "a#"})
+    EXPECT_THAT(error(both + "[source.a]\nbroker = \"cloud\"\ntopic = \"" + topic + "\"\n"),
+                HasSubstr("is no topic filter")) << topic;
+  EXPECT_THAT(error(both + "[source.a]\nbroker = \"cloud\"\ntopic = \"x\"\ngroup = \"g\"\n"
+                           "stateless = false\n"),
+              HasSubstr("does not see every telegram"));
+  EXPECT_THAT(error(broker + "role = \"source\"\nraw = true\n"),
+              HasSubstr("toml:4:7: broker.cloud.raw: nothing is published on a source"));
+}
+
+TEST_F(ConfigTest, PrefixesOfProfilesDiffer) {
+  EXPECT_THAT(error("[broker.b]\nurl = \"mqtt://b\"\nprofiles = [\"smartmeterd\", "
+                    "\"datacollector\"]\ndatacollector_prefix = \"smartmeter\"\n"),
+              HasSubstr("prefix and datacollector_prefix are the same"));
+}
+
+TEST_F(ConfigTest, SecondConnectionToABrokerHasItsOwnClientId) {
+  const auto config = load("[gateway]\ninstance = \"attic\"\n"
+                           "[broker.a]\nurl = \"mqtt://b\"\n[broker.b]\nurl = \"mqtt://b\"\n");
+  EXPECT_EQ(config.brokers.at(0).client_id, "");
+  EXPECT_EQ(config.brokers.at(1).client_id, "smartmeterd-attic-b");
+}
+
+TEST_F(ConfigTest, Exports) {
+  const auto config = load("[export.p1]\nlisten = \"[::1]:1502\"\n"
+                           "[export.raw]\nlisten = \"unix:/run/raw\"\nformat = \"received\"\n"
+                           "adapter = \"main\"\n");
+  ASSERT_EQ(config.exports.size(), 2u);
+  EXPECT_EQ(config.exports.at(0).host, "::1");
+  EXPECT_EQ(config.exports.at(0).port, 1502);
+  EXPECT_EQ(config.exports.at(1).socket, "/run/raw");
+  EXPECT_EQ(config.exports.at(1).format, ExportFormat::received);
+  EXPECT_THAT(error("[export.p1]\n"), HasSubstr("expected listen"));
+  const auto option = parse_export_option("unix:/run/p1,format=received,meter=ABC 1");
+  EXPECT_EQ(option.socket, "/run/p1");
+  EXPECT_EQ(option.meter, "ABC 1");
+  EXPECT_THROW(parse_export_option("localhost"), ConfigError);
+  EXPECT_THROW(parse_export_option("localhost:1,format=x"), ConfigError);
+}
 
 TEST_F(ConfigTest, NothingIsNeeded) {
   const auto config = Config::load(file(), false);
@@ -220,7 +300,7 @@ TEST_F(ConfigTest, ARoleThatSpeaksNeedsALinkToSpeak) {
 TEST_F(ConfigTest, MistakesNameTheirPlaceAndWhatWasExpected) {
   EXPECT_THAT(error("[gatway]\n"),
               AllOf(StartsWith("smartmeterd.toml:1:2: "), HasSubstr("gatway"),
-                    HasSubstr("expected gateway, adapter, meter, broker or quantities")));
+                    HasSubstr("expected gateway, adapter, meter, broker, source, export or quantities")));
   EXPECT_THAT(error("[gateway]\n\n  instanze = \"x\"\n"),
               AllOf(StartsWith("smartmeterd.toml:3:3: "), HasSubstr("gateway.instanze"),
                     HasSubstr("expected instance or accept_counter_reset")));
@@ -253,11 +333,11 @@ TEST_F(ConfigTest, MistakesNameTheirPlaceAndWhatWasExpected) {
   EXPECT_THAT(error("[broker.b]\nkeepalive = 1\n"), HasSubstr("from 5 to 65535"));
   EXPECT_THAT(
       error("[broker.b]\nprofiles = [\"sed\"]\n"),
-      AllOf(StartsWith("smartmeterd.toml:2:13: "), HasSubstr("\"smartmeterd\" or \"seed\"")));
+      AllOf(StartsWith("smartmeterd.toml:2:13: "), HasSubstr("\"smartmeterd\", \"seed\", \"rl-dsp\"")));
   EXPECT_THAT(error("[broker.b]\nurl = \"mqtt://h\"\ntls.ca = \"/a\"\n"), HasSubstr("mqtts://"));
   EXPECT_THAT(
       error("[broker.b]\ntls.cafile = \"/a\"\n"),
-      AllOf(HasSubstr("broker.b.tls.cafile"), HasSubstr("expected ca, certificate or key")));
+      AllOf(HasSubstr("broker.b.tls.cafile"), HasSubstr("expected ca, certificate, key, psk_file or psk_identity")));
   EXPECT_THAT(error("[broker.b]\nurl = \"mqtt://h\"\npassword_file = \"/a\"\n"),
               HasSubstr("expected user"));
   EXPECT_THAT(error("[quantities]\nenergy = false\n"), HasSubstr("OBIS code"));
