@@ -300,7 +300,8 @@ TEST_F(ConfigTest, ARoleThatSpeaksNeedsALinkToSpeak) {
 TEST_F(ConfigTest, MistakesNameTheirPlaceAndWhatWasExpected) {
   EXPECT_THAT(error("[gatway]\n"),
               AllOf(StartsWith("smartmeterd.toml:1:2: "), HasSubstr("gatway"),
-                    HasSubstr("expected gateway, adapter, meter, broker, source, export or quantities")));
+                    HasSubstr("expected gateway, adapter, meter, broker, source, export or "
+                              "quantities")));
   EXPECT_THAT(error("[gateway]\n\n  instanze = \"x\"\n"),
               AllOf(StartsWith("smartmeterd.toml:3:3: "), HasSubstr("gateway.instanze"),
                     HasSubstr("expected instance or accept_counter_reset")));
@@ -333,11 +334,13 @@ TEST_F(ConfigTest, MistakesNameTheirPlaceAndWhatWasExpected) {
   EXPECT_THAT(error("[broker.b]\nkeepalive = 1\n"), HasSubstr("from 5 to 65535"));
   EXPECT_THAT(
       error("[broker.b]\nprofiles = [\"sed\"]\n"),
-      AllOf(StartsWith("smartmeterd.toml:2:13: "), HasSubstr("\"smartmeterd\", \"seed\", \"rl-dsp\"")));
+      AllOf(StartsWith("smartmeterd.toml:2:13: "),
+            HasSubstr("\"smartmeterd\", \"seed\", \"rl-dsp\"")));
   EXPECT_THAT(error("[broker.b]\nurl = \"mqtt://h\"\ntls.ca = \"/a\"\n"), HasSubstr("mqtts://"));
   EXPECT_THAT(
       error("[broker.b]\ntls.cafile = \"/a\"\n"),
-      AllOf(HasSubstr("broker.b.tls.cafile"), HasSubstr("expected ca, certificate, key, psk_file or psk_identity")));
+      AllOf(HasSubstr("broker.b.tls.cafile"),
+            HasSubstr("expected ca, certificate, key, psk_file or psk_identity")));
   EXPECT_THAT(error("[broker.b]\nurl = \"mqtt://h\"\npassword_file = \"/a\"\n"),
               HasSubstr("expected user"));
   EXPECT_THAT(error("[quantities]\nenergy = false\n"), HasSubstr("OBIS code"));
