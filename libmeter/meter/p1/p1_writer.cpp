@@ -23,27 +23,28 @@ struct Field {
   int power = 0;  ///< of ten, from the canonical unit to this one
 };
 constexpr int integer_digits_max = 8;
-constexpr Field energy{"kWh", 6, 3}, power{"kW", 2, 3, -3}, voltage{"V", 3, 1}, count{"", 5, 0};
-constexpr Field reactive_energy{"kvarh", 6, 3}, reactive_power{"kvar", 2, 3, -3};
+constexpr Field energy_field{"kWh", 6, 3}, power_field{"kW", 2, 3, -3}, voltage_field{"V", 3, 1};
+constexpr Field reactive_energy_field{"kvarh", 6, 3}, reactive_power_field{"kvar", 2, 3, -3};
+constexpr Field count_field{"", 5, 0};
 /// F3(0,0) in the Netherlands. Where the meter sends decimals they are kept, as eMUCS (Belgium)
 /// does: parsers for DSMR 5 read both.
-constexpr Field current{"A", 3, 0};
+constexpr Field current_field{"A", 3, 0};
 constexpr int current_decimals_max = 3;
-constexpr Field gas_volume{"m3", 5, 3};
+constexpr Field volume_field{"m3", 5, 3};
 /// Gigajoule, from kWh: × 0.0036.
-constexpr Field thermal_energy{"GJ", 5, 3, -4};
+constexpr Field thermal_field{"GJ", 5, 3, -4};
 constexpr std::int64_t thermal_factor = 36;
 
 /// `value` × 10^decimals, rounded half to even; nothing where it does not fit.
 std::optional<std::int64_t> in_units_of(const Decimal& value, int decimals) noexcept {
   std::int64_t mantissa = value.mantissa;
-  int power = value.exponent + decimals;
-  for (; power > 0 && mantissa != 0; --power)
+  int steps = value.exponent + decimals;
+  for (; steps > 0 && mantissa != 0; --steps)
     if (__builtin_mul_overflow(mantissa, std::int64_t{10}, &mantissa)) return std::nullopt;
-  if (power >= 0) return mantissa;
+  if (steps >= 0) return mantissa;
   std::int64_t last = 0;
   bool is_more = false;  // something behind the last digit
-  for (; power < 0; ++power) {
+  for (; steps < 0; ++steps) {
     is_more = is_more || last != 0;
     last = mantissa % 10;
     mantissa /= 10;
@@ -146,13 +147,13 @@ void Writer::energies(char direction, std::string_view total,
   char code[] = "1-0:1.8.0";
   code[4] = direction;
   const Decimal* const sum = find(total);
-  line(code, sum, energy);
+  line(code, sum, energy_field);
   const bool has_tariffs = std::ranges::any_of(tariffs, [&](auto name) { return find(name); });
   constexpr Decimal nothing{0, 0};
   for (std::size_t i = 0; i < tariffs.size(); ++i) {
     code[8] = static_cast<char>('1' + i);
     const Decimal* const whole = i == 0 ? sum : i == 1 && sum != nullptr ? &nothing : nullptr;
-    line(code, has_tariffs ? find(tariffs[i]) : whole, energy);
+    line(code, has_tariffs ? find(tariffs[i]) : whole, energy_field);
   }
 }
 
@@ -193,8 +194,8 @@ void Writer::powers(std::string_view import_code, std::string_view export_code,
     imported = net->mantissa > 0 ? net : &nothing;
     exported = net->mantissa < 0 ? &negated : &nothing;
   }
-  line(import_code, imported, power);
-  line(export_code, exported, power);
+  line(import_code, imported, power_field);
+  line(export_code, exported, power_field);
 }
 
 /// DSMR's current has no sign: the direction is that of the phase's power.
@@ -202,7 +203,7 @@ void Writer::current_line(std::string_view code, std::string_view name) {
   const Decimal* const sent = find(name);
   if (sent == nullptr || sent->mantissa == std::numeric_limits<std::int64_t>::min()) return;
   const Decimal value{sent->mantissa < 0 ? -sent->mantissa : sent->mantissa, sent->exponent};
-  Field field = current;
+  Field field = current_field;
   field.decimals = std::clamp(-int{value.exponent}, 0, current_decimals_max);
   line(code, &value, field);
 }
@@ -251,7 +252,7 @@ void Writer::sub_meter(const P1SubMeter& meter) {
   }
   out_.append(channel).append("24.2.1");
   time(captured, captured_in_summer);
-  if (number(value, thermal ? thermal_energy : has_energy ? energy : gas_volume))
+  if (number(value, thermal ? thermal_field : has_energy ? energy_field : volume_field))
     out_.append("\r\n");
   else
     out_.resize(before);
@@ -270,25 +271,30 @@ struct Row {
 };
 /// Lines of one value, in the order of the standard's example.
 constexpr Row quality_rows[] = {
-    {"0-0:96.7.21", "power_failures", count},      {"0-0:96.7.9", "power_failures_long", count},
-    {"1-0:32.32.0", "voltage_sags_l1", count},     {"1-0:52.32.0", "voltage_sags_l2", count},
-    {"1-0:72.32.0", "voltage_sags_l3", count},     {"1-0:32.36.0", "voltage_swells_l1", count},
-    {"1-0:52.36.0", "voltage_swells_l2", count},   {"1-0:72.36.0", "voltage_swells_l3", count},
-    {"1-0:32.7.0", "voltage_l1", voltage},         {"1-0:52.7.0", "voltage_l2", voltage},
-    {"1-0:72.7.0", "voltage_l3", voltage},
+    {"0-0:96.7.21", "power_failures", count_field},
+    {"0-0:96.7.9", "power_failures_long", count_field},
+    {"1-0:32.32.0", "voltage_sags_l1", count_field},
+    {"1-0:52.32.0", "voltage_sags_l2", count_field},
+    {"1-0:72.32.0", "voltage_sags_l3", count_field},
+    {"1-0:32.36.0", "voltage_swells_l1", count_field},
+    {"1-0:52.36.0", "voltage_swells_l2", count_field},
+    {"1-0:72.36.0", "voltage_swells_l3", count_field},
+    {"1-0:32.7.0", "voltage_l1", voltage_field},
+    {"1-0:52.7.0", "voltage_l2", voltage_field},
+    {"1-0:72.7.0", "voltage_l3", voltage_field},
 };
 /// Not of DSMR: as Luxembourg and Sweden send them.
 constexpr Row reactive_rows[] = {
-    {"1-0:3.8.0", "reactive_energy_import", reactive_energy},
-    {"1-0:4.8.0", "reactive_energy_export", reactive_energy},
-    {"1-0:3.7.0", "reactive_power_import", reactive_power},
-    {"1-0:4.7.0", "reactive_power_export", reactive_power},
-    {"1-0:23.7.0", "reactive_power_import_l1", reactive_power},
-    {"1-0:43.7.0", "reactive_power_import_l2", reactive_power},
-    {"1-0:63.7.0", "reactive_power_import_l3", reactive_power},
-    {"1-0:24.7.0", "reactive_power_export_l1", reactive_power},
-    {"1-0:44.7.0", "reactive_power_export_l2", reactive_power},
-    {"1-0:64.7.0", "reactive_power_export_l3", reactive_power},
+    {"1-0:3.8.0", "reactive_energy_import", reactive_energy_field},
+    {"1-0:4.8.0", "reactive_energy_export", reactive_energy_field},
+    {"1-0:3.7.0", "reactive_power_import", reactive_power_field},
+    {"1-0:4.7.0", "reactive_power_export", reactive_power_field},
+    {"1-0:23.7.0", "reactive_power_import_l1", reactive_power_field},
+    {"1-0:43.7.0", "reactive_power_import_l2", reactive_power_field},
+    {"1-0:63.7.0", "reactive_power_import_l3", reactive_power_field},
+    {"1-0:24.7.0", "reactive_power_export_l1", reactive_power_field},
+    {"1-0:44.7.0", "reactive_power_export_l2", reactive_power_field},
+    {"1-0:64.7.0", "reactive_power_export_l3", reactive_power_field},
 };
 struct Phase {
   std::string_view import_code, export_code, import_name, export_name, net_name;
