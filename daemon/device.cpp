@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "daemon/log.hpp"
+#include "daemon/refusal.hpp"
 #include "daemon/zone.hpp"
 
 namespace smartmeterd {
@@ -43,58 +44,6 @@ constexpr std::uint64_t refusals_until_problem = 3;
 constexpr auto save_interval = 30s;
 constexpr auto tell_interval = 1s;
 constexpr auto tell_problem_interval = 60s;
-
-/// The D-Bus interface's reason for a refusal.
-std::string_view reason_of(Errc code) noexcept {
-  switch (code) {
-    case Errc::bad_checksum: return "crc";
-    case Errc::bad_length:
-    case Errc::truncated:
-    case Errc::silence:
-    case Errc::lost_fragment: return "length";
-    case Errc::key_missing:
-    case Errc::key_wrong:
-    case Errc::authentication_key_wrong:
-    case Errc::bad_tag:
-    case Errc::unsupported_suite:
-    case Errc::unsupported_compression:
-    case Errc::tag_missing: return "decrypt";
-    case Errc::replayed: return "replay";
-    case Errc::oversize: return "overflow";
-    default: return "unknown";
-  }
-}
-
-std::optional<Problem> problem_of(Errc code) noexcept {
-  switch (code) {
-    case Errc::bad_checksum:
-    case Errc::bad_length:
-    case Errc::truncated:
-    case Errc::silence:
-    case Errc::lost_fragment:
-    case Errc::bad_tag: return Problem::bad_checksum;
-    case Errc::key_missing: return Problem::key_missing;
-    case Errc::key_wrong: return Problem::key_wrong;
-    case Errc::authentication_key_wrong: return Problem::authentication_key_wrong;
-    case Errc::tag_missing: return Problem::less_protected;
-    case Errc::replayed: return Problem::replay;
-    case Errc::list_unknown:
-    case Errc::malformed:
-    case Errc::unsupported_suite:
-    case Errc::unsupported_compression:
-    case Errc::unsupported_apdu: return Problem::list_unknown;
-    default: return std::nullopt;
-  }
-}
-
-std::optional<KeyState> key_state_of(Problem problem) noexcept {
-  switch (problem) {
-    case Problem::key_missing: return KeyState::missing;
-    case Problem::key_wrong: return KeyState::wrong;
-    case Problem::authentication_key_wrong: return KeyState::authentication_key_wrong;
-    default: return std::nullopt;
-  }
-}
 
 /// What a person can do about it.
 std::string_view advice(Problem problem, bool is_asked, bool is_line_open) noexcept {

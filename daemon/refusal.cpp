@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a refused telegram means for its adapter and its meter.
+#include "daemon/refusal.hpp"
+
+namespace smartmeterd {
+
+using meter::Errc;
+
+std::string_view reason_of(Errc code) noexcept {
+  switch (code) {
+    case Errc::bad_checksum: return "crc";
+    case Errc::bad_length:
+    case Errc::truncated:
+    case Errc::silence:
+    case Errc::lost_fragment: return "length";
+    case Errc::key_missing:
+    case Errc::key_wrong:
+    case Errc::authentication_key_wrong:
+    case Errc::bad_tag:
+    case Errc::unsupported_suite:
+    case Errc::unsupported_compression:
+    case Errc::tag_missing: return "decrypt";
+    case Errc::replayed: return "replay";
+    case Errc::oversize: return "overflow";
+    default: return "unknown";
+  }
+}
+
+std::optional<Problem> problem_of(Errc code) noexcept {
+  switch (code) {
+    case Errc::bad_checksum:
+    case Errc::bad_length:
+    case Errc::truncated:
+    case Errc::silence:
+    case Errc::lost_fragment:
+    case Errc::bad_tag: return Problem::bad_checksum;
+    case Errc::key_missing: return Problem::key_missing;
+    case Errc::key_wrong: return Problem::key_wrong;
+    case Errc::authentication_key_wrong: return Problem::authentication_key_wrong;
+    case Errc::tag_missing: return Problem::less_protected;
+    case Errc::replayed: return Problem::replay;
+    case Errc::list_unknown:
+    case Errc::malformed:
+    case Errc::unsupported_suite:
+    case Errc::unsupported_compression:
+    case Errc::unsupported_apdu: return Problem::list_unknown;
+    default: return std::nullopt;
+  }
+}
+
+std::optional<KeyState> key_state_of(Problem problem) noexcept {
+  switch (problem) {
+    case Problem::key_missing: return KeyState::missing;
+    case Problem::key_wrong: return KeyState::wrong;
+    case Problem::authentication_key_wrong: return KeyState::authentication_key_wrong;
+    default: return std::nullopt;
+  }
+}
+
+}  // namespace smartmeterd
