@@ -11,6 +11,7 @@
 #include "daemon/io/loop.hpp"
 #include "daemon/model.hpp"
 #include "daemon/mqtt/connection.hpp"
+#include "daemon/mqtt/message.hpp"
 #include "daemon/mqtt/outbox.hpp"
 
 namespace smartmeterd::mqtt {
@@ -25,6 +26,9 @@ class ClientListener {
   virtual void broker_tick() = 0;
   /// State or last error changed.
   virtual void client_changed() = 0;
+  /// Outside of the library's callback: publishing from it is fine.
+  virtual void message(const Message&) {}
+  virtual void acknowledged(std::uint64_t /*ticket*/) {}
 };
 
 /// Connects, reconnects with back-off, and publishes as fast as the socket takes it; what has to
@@ -39,6 +43,17 @@ class Client {
   Client& operator=(const Client&) = delete;
 
   void start();
+  void publish(const Publication& publication) {
+    if (publication.retain)
+      publish_retained(publication.topic, publication.payload);
+    else
+      publish_live(std::string(publication.topic), publication.payload);
+  }
+  /// Retained ones.
+  void publish_if_changed(const Publication& publication) {
+    publish_retained_if_changed(publication.topic, publication.payload);
+  }
+  void subscribe(const std::string& /*filter*/, int /*qos*/) {}
   /// QoS 0: what is retained is said again after each connect, which is all that QoS 1 could do.
   void publish_retained(std::string_view topic, std::string_view payload);
   /// The same, but not a second time in a row.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// MqttSink: readings to one broker.
+// MqttSink: one broker, with everything that is published and heard there.
 #pragma once
 
 #include <functional>
@@ -9,15 +9,20 @@
 #include "daemon/config.hpp"
 #include "daemon/io/loop.hpp"
 #include "daemon/model.hpp"
+#include "daemon/mqtt/message.hpp"
 
 namespace smartmeterd::mqtt {
 
-/// Publishes state, availability, info, health and status to one broker, which is tried again
-/// with back-off while it is away; everything retained is published anew after each connect.
-/// Never blocks.
+/// Tells one broker's profiles what the sinks are told, each meter's telegrams no more often than
+/// the broker is to have them. The broker is tried again with back-off while it is away; everything
+/// retained is published anew after each connect. Never blocks.
 class MqttSink : public Sink {
  public:
   virtual const Publisher& publisher() const noexcept = 0;
+  /// Every message that matches the filter, for as long as this sink lives. `deliver` may publish,
+  /// and may not subscribe. "$share/<group>/<filter>": this client's share of them.
+  virtual void subscribe(const std::string& filter, int qos,
+                         std::function<void(const Message&)> deliver) = 0;
   /// Publishes `offline` and disconnects; the caller runs the loop a moment longer, or not.
   virtual void shut_down() = 0;
 };

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "daemon/log.hpp"
+#include "daemon/mqtt/client.hpp"
+#include "daemon/mqtt/topics.hpp"
 #include "meter/telegram_json.hpp"
 
 namespace smartmeterd::mqtt {
@@ -33,12 +35,11 @@ constexpr Key keys[] = {
 
 }  // namespace
 
-SeedProfile::SeedProfile(Client& client, std::string prefix)
-    : client_(client), prefix_(std::move(prefix)) {
-  if (!prefix_.ends_with('/')) prefix_ += '/';
-}
+SeedProfile::SeedProfile(const ProfileContext& context)
+    : client_(context.client), prefix_(with_slash(context.broker.seed_prefix)) {}
 
-void SeedProfile::telegram(const Meter& meter) {
+void SeedProfile::telegram(const Telegram& telegram) {
+  const Meter& meter = telegram.meter;
   if (meter.medium != "electricity" || !meter.parent_id.empty()) return;
   if (meter_ == nullptr) meter_ = &meter;
   if (meter_ != &meter) {
@@ -71,7 +72,7 @@ void SeedProfile::telegram(const Meter& meter) {
 
 void SeedProfile::publish(std::string_view key, std::string_view value) {
   topic_.assign(prefix_).append(key);
-  client_.publish_live(topic_, value);
+  client_.publish({.topic = topic_, .payload = value});
 }
 
 void SeedProfile::meter_removed(const Meter& meter) {

@@ -4,19 +4,18 @@
 
 #include <string>
 
-#include "daemon/model.hpp"
-#include "daemon/mqtt/client.hpp"
+#include "daemon/mqtt/profile.hpp"
 
 namespace smartmeterd::mqtt {
 
 /// One topic per value and all of them as `json`, not retained, as the bridge does it; its names
 /// and units, but every decimal that the meter sent. The bridge knows one meter: the first
 /// electricity meter is shown.
-class SeedProfile {
+class SeedProfile final : public Profile {
  public:
-  SeedProfile(Client& client, std::string prefix);
-  void telegram(const Meter& meter);
-  void meter_removed(const Meter& meter);
+  explicit SeedProfile(const ProfileContext& context);
+  void telegram(const Telegram& telegram) override;
+  void meter_removed(const Meter& meter) override;
 
  private:
   void publish(std::string_view key, std::string_view value);
