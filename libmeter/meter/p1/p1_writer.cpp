@@ -55,6 +55,10 @@ std::optional<std::int64_t> in_units_of(const Decimal& value, int decimals) noex
   return mantissa;
 }
 
+std::optional<Decimal> optional_of(const Decimal* value) noexcept {
+  return value != nullptr ? std::optional(*value) : std::nullopt;
+}
+
 class Writer {
  public:
   Writer(const P1Content& content, std::string& out) noexcept : content_(content), out_(out) {}
@@ -62,16 +66,21 @@ class Writer {
 
  private:
   const Decimal* find(std::string_view name) const noexcept;
+  std::optional<Decimal> value_of(std::string_view name) const noexcept {
+    return optional_of(find(name));
+  }
   void text_line(std::string_view code, std::string_view value);
   void hex_line(std::string_view code, std::string_view text);
   bool number(const Decimal& value, const Field& field);
-  void line(std::string_view code, const Decimal* value, const Field& field);
+  void line(std::string_view code, const std::optional<Decimal>& value, const Field& field);
   void time(const DateTime& time, bool is_summer);
   void energies(char direction, std::string_view total, std::span<const std::string_view> tariffs);
   void tariff();
-  void powers(std::string_view import_code, std::string_view export_code,
-              std::string_view import_name, std::string_view export_name,
-              std::string_view net_name);
+  struct Directions {
+    std::optional<Decimal> imported, exported;
+  };
+  Directions directions(std::string_view import_name, std::string_view export_name,
+                        std::string_view net_name) const noexcept;
   void current_line(std::string_view code, std::string_view name);
   void sub_meter(const P1SubMeter& sub_meter);
   void checksum();
@@ -119,8 +128,8 @@ bool Writer::number(const Decimal& value, const Field& field) {
   return true;
 }
 
-void Writer::line(std::string_view code, const Decimal* value, const Field& field) {
-  if (value == nullptr) return;
+void Writer::line(std::string_view code, const std::optional<Decimal>& value, const Field& field) {
+  if (!value) return;
   const std::size_t before = out_.size();
   out_.append(code);
   if (number(*value, field))
@@ -146,14 +155,15 @@ void Writer::energies(char direction, std::string_view total,
                       std::span<const std::string_view> tariffs) {
   char code[] = "1-0:1.8.0";
   code[4] = direction;
-  const Decimal* const sum = find(total);
+  const std::optional<Decimal> sum = value_of(total);
   line(code, sum, energy_field);
   const bool has_tariffs = std::ranges::any_of(tariffs, [&](auto name) { return find(name); });
-  constexpr Decimal nothing{0, 0};
   for (std::size_t i = 0; i < tariffs.size(); ++i) {
     code[8] = static_cast<char>('1' + i);
-    const Decimal* const whole = i == 0 ? sum : i == 1 && sum != nullptr ? &nothing : nullptr;
-    line(code, has_tariffs ? find(tariffs[i]) : whole, energy_field);
+    if (has_tariffs)
+      line(code, value_of(tariffs[i]), energy_field);
+    else if (sum && i < 2)
+      line(code, i == 0 ? *sum : Decimal{0, 0}, energy_field);
   }
 }
 
@@ -162,40 +172,32 @@ constexpr std::string_view import_tariffs[] = {"energy_import_t1", "energy_impor
 constexpr std::string_view export_tariffs[] = {"energy_export_t1", "energy_export_t2",
                                                "energy_export_t3", "energy_export_t4"};
 
-/// 0001 where there are no tariffs, because that is where the energy went.
+/// Where there are no registers of tariffs it says 0001: that is where the energy went.
 void Writer::tariff() {
+  const auto any = [&](const auto& names) {
+    return std::ranges::any_of(names, [&](std::string_view name) { return find(name); });
+  };
   const Decimal* const sent = find("tariff");
-  const auto number = sent ? in_units_of(*sent, 0) : std::nullopt;
-  const bool has_tariffs =
-      std::ranges::any_of(import_tariffs, [&](auto name) { return find(name); }) ||
-      std::ranges::any_of(export_tariffs, [&](auto name) { return find(name); });
-  char text[] = "0001";
-  if (number && *number >= 0 && *number <= 9)
-    text[3] = static_cast<char>('0' + *number);
-  else if (has_tariffs || (!find("energy_import") && !find("energy_export")))
-    return;
-  text_line("0-0:96.14.0", text);
+  std::int64_t number = sent ? in_units_of(*sent, 0).value_or(-1) : -1;
+  constexpr std::string_view totals[] = {"energy_import", "energy_export"};
+  if (!any(import_tariffs) && !any(export_tariffs) && any(totals)) number = 1;
+  if (number < 0 || number > 9) return;
+  const char text[] = {'0', '0', '0', static_cast<char>('0' + number)};
+  text_line("0-0:96.14.0", {text, sizeof text});
 }
 
-/// Both directions, neither of them negative. Meters that send one signed value have it split.
-void Writer::powers(std::string_view import_code, std::string_view export_code,
-                    std::string_view import_name, std::string_view export_name,
-                    std::string_view net_name) {
-  const Decimal* imported = find(import_name);
-  const Decimal* exported = find(export_name);
-  const Decimal* net = find(net_name);
-  if (imported && imported->mantissa < 0 && !exported && !net) net = imported;
-  const bool is_signed = net && ((!imported && !exported) || net == imported);
+/// Meters that send one signed value have it split.
+Writer::Directions Writer::directions(std::string_view import_name, std::string_view export_name,
+                                      std::string_view net_name) const noexcept {
+  const Decimal* const imported = find(import_name);
+  const Decimal* const exported = find(export_name);
+  const Decimal* net = !imported && !exported ? find(net_name) : nullptr;
+  if (imported && imported->mantissa < 0 && !exported) net = imported;
+  if (!net) return {optional_of(imported), optional_of(exported)};
+  if (net->mantissa == std::numeric_limits<std::int64_t>::min()) return {};
   constexpr Decimal nothing{0, 0};
-  Decimal negated;
-  if (is_signed) {
-    negated = {net->mantissa == std::numeric_limits<std::int64_t>::min() ? 0 : -net->mantissa,
-               net->exponent};
-    imported = net->mantissa > 0 ? net : &nothing;
-    exported = net->mantissa < 0 ? &negated : &nothing;
-  }
-  line(import_code, imported, power_field);
-  line(export_code, exported, power_field);
+  if (net->mantissa < 0) return {nothing, Decimal{-net->mantissa, net->exponent}};
+  return {*net, nothing};
 }
 
 /// DSMR's current has no sign: the direction is that of the phase's power.
@@ -205,7 +207,7 @@ void Writer::current_line(std::string_view code, std::string_view name) {
   const Decimal value{sent->mantissa < 0 ? -sent->mantissa : sent->mantissa, sent->exponent};
   Field field = current_field;
   field.decimals = std::clamp(-int{value.exponent}, 0, current_decimals_max);
-  line(code, &value, field);
+  line(code, value, field);
 }
 
 bool is_thermal(Medium medium) noexcept {
@@ -214,8 +216,10 @@ bool is_thermal(Medium medium) noexcept {
     case Medium::heat_inlet:
     case Medium::heat_cooling:
     case Medium::cooling_outlet:
-    case Medium::cooling_inlet: return true;
-    default: return false;
+    case Medium::cooling_inlet:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -297,12 +301,16 @@ constexpr Row reactive_rows[] = {
     {"1-0:64.7.0", "reactive_power_export_l3", reactive_power_field},
 };
 struct Phase {
-  std::string_view import_code, export_code, import_name, export_name, net_name;
+  std::string_view import_code, export_code, import_name, export_name, net_name, current_code,
+      current_name;
 };
 constexpr Phase phases[] = {
-    {"1-0:21.7.0", "1-0:22.7.0", "power_import_l1", "power_export_l1", "power_l1"},
-    {"1-0:41.7.0", "1-0:42.7.0", "power_import_l2", "power_export_l2", "power_l2"},
-    {"1-0:61.7.0", "1-0:62.7.0", "power_import_l3", "power_export_l3", "power_l3"},
+    {"1-0:21.7.0", "1-0:22.7.0", "power_import_l1", "power_export_l1", "power_l1", "1-0:31.7.0",
+     "current_l1"},
+    {"1-0:41.7.0", "1-0:42.7.0", "power_import_l2", "power_export_l2", "power_l2", "1-0:51.7.0",
+     "current_l2"},
+    {"1-0:61.7.0", "1-0:62.7.0", "power_import_l3", "power_export_l3", "power_l3", "1-0:71.7.0",
+     "current_l3"},
 };
 
 void Writer::write() {
@@ -315,21 +323,27 @@ void Writer::write() {
   energies('1', "energy_import", import_tariffs);
   energies('2', "energy_export", export_tariffs);
   tariff();
-  powers("1-0:1.7.0", "1-0:2.7.0", "power_import", "power_export", "power_net");
-  for (const Row& row : quality_rows) line(row.code, find(row.name), row.field);
-  current_line("1-0:31.7.0", "current_l1");
-  current_line("1-0:51.7.0", "current_l2");
-  current_line("1-0:71.7.0", "current_l3");
-  for (const Phase& phase : phases)
-    powers(phase.import_code, phase.export_code, phase.import_name, phase.export_name,
-           phase.net_name);
-  for (const Row& row : reactive_rows) line(row.code, find(row.name), row.field);
+  const Directions total = directions("power_import", "power_export", "power_net");
+  line("1-0:1.7.0", total.imported, power_field);
+  line("1-0:2.7.0", total.exported, power_field);
+  for (const Row& row : quality_rows) line(row.code, value_of(row.name), row.field);
+  for (const Phase& phase : phases) current_line(phase.current_code, phase.current_name);
+  std::array<Directions, std::size(phases)> by_phase;
+  for (std::size_t i = 0; i < by_phase.size(); ++i)
+    by_phase[i] = directions(phases[i].import_name, phases[i].export_name, phases[i].net_name);
+  for (std::size_t i = 0; i < by_phase.size(); ++i)
+    line(phases[i].import_code, by_phase[i].imported, power_field);
+  for (std::size_t i = 0; i < by_phase.size(); ++i)
+    line(phases[i].export_code, by_phase[i].exported, power_field);
+  for (const Row& row : reactive_rows) line(row.code, value_of(row.name), row.field);
   for (const P1SubMeter& meter : content_.sub_meters) sub_meter(meter);
   checksum();
 }
 
 }  // namespace
 
-void write_telegram(const P1Content& content, std::string& out) { Writer(content, out).write(); }
+void write_telegram(const P1Content& content, std::string& out) {
+  Writer(content, out).write();
+}
 
 }  // namespace meter::p1

@@ -23,9 +23,9 @@ struct P1Value {
 /// A meter behind the meter. Energy of electricity, heat and cooling is read from "energy" (kWh),
 /// everything else from "volume" (m³); without that value the meter is left out.
 struct P1SubMeter {
-  std::uint8_t channel = 0;        ///< 1 to 9; others are left out
+  std::uint8_t channel = 0;  ///< 1 to 9; others are left out
   Medium medium = Medium::unknown;
-  std::string_view id;             ///< may be empty
+  std::string_view id;                   ///< may be empty
   std::optional<DateTime> capture_time;  ///< nothing: the telegram's time stands in
   std::span<const P1Value> values;
 };
