@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <cmath>
+#include <iterator>
 #include <span>
 
 #include "daemon/log.hpp"
@@ -62,6 +63,11 @@ bool is_of(const MeterConfig& config, const Adapter& adapter) {
          (config.adapter == adapter.table || config.adapter == adapter.name);
 }
 
+/// A port of this machine has its data, and fresh: what comes from a broker may be that data again.
+bool is_read_here(const Meter& meter) {
+  return meter.fresh && meter.adapter && meter.adapter->translated_from.empty();
+}
+
 }  // namespace
 
 struct MeterRegistry::Entry {
@@ -71,10 +77,17 @@ struct MeterRegistry::Entry {
   std::optional<meter::SystemTitle> title;
   Entry* parent = nullptr;  // of a meter behind another one, with its channel there
   std::uint8_t channel = 0;
+  std::vector<Entry*> behind;  // this one
   RecentGaps gaps;  // between its telegrams
   meter::Authentication protection = meter::Authentication::clear;  // of its telegrams so far
   std::uint64_t heard = 0;       // number of its last telegram among all telegrams
 
+  /// Nobody but who sees all of its telegrams can tell.
+  bool can_be_stale() const { return meter.fresh && !meter.is_stateless; }
+  bool is_from(const Origin& origin) const {
+    return adapter_name == origin.adapter.name && title == origin.title &&
+           parent == origin.parent && channel == origin.channel;
+  }
   io::TimePoint stale_at() const {
     using Seconds = std::chrono::duration<double>;
     // A meter that is asked cannot speak more often than that.
@@ -107,35 +120,79 @@ void MeterRegistry::configure(const std::vector<MeterConfig>& meters,
 }
 
 MeterRegistry::Entry* MeterRegistry::find_by_id(std::string_view id) noexcept {
-  for (auto& entry : entries_)
-    if (entry->meter.id == id) return entry.get();
-  return nullptr;
+  const auto found = by_id_.find(id);
+  return found == by_id_.end() ? nullptr : found->second;
 }
 
 MeterRegistry::Entry* MeterRegistry::find_by_origin(const Origin& origin) noexcept {
   // The newest meter heard there: a replaced meter sends under the same adapter, or channel.
   Entry* newest = nullptr;
-  for (auto& entry : entries_)
-    if (entry->adapter_name == origin.adapter.name && entry->title == origin.title &&
-        entry->parent == origin.parent && entry->channel == origin.channel &&
-        (!newest || entry->heard > newest->heard))
-      newest = entry.get();
+  const auto look_at = [&](Entry* entry) {
+    if (entry->is_from(origin) && (!newest || entry->heard > newest->heard)) newest = entry;
+  };
+  if (origin.parent) {
+    std::ranges::for_each(origin.parent->behind, look_at);
+  } else if (origin.title) {
+    const auto [begin, end] = by_title_.equal_range(*origin.title);
+    for (auto at = begin; at != end; ++at) look_at(at->second);
+  } else {
+    std::ranges::for_each(all_on(origin.adapter), look_at);
+  }
   return newest;
 }
 
+/// Those that were heard on this adapter last.
+std::span<MeterRegistry::Entry* const> MeterRegistry::all_on(const Adapter& adapter) const noexcept {
+  const auto found = by_adapter_.find(adapter.name);
+  if (found == by_adapter_.end()) return {};
+  return found->second;
+}
+
 void MeterRegistry::give_id(Entry& entry, std::string_view id) {
+  by_id_.erase(entry.meter.id);
+  slugs_.erase(entry.meter.slug);
   entry.meter.id = id;
+  by_id_[entry.meter.id] = &entry;
   // Different ids may have one slug ("a/b", "a-b"), and one is taken by the service itself.
   const std::string stem = meter::slug(id);
-  auto is_taken = [&](std::string_view slug) {
-    return slug == "gateway" || std::ranges::any_of(entries_, [&](const auto& other) {
-      return other.get() != &entry && other->meter.slug == slug;
-    });
-  };
   entry.meter.slug = stem;
-  for (unsigned n = 2; is_taken(entry.meter.slug); ++n)
+  for (unsigned n = 2; entry.meter.slug == "gateway" || !slugs_.insert(entry.meter.slug).second; ++n)
     entry.meter.slug = fmt::format("{}-{}", stem, n);
   entry.meter.display_name = display_name(id);
+}
+
+void MeterRegistry::move_to(Entry& entry, const Origin& origin) {
+  forget_origin(entry);
+  entry.adapter_name = origin.adapter.name;
+  entry.title = origin.title;
+  entry.channel = origin.channel;
+  entry.meter.adapter = &origin.adapter;
+  by_adapter_[entry.adapter_name].push_back(&entry);
+  if (entry.title) by_title_.emplace(*entry.title, &entry);
+}
+
+void MeterRegistry::forget_origin(Entry& entry) {
+  if (const auto found = by_adapter_.find(entry.adapter_name); found != by_adapter_.end()) {
+    std::erase(found->second, &entry);
+    if (found->second.empty()) by_adapter_.erase(found);
+  }
+  if (!entry.title) return;
+  auto [at, end] = by_title_.equal_range(*entry.title);
+  while (at != end) at = at->second == &entry ? by_title_.erase(at) : std::next(at);
+}
+
+void MeterRegistry::set_parent(Entry& entry, Entry* parent) {
+  if (entry.parent) std::erase(entry.parent->behind, &entry);
+  entry.parent = parent;
+  if (parent) parent->behind.push_back(&entry);
+}
+
+void MeterRegistry::remove(Entry& entry) {
+  forget_origin(entry);
+  set_parent(entry, nullptr);
+  by_id_.erase(entry.meter.id);
+  slugs_.erase(entry.meter.slug);
+  std::erase_if(entries_, [&](const auto& other) { return other.get() == &entry; });
 }
 
 /// The name that the user gave to the meter of that id; empty: none.
@@ -166,33 +223,37 @@ std::string_view MeterRegistry::zone_of(const Adapter& adapter) const {
 /// the system title; nothing.
 MeterRegistry::Identity MeterRegistry::identity_of(const Adapter& adapter,
                                                    const meter::ReadingSet& readings,
-                                                   const Entry* heard) const {
+                                                   const Entry* heard,
+                                                   std::string_view sender) const {
   std::string id(readings.meter_id_is_title ? "" : readings.meter_id.view());
   if (id.empty() && heard && heard->id_is_final) id = heard->meter.id;
   if (!id.empty()) return {std::move(id), true};
   id = configured_id(adapter);
   if (id.empty()) id = readings.meter_id.view();
-  if (id.empty()) id = "unknown-" + adapter.name;
+  if (id.empty()) id = fmt::format("unknown-{}", sender.empty() ? adapter.name : sender);
   return {std::move(id), false};
 }
 
 std::expected<MeterRegistry::Entry*, meter::Errc> MeterRegistry::entry_of(
     const Origin& origin, const Identity& identity, Entry* heard,
     const meter::ReadingSet& readings) {
-  const bool is_heard = heard && heard->meter.id == identity.id;
-  Entry* entry = is_heard ? heard : find_by_id(identity.id);
+  Entry* entry = find_by_id(identity.id);
   if (entry && readings.authentication < entry->protection)
     return std::unexpected(meter::Errc::tag_missing);
-  if (!entry && !may_add(origin.adapter)) return std::unexpected(meter::Errc::too_many_elements);
-  if (!is_heard) entry = &add_meter(origin, identity, heard, entry, readings);
+  if (entry && !origin.adapter.translated_from.empty() && is_read_here(entry->meter))
+    return std::unexpected(meter::Errc::duplicate);
+  if (!entry && !may_add(origin)) return std::unexpected(meter::Errc::too_many_elements);
+  const bool is_known = entry && entry->is_from(origin);
+  const bool is_learnt = heard && heard != entry && !heard->id_is_final;
+  if (!is_known || is_learnt) entry = &add_meter(origin, identity, heard, entry, readings);
+  entry->id_is_final = identity.is_final;
   entry->protection = readings.authentication;
   return entry;
 }
 
-bool MeterRegistry::may_add(const Adapter& adapter) const {
-  return std::ranges::count(entries_, adapter.name, [](const auto& entry) {
-           return entry->adapter_name;
-         }) < meters_per_adapter_max;
+bool MeterRegistry::may_add(const Origin& origin) const {
+  return all_on(origin.adapter).size() <
+         (origin.is_shared ? meters_per_source_max : meters_per_adapter_max);
 }
 
 /// A meter that is new at this origin: never heard of, known from elsewhere (`entry`), or heard
@@ -209,13 +270,9 @@ MeterRegistry::Entry& MeterRegistry::add_meter(const Origin& origin, const Ident
   const bool is_new = !entry || entry == heard;
   if (!entry) entry = entries_.emplace_back(std::make_unique<Entry>()).get();
   if (is_new) give_id(*entry, identity.id);
-  entry->id_is_final = identity.is_final;
-  entry->adapter_name = origin.adapter.name;
-  entry->title = origin.title;
-  entry->channel = origin.channel;
-  entry->meter.adapter = &origin.adapter;
+  move_to(*entry, origin);
   if (is_new) {
-    entry->parent = origin.parent;
+    set_parent(*entry, origin.parent);
     entry->meter.parent_id = origin.parent ? origin.parent->meter.id : "";
     entry->meter.medium = meter::name(readings.medium);
     entry->meter.manufacturer = manufacturer_of(readings, identity.is_final ? identity.id : "");
@@ -223,6 +280,7 @@ MeterRegistry::Entry& MeterRegistry::add_meter(const Origin& origin, const Ident
     entry->meter.key_state = entry->meter.encrypted ? KeyState::ok : KeyState::not_needed;
     entry->meter.link = readings.link;
     entry->meter.profile = readings.profile;
+    entry->meter.is_stateless = origin.adapter.is_stateless;
     log::write(log::Level::notice, log::Event::meter_found,
                fmt::format("{}: meter {} found ({})", origin.adapter.device, identity.id,
                            readings.profile),
@@ -230,12 +288,13 @@ MeterRegistry::Entry& MeterRegistry::add_meter(const Origin& origin, const Ident
     sinks_.meter_added(entry->meter);
   } else {
     move_behind(*entry, origin.parent);
+    if (entry->meter.is_stateless != origin.adapter.is_stateless)
+      show_anew(*entry, [&](Meter& meter) { meter.is_stateless = origin.adapter.is_stateless; });
   }
   if (is_learnt) {
-    for (auto& other : entries_)
-      if (other->parent == heard) move_behind(*other, entry);
-    if (entry != heard)
-      std::erase_if(entries_, [&](const auto& other) { return other.get() == heard; });
+    const std::vector<Entry*> behind = heard->behind;
+    for (Entry* other : behind) move_behind(*other, entry);
+    if (entry != heard) remove(*heard);
   }
   return *entry;
 }
@@ -250,15 +309,17 @@ void MeterRegistry::show_anew(Entry& entry, Change change) {
 
 /// `parent` may be null; its id may have changed.
 void MeterRegistry::move_behind(Entry& entry, Entry* parent) {
-  entry.parent = parent;
+  set_parent(entry, parent);
   const std::string parent_id = parent ? parent->meter.id : "";
   if (entry.meter.parent_id == parent_id) return;
   show_anew(entry, [&](Meter& meter) { meter.parent_id = parent_id; });
 }
 
-void MeterRegistry::accept_sub_meter(Entry& parent, const Adapter& adapter,
-                                     const meter::SubMeter& sub_meter, bool is_id_taken) {
-  const Origin origin{adapter, std::nullopt, &parent, sub_meter.channel};
+void MeterRegistry::accept_sub_meter(Entry& parent, const Origin& of_parent,
+                                     const meter::SubMeter& sub_meter, bool is_id_taken,
+                                     const Arrival& arrival) {
+  const Origin origin{of_parent.adapter, std::nullopt, &parent, sub_meter.channel,
+                      of_parent.is_shared};
   Entry* heard = find_by_origin(origin);
   Identity identity{std::string(sub_meter.id.view()), true};
   // A meter that is read by itself is not shown a second time under the same name.
@@ -271,23 +332,18 @@ void MeterRegistry::accept_sub_meter(Entry& parent, const Adapter& adapter,
   const auto found = entry_of(origin, identity, heard, sub_meter_readings_);
   if (!found) return;
   Entry& entry = **found;
-  for (auto& other : entries_) {  // it was replaced
-    if (other->parent != &parent || other->channel != sub_meter.channel || other.get() == &entry ||
-        !other->meter.fresh)
-      continue;
+  for (Entry* other : parent.behind) {  // it was replaced
+    if (other->channel != sub_meter.channel || other == &entry || !other->meter.fresh) continue;
     if (entry.meter.sequence == 0)
       log::notice("meter {} was replaced by {}", other->meter.id, entry.meter.id);
     other->meter.fresh = false;
     sinks_.meter_changed(other->meter);
   }
-  update(entry, adapter, sub_meter_readings_);
+  update(entry, origin.adapter, sub_meter_readings_, arrival);
 }
 
-void MeterRegistry::merge(Entry& entry, const meter::ReadingSet& readings,
-                          std::vector<std::string_view>& changed) {
-  Meter& meter = entry.meter;
+void MeterRegistry::merge_values(Meter& meter, std::vector<std::string_view>& changed) {
   std::array<char, meter::DateTime::text_size_max> buffer;
-  meter::harmonize(readings, quantities_, named_);
   for (const meter::NamedReading& reading : named_) {
     const bool is_text = reading.is_text || reading.is_time;
     const std::string_view text = text_of(reading, buffer);
@@ -302,14 +358,34 @@ void MeterRegistry::merge(Entry& entry, const meter::ReadingSet& readings,
       found->arrived = loop_.now();
       continue;
     }
-    found->value = reading.value;
-    found->text = text;
-    found->unit = reading.unit;
-    found->is_text = is_text;
-    found->derived = reading.derived;
-    found->arrived = loop_.now();
+    take(reading, text, *found);
     changed.push_back(reading.name);
   }
+}
+
+/// Of a meter whose other telegrams may go elsewhere.
+void MeterRegistry::replace_values(Meter& meter, std::vector<std::string_view>& changed) {
+  std::array<char, meter::DateTime::text_size_max> buffer;
+  meter.values.resize(named_.size());
+  for (std::size_t i = 0; i < named_.size(); ++i) {
+    meter.values[i].name = named_[i].name;
+    take(named_[i], text_of(named_[i], buffer), meter.values[i]);
+    changed.push_back(named_[i].name);
+  }
+}
+
+void MeterRegistry::take(const meter::NamedReading& reading, std::string_view text,
+                         LatestValue& value) const {
+  value.value = reading.value;
+  value.text = text;
+  value.unit = reading.unit;
+  value.is_text = reading.is_text || reading.is_time;
+  value.derived = reading.derived;
+  value.arrived = loop_.now();
+}
+
+void MeterRegistry::keep_registers(Meter& meter, const meter::ReadingSet& readings) {
+  std::array<char, meter::DateTime::text_size_max> buffer;
   meter.registers.clear();
   for (std::size_t i = 0; i < readings.readings.size(); ++i) {
     const meter::Reading& reading = readings.readings[i];
@@ -345,34 +421,43 @@ bool MeterRegistry::measure_interval(Entry& entry) {
 }
 
 std::optional<meter::Errc> MeterRegistry::accept(const Adapter& adapter,
-                                                 const meter::ReadingSet& readings) {
-  const Origin origin{adapter, readings.system_title};
-  // Many meters share a wired M-Bus: who does not name itself there is not the one before.
-  const bool is_shared = readings.link == meter::Link::mbus_master;
+                                                 const meter::ReadingSet& readings,
+                                                 const Arrival& arrival) {
+  const bool has_senders = !arrival.sender.empty();
+  const Origin origin{adapter, readings.system_title, nullptr, 0, has_senders};
+  // Many meters share a wired M-Bus, or a topic filter: who does not name itself there is not the
+  // one before.
+  const bool is_shared = readings.link == meter::Link::mbus_master || has_senders;
   Entry* heard = is_shared ? nullptr : find_by_origin(origin);
-  const auto found = entry_of(origin, identity_of(adapter, readings, heard), heard, readings);
+  const auto found = entry_of(origin, identity_of(adapter, readings, heard, arrival.sender), heard,
+                              readings);
   if (!found) return found.error();
-  update(**found, adapter, readings);
+  update(**found, adapter, readings, arrival);
   for (std::size_t i = 0; i < readings.sub_meters.size(); ++i) {
     meter::sub_meter_telegram(readings, i, sub_meter_readings_);
     const auto before = std::span(readings.sub_meters.begin(), i);
     const bool is_id_taken =
         std::ranges::count(before, readings.sub_meters[i].id, &meter::SubMeter::id) != 0;
-    accept_sub_meter(**found, adapter, readings.sub_meters[i], is_id_taken);
+    accept_sub_meter(**found, origin, readings.sub_meters[i], is_id_taken, arrival);
   }
   return std::nullopt;
 }
 
 void MeterRegistry::update(Entry& entry, const Adapter& adapter,
-                           const meter::ReadingSet& readings) {
+                           const meter::ReadingSet& readings, const Arrival& arrival) {
   Meter& meter = entry.meter;
   entry.heard = ++telegrams_;
   const std::string_view medium = name(readings.medium);
   if (meter.medium != medium && medium != name(meter::Medium::unknown))
     show_anew(entry, [&](Meter& shown) { shown.medium = medium; });
   std::vector<std::string_view> changed;
-  merge(entry, readings, changed);
-  bool facts_changed = measure_interval(entry);
+  meter::harmonize(readings, quantities_, named_);
+  if (meter.is_stateless)
+    replace_values(meter, changed);
+  else
+    merge_values(meter, changed);
+  keep_registers(meter, readings);
+  bool facts_changed = !meter.is_stateless && measure_interval(entry);
   auto set = [&](auto& member, const auto& value) {
     if (member == value) return;
     member = value;
@@ -393,15 +478,15 @@ void MeterRegistry::update(Entry& entry, const Adapter& adapter,
     meter.meter_time.clear();
   ++meter.sequence;
   meter.last_update = loop_.now();
-  meter.last_update_us = loop_.realtime_us();
+  meter.last_update_us = arrival.received_us.value_or(loop_.realtime_us());
   sinks_.telegram({meter, readings, named_, quantities_, std::move(changed)});
   if (facts_changed) sinks_.meter_changed(meter);
-  if (facts_changed || !freshness_timer_.pending()) arm_freshness();
+  if (!meter.is_stateless) watch_freshness(entry.stale_at());
 }
 
 void MeterRegistry::key_failed(const Adapter& adapter, KeyState state) {
-  for (auto& entry : entries_) {
-    if (entry->adapter_name != adapter.name || entry->meter.key_state == state) continue;
+  for (Entry* entry : all_on(adapter)) {
+    if (entry->meter.key_state == state) continue;
     entry->meter.key_state = state;
     sinks_.meter_changed(entry->meter);
   }
@@ -417,10 +502,8 @@ void MeterRegistry::adapter_removed(const Adapter& adapter) {
 
 std::string_view MeterRegistry::meter_on(const Adapter& adapter) const noexcept {
   const Entry* newest = nullptr;
-  for (const auto& entry : entries_)
-    if (entry->adapter_name == adapter.name && !entry->parent &&
-        (!newest || entry->heard > newest->heard))
-      newest = entry.get();
+  for (const Entry* entry : all_on(adapter))
+    if (!entry->parent && (!newest || entry->heard > newest->heard)) newest = entry;
   return newest ? newest->meter.id : std::string_view();
 }
 
@@ -428,23 +511,25 @@ void MeterRegistry::introduce(Sink& sink) const {
   for (const auto& entry : entries_) sink.meter_added(entry->meter);
 }
 
-void MeterRegistry::arm_freshness() {
-  // One timer for all meters, not moved by each telegram: it looks again when it fires early.
-  std::optional<io::TimePoint> first;
-  for (const auto& entry : entries_)
-    if (entry->meter.fresh && (!first || entry->stale_at() < *first)) first = entry->stale_at();
-  if (first) loop_.timer(freshness_timer_, *first);
+/// One timer for all meters, not moved by each telegram: it looks again when it fires early.
+void MeterRegistry::watch_freshness(io::TimePoint stale_at) {
+  if (freshness_timer_.pending() && freshness_at_ <= stale_at) return;
+  freshness_at_ = stale_at;
+  loop_.timer(freshness_timer_, stale_at);
 }
 
 void MeterRegistry::check_freshness() {
   for (auto& entry : entries_) {
-    if (!entry->meter.fresh || entry->stale_at() > loop_.now()) continue;
+    if (!entry->can_be_stale()) continue;
+    if (entry->stale_at() > loop_.now()) {
+      watch_freshness(entry->stale_at());
+      continue;
+    }
     entry->meter.fresh = false;
     log::warning("meter {} has been silent for {:.0f} s", entry->meter.id,
                  std::chrono::duration<double>(loop_.now() - entry->meter.last_update).count());
     sinks_.meter_changed(entry->meter);
   }
-  arm_freshness();
 }
 
 }  // namespace smartmeterd

@@ -4,9 +4,13 @@
 
 #include <cstdint>
 #include <expected>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "daemon/config.hpp"
@@ -16,6 +20,14 @@
 #include "meter/reading.hpp"
 
 namespace smartmeterd {
+
+/// What is known of a telegram that a gateway has handed on.
+struct Arrival {
+  std::optional<std::int64_t> received_us = {};  ///< CLOCK_REALTIME; nothing: just now
+  /// A slug that names who sent it, where telegrams of several come on one adapter. Empty: the
+  /// adapter is that of one meter.
+  std::string_view sender = {};
+};
 
 /// Owns every Meter. An id once seen sticks to (adapter, system title): telegrams without one
 /// inherit it; until then the meter is "unknown-<adapter>", and becomes the known one when the
@@ -32,8 +44,11 @@ class MeterRegistry {
   /// A telegram that arrived on `adapter` with its last byte at the loop's present time; the meters
   /// behind its meter get their part of it. Refused, with the cause: one that is less protected
   /// than this meter's were before (a forger would leave encryption or tag out; `configure`
-  /// forgets), and a new meter where there are too many.
-  std::optional<meter::Errc> accept(const Adapter& adapter, const meter::ReadingSet& readings);
+  /// forgets), a new meter where there are too many, and (`duplicate`) one from elsewhere whose
+  /// meter a port of this machine reads. Of a stateless adapter's meters nothing is kept from one
+  /// telegram to the next.
+  std::optional<meter::Errc> accept(const Adapter& adapter, const meter::ReadingSet& readings,
+                                    const Arrival& arrival = {});
   /// The zone that the configuration gives to the meters of this adapter; empty: the system's.
   std::string_view zone_of(const Adapter& adapter) const;
   /// A telegram of `adapter` could not be opened: shown as the key state of its meters.
@@ -56,6 +71,7 @@ class MeterRegistry {
     std::optional<meter::SystemTitle> title;
     Entry* parent = nullptr;    ///< the meter in front of it
     std::uint8_t channel = 0;   ///< behind that one
+    bool is_shared = false;     ///< by the meters of several senders
   };
   /// What a telegram and its origin say of who its meter is.
   struct Identity {
@@ -63,30 +79,40 @@ class MeterRegistry {
     bool is_final = false;  ///< telegrams say it; otherwise a better one may come
   };
   /// More than a wired M-Bus has addresses: who sends more names than that makes them up.
-  static constexpr std::ptrdiff_t meters_per_adapter_max = 256;
+  static constexpr std::size_t meters_per_adapter_max = 256;
+  /// Of an adapter that stands for many gateways.
+  static constexpr std::size_t meters_per_source_max = 16'384;
 
   Identity identity_of(const Adapter& adapter, const meter::ReadingSet& readings,
-                       const Entry* heard) const;
+                       const Entry* heard, std::string_view sender) const;
   std::expected<Entry*, meter::Errc> entry_of(const Origin& origin, const Identity& identity,
                                               Entry* heard, const meter::ReadingSet& readings);
   Entry& add_meter(const Origin& origin, const Identity& identity, Entry* heard, Entry* entry,
                    const meter::ReadingSet& readings);
-  void accept_sub_meter(Entry& parent, const Adapter& adapter, const meter::SubMeter& sub_meter,
-                        bool is_id_taken);
-  void update(Entry& entry, const Adapter& adapter, const meter::ReadingSet& readings);
-  bool may_add(const Adapter& adapter) const;
+  void accept_sub_meter(Entry& parent, const Origin& origin, const meter::SubMeter& sub_meter,
+                        bool is_id_taken, const Arrival& arrival);
+  void update(Entry& entry, const Adapter& adapter, const meter::ReadingSet& readings,
+              const Arrival& arrival);
+  bool may_add(const Origin& origin) const;
   std::string_view configured_id(const Adapter& adapter) const;
   Entry* find_by_id(std::string_view id) noexcept;
   Entry* find_by_origin(const Origin& origin) noexcept;
+  std::span<Entry* const> all_on(const Adapter& adapter) const noexcept;
   void give_id(Entry& entry, std::string_view id);
+  void move_to(Entry& entry, const Origin& origin);
+  void forget_origin(Entry& entry);
+  static void set_parent(Entry& entry, Entry* parent);
+  void remove(Entry& entry);
   std::string display_name(std::string_view id) const;
   template <class Change>
   void show_anew(Entry& entry, Change change);
   void move_behind(Entry& entry, Entry* parent);
-  void merge(Entry& entry, const meter::ReadingSet& readings,
-             std::vector<std::string_view>& changed);
+  void merge_values(Meter& meter, std::vector<std::string_view>& changed);
+  void replace_values(Meter& meter, std::vector<std::string_view>& changed);
+  void take(const meter::NamedReading& reading, std::string_view text, LatestValue& value) const;
+  static void keep_registers(Meter& meter, const meter::ReadingSet& readings);
   bool measure_interval(Entry& entry);
-  void arm_freshness();
+  void watch_freshness(io::TimePoint stale_at);
   void check_freshness();
 
   io::Loop& loop_;
@@ -94,10 +120,16 @@ class MeterRegistry {
   std::vector<MeterConfig> configured_;
   meter::QuantityMap quantities_;
   std::vector<std::unique_ptr<Entry>> entries_;
+  // The same again: a fleet has thousands, and a telegram must not cost a look at each.
+  std::map<std::string, Entry*, std::less<>> by_id_;
+  std::set<std::string, std::less<>> slugs_;
+  std::map<std::string, std::vector<Entry*>, std::less<>> by_adapter_;
+  std::multimap<meter::SystemTitle, Entry*> by_title_;
   meter::NamedReadings named_;
   meter::ReadingSet sub_meter_readings_;  // of the one that is being accepted
   std::uint64_t telegrams_ = 0;
   io::Operation freshness_timer_;
+  io::TimePoint freshness_at_{};
 };
 
 }  // namespace smartmeterd

@@ -63,7 +63,7 @@ class MeterRegistryTest : public testing::Test {
       set.system_title = meter::SystemTitle{std::byte{'K'}, std::byte{'F'}, std::byte{'M'}};
     for (const Reading& reading : readings) EXPECT_TRUE(set.readings.push_back(reading));
     if (authentication_) set.authentication = *authentication_;
-    return registry_.accept(adapter_, set);
+    return registry_.accept(*from_, set, arrival_);
   }
   struct Behind {
     std::string_view id;
@@ -105,6 +105,8 @@ class MeterRegistryTest : public testing::Test {
   Recorder recorder_;
   MeterRegistry registry_{*loop_, recorder_};
   Adapter adapter_;
+  const Adapter* from_ = &adapter_;
+  Arrival arrival_;
   bool encrypted_ = false;
   std::optional<meter::Authentication> authentication_;
 };
@@ -197,6 +199,65 @@ TEST_F(MeterRegistryTest, MadeUpMetersAreLimited) {
   EXPECT_EQ(registry_.size(), 256u);
   EXPECT_EQ(send("another", {}), meter::Errc::too_many_elements);
   EXPECT_FALSE(send("id0", {number("1-0:1.7.0", 6, Unit::watt)}));
+}
+
+TEST_F(MeterRegistryTest, AGatewayMaySayWhenItReceivedATelegram) {
+  arrival_.received_us = 1'795'172'405'481'203;
+  send("LGZ1", {number("1-0:1.7.0", 5, Unit::watt)});
+  EXPECT_EQ(recorder_.last->last_update_us, 1'795'172'405'481'203);
+}
+
+TEST_F(MeterRegistryTest, WhoDoesNotNameItselfAmongManyIsNotTheOneBefore) {
+  arrival_.sender = "one";
+  send("LGZ1", {number("1-0:1.7.0", 5, Unit::watt)});
+  send("", {number("1-0:1.7.0", 6, Unit::watt)});
+  EXPECT_EQ(recorder_.last->id, "unknown-one");
+  arrival_.sender = "two";
+  send("", {number("1-0:1.7.0", 7, Unit::watt)});
+  EXPECT_EQ(recorder_.last->id, "unknown-two");
+  EXPECT_EQ(registry_.size(), 3u);
+}
+
+TEST_F(MeterRegistryTest, ManySendersHaveManyMeters) {
+  arrival_.sender = "many";
+  for (int i = 0; i < 1000; ++i)
+    EXPECT_FALSE(send("id" + std::to_string(i), {number("1-0:1.7.0", 5, Unit::watt)}));
+  EXPECT_EQ(registry_.size(), 1000u);
+}
+
+TEST_F(MeterRegistryTest, OfAStatelessMeterOnlyTheLastTelegramIsKnown) {
+  Adapter shared = adapter_;
+  shared.name = "shared";
+  shared.is_stateless = true;
+  shared.translated_from = "mqtt://broker:1883/#";
+  from_ = &shared;
+  send("LGZ1", {number("1-0:1.7.0", 5, Unit::watt), number("1-0:2.7.0", 0, Unit::watt)});
+  EXPECT_TRUE(recorder_.last->is_stateless);
+  EXPECT_EQ(recorder_.last->values.size(), 3u);  // with power_net
+  send("LGZ1", {number("1-0:1.8.0", 7000, Unit::watt_hour)});
+  ASSERT_EQ(recorder_.last->values.size(), 1u);
+  EXPECT_EQ(recorder_.last->values[0].name, "energy_import");
+  EXPECT_EQ(recorder_.changed, (Events{"energy_import"}));
+  send("LGZ1", {number("1-0:1.8.0", 7000, Unit::watt_hour)});
+  EXPECT_EQ(recorder_.changed, (Events{"energy_import"}));  // the other members do not know it
+  EXPECT_EQ(recorder_.last->interval_s, 0);
+}
+
+TEST_F(MeterRegistryTest, AMeterThatAPortReadsIsNotTakenFromABroker) {
+  Adapter translated = adapter_;
+  translated.name = "translated";
+  translated.translated_from = "mqtt://broker:1883/datacollector/+/+";
+  from_ = &translated;
+  EXPECT_FALSE(send("LGZ1", {number("1-0:1.7.0", 4, Unit::watt)}));
+  from_ = &adapter_;
+  EXPECT_FALSE(send("LGZ1", {number("1-0:1.7.0", 5, Unit::watt)}));
+  EXPECT_EQ(recorder_.last->adapter, &adapter_);
+  from_ = &translated;
+  EXPECT_EQ(send("LGZ1", {number("1-0:1.7.0", 4, Unit::watt)}), meter::Errc::duplicate);
+  EXPECT_EQ(recorder_.last->find("power_import")->value, (Decimal{5, 0}));
+  registry_.adapter_removed(adapter_);
+  EXPECT_FALSE(send("LGZ1", {number("1-0:1.7.0", 6, Unit::watt)}));
+  EXPECT_EQ(registry_.size(), 1u);
 }
 
 TEST_F(MeterRegistryTest, MetersBehindAnotherAreMetersOfTheirOwn) {
