@@ -51,9 +51,7 @@ void write_adapter(JsonWriter& json, const Adapter& adapter) {
 SmartmeterdProfile::SmartmeterdProfile(const ProfileContext& context)
     : context_(context),
       prefix_(with_slash(context.broker.prefix)),
-      gateway_(gateway_prefix(context.broker, context.instance)) {
-  ages_.reserve(merged_.capacity);
-}
+      gateway_(gateway_prefix(context.broker, context.instance)) {}
 
 const std::string& SmartmeterdProfile::topic(const Meter& meter, std::string_view last) {
   return topic_.assign(prefix_).append(meter.slug).append("/").append(last);
@@ -74,38 +72,11 @@ void SmartmeterdProfile::telegram(const Telegram& telegram) {
   if (context_.broker.values) publish_values(telegram);
 }
 
-/// The meter's values over all its lists, and the age of those that the last telegram did not
-/// bring.
-void SmartmeterdProfile::merge(const Meter& meter) {
-  merged_.clear();
-  ages_.clear();
-  for (const LatestValue& value : meter.values) {
-    if (!merged_.push_back({.name = value.name,
-                            .value = value.value,
-                            .text = value.text,
-                            .unit = value.unit,
-                            .is_text = value.is_text,
-                            .derived = value.derived}))
-      return;
-    if (value.arrived >= meter.last_update) continue;
-    const auto age = std::chrono::floor<std::chrono::seconds>(meter.last_update - value.arrived);
-    ages_.push_back({value.name, static_cast<std::uint64_t>(age.count())});
-  }
-}
-
 void SmartmeterdProfile::publish_state(const Telegram& telegram) {
-  merge(telegram.meter);
-  meter::TelegramFacts facts;
-  facts.meter_id = telegram.meter.id;
-  facts.received_us = telegram.meter.last_update_us;
-  facts.sequence = telegram.meter.sequence;
-  facts.with_registers = context_.broker.registers;
-  facts.ages = ages_;
-  payload_.clear();
-  meter::write_telegram_json(telegram.readings, {merged_.data(), merged_.size()},
-                             telegram.quantities, facts, payload_);
   context_.client.publish(
-      {.topic = topic(telegram.meter, "state"), .payload = payload_, .retain = true});
+      {.topic = topic(telegram.meter, "state"),
+       .payload = state_.write(telegram, context_.broker.registers),
+       .retain = true});
 }
 
 void SmartmeterdProfile::publish_values(const Telegram& telegram) {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "daemon/mqtt/profile.hpp"
-#include "meter/telegram_json.hpp"
+#include "daemon/mqtt/state_json.hpp"
 
 namespace smartmeterd::mqtt {
 
@@ -33,7 +33,6 @@ class SmartmeterdProfile final : public Profile {
   void publish_identity(const Meter& meter);
   void publish_availability(const Meter& meter, bool online);
   void publish_health();
-  void merge(const Meter& meter);
 
   ProfileContext context_;
   std::string prefix_;   ///< with a slash at its end
@@ -44,8 +43,7 @@ class SmartmeterdProfile final : public Profile {
   // Reused for each telegram, so that none allocates.
   std::string topic_;
   std::string payload_;
-  meter::NamedReadings merged_;
-  std::vector<meter::TelegramFacts::Age> ages_;
+  StateJson state_;
 };
 
 }  // namespace smartmeterd::mqtt
