@@ -328,9 +328,14 @@ class World(unittest.TestCase):
         return subscriber
 
     def run(self, result=None):
-        outcome = super().run(result)
-        if result is not None and (result.failures or result.errors):
-            failed = [test for test, _ in result.failures + result.errors]
-            if self in failed:
-                print(f"--- log of {self.id()}\n{self.log_text()}---", file=sys.stderr)
-        return outcome
+        self.result = result
+        return super().run(result)
+
+    def has_failed(self):
+        return self.result is not None and any(
+            test is self for test, _ in self.result.failures + self.result.errors)
+
+    def tearDown(self):
+        """The log of a failed test, while its directory is there."""
+        if self.has_failed():
+            print(f"--- log of {self.id()}\n{self.log_text()}---", file=sys.stderr)

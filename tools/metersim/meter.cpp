@@ -10,7 +10,12 @@ namespace metersim {
 namespace {
 
 std::string quoted(std::string_view text) {
-  return '"' + std::string(text) + '"';
+  std::string result = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') result += '\\';  // "ESF5\2…" of a P1 identification
+    result += c;
+  }
+  return result += '"';
 }
 
 /// "181220000009" + 3 → "181220000012": the trailing digits counted on, the width kept.
