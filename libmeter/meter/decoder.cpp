@@ -486,6 +486,19 @@ void Decoder::silence() noexcept {
   state_->silent = true;
 }
 
+void Decoder::restart(std::optional<Link> link) noexcept {
+  State& own = *state_;
+  own.options.link = link;
+  own.layer = link ? link::find_link_layer(*link) : nullptr;
+  own.scanned_size = 0;
+  own.reassembler.restart();
+  own.stream_offset = 0;
+  own.without_frame = 0;
+  own.frames = 0;
+  own.believed = own.may_be_raw = true;
+  own.in_noise = own.ended = own.silent = false;
+}
+
 bool Decoder::pending() const noexcept {
   return state_->reassembler.pending();
 }

@@ -67,6 +67,9 @@ class Decoder {
   void silence() noexcept;
   /// No byte will follow: as `silence`, and what looks like a bare APDU is decoded as one.
   void end_of_input() noexcept;
+  /// What comes next is another input, of this link (nothing: found from the bytes): what is half
+  /// received and the link that was found are forgotten; keys, replay rule and counts stay.
+  void restart(std::optional<Link> link) noexcept;
   /// A frame or a transfer of several frames is half received inside the decoder (what is half
   /// received in the caller's buffer is not counted).
   bool pending() const noexcept;

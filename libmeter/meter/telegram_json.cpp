@@ -280,4 +280,36 @@ std::string_view utc_text(std::int64_t epoch_us, std::span<char, 32> buffer) noe
   return {buffer.data(), static_cast<std::size_t>(out - buffer.data())};
 }
 
+std::optional<std::int64_t> parse_utc(std::string_view text) noexcept {
+  using namespace std::chrono;
+  constexpr std::string_view form = "dddd-dd-ddTdd:dd:dd";
+  if (text.size() <= form.size() || !text.ends_with('Z')) return std::nullopt;
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  for (std::size_t i = 0; i < form.size(); ++i)
+    if (form[i] == 'd' ? !is_digit(text[i]) : text[i] != form[i]) return std::nullopt;
+  const auto number = [&](std::size_t at, std::size_t digits) {
+    int value = 0;
+    for (const char c : text.substr(at, digits)) value = value * 10 + (c - '0');
+    return value;
+  };
+  const year_month_day date{year{number(0, 4)}, month{static_cast<unsigned>(number(5, 2))},
+                            day{static_cast<unsigned>(number(8, 2))}};
+  if (!date.ok() || number(11, 2) > 23 || number(14, 2) > 59 || number(17, 2) > 59)
+    return std::nullopt;
+  std::string_view fraction = text.substr(form.size());
+  fraction.remove_suffix(1);
+  if (!fraction.empty() && (fraction[0] != '.' || fraction.size() < 2 || fraction.size() > 10))
+    return std::nullopt;
+  microseconds us{0};
+  for (std::size_t i = 1; i <= 6; ++i) {
+    us *= 10;
+    if (i < fraction.size()) us += microseconds(fraction[i] - '0');
+  }
+  for (const char c : fraction.substr(fraction.empty() ? 0 : 1))
+    if (!is_digit(c)) return std::nullopt;
+  const auto time = sys_days(date) + hours(number(11, 2)) + minutes(number(14, 2)) +
+                    seconds(number(17, 2)) + us;
+  return time.time_since_epoch().count();
+}
+
 }  // namespace meter

@@ -63,5 +63,7 @@ void write_telegram_json(const ReadingSet& telegram, std::span<const NamedReadin
 
 /// "2026-11-20T11:00:05.481203Z" from microseconds since the epoch; the view is in `buffer`.
 std::string_view utc_text(std::int64_t epoch_us, std::span<char, 32> buffer) noexcept;
+/// The other way; up to nine digits of a second, of which six count. Nothing for any other form.
+std::optional<std::int64_t> parse_utc(std::string_view text) noexcept;
 
 }  // namespace meter

@@ -424,6 +424,53 @@ TEST(Silence, DoesNotTakeALiveLineForABareApdu) {
   EXPECT_EQ(device.feed(over_mbus(notification(1))).size(), 1u);
 }
 
+// ---- one input after the other -----------------------------------------------------------------
+
+TEST(Restart, NothingIsLeftOfTheInputBefore) {
+  Device device(keys(ek_text, {ak_text}));
+  const auto next = [&](std::optional<Link> link, const Octets& input) {
+    device.buffer.clear();
+    device.decoder.restart(link);
+    auto telegrams = device.feed(input);
+    for (auto& late : device.finish()) telegrams.push_back(std::move(late));
+    return telegrams;
+  };
+  EXPECT_EQ(next({}, over_mbus(push(1))).size(), 1u);
+  EXPECT_EQ(next({}, over_hdlc(push(2))).size(), 1u);  // another link, without 8 KiB of noise
+  EXPECT_EQ(next({}, push(3)).size(), 1u);             // a bare one, at the front again
+  const Octets whole = over_mbus(push(4));
+  const auto front = [&](std::size_t size) {
+    return Octets(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size));
+  };
+  EXPECT_TRUE(next({}, front(whole.size() / 2)).empty());
+  EXPECT_TRUE(next({}, Octets(whole.begin() + static_cast<std::ptrdiff_t>(whole.size() / 2),
+                              whole.end())).empty());
+  EXPECT_EQ(next({}, whole).size(), 1u);
+  EXPECT_TRUE(next({}, over_hdlc(push(2))).empty());  // the replay rule goes on
+  EXPECT_EQ(device.causes.back(), Errc::replayed);
+  EXPECT_TRUE(next(Link::hdlc, over_mbus(push(5))).empty());
+  EXPECT_EQ(next(Link::mbus, over_mbus(push(5))).size(), 1u);
+}
+
+TEST(Restart, WhoSaidWhoHeIsHasGone) {
+  Device device(nullptr);
+  const auto octets = [](std::string_view text) {
+    const Bytes bytes = bytes_of(text);
+    return Octets(bytes.begin(), bytes.end());
+  };
+  device.decoder.restart(Link::iec62056_21);
+  device.feed(octets("/EMH5\\@01LZQJL0014F\r\n"));
+  device.finish();
+  device.buffer.clear();
+  device.decoder.restart(Link::iec62056_21);
+  std::string block = "1.8.0(0012.345*kWh)\r\n!\r\n\x03";
+  char check = 0;
+  for (const char c : block) check = static_cast<char>(check ^ c);
+  const auto telegrams = device.feed(octets("\x02" + block + check));
+  for (const std::string& telegram : telegrams)
+    EXPECT_EQ(telegram.find("LZQJL"), std::string::npos) << telegram;
+}
+
 TEST(Keys, AReloadLosesNoHalfReceivedTelegram) {
   const Octets wire = over_hdlc(push(1));
   Device device(nullptr);

@@ -386,6 +386,11 @@ bool Reassembler::reset() noexcept {
   return fragments || blocks;
 }
 
+void Reassembler::restart() noexcept {
+  (void)reset();
+  state_->identification.clear();
+}
+
 bool Reassembler::pending() const noexcept {
   return state_->link_message.pending() || state_->transfer.pending();
 }

@@ -41,6 +41,8 @@ class Reassembler {
 
   /// Drops half-received messages; false when there was none.
   bool reset() noexcept;
+  /// The same, and whoever has said who he is has gone: frames of somebody else follow.
+  void restart() noexcept;
   /// A message is half received.
   bool pending() const noexcept;
 

@@ -214,5 +214,21 @@ TEST(TelegramJson, HasTheContractsShape) {
             R"({"obis":"1-0:128.7.0","name":"obis_1_0_128_7_0","value":7,"scale_unknown":true}]})");
 }
 
+TEST(Utc, IsReadAsItIsWritten) {
+  constexpr std::int64_t us = 1795172405481203;
+  char buffer[32];
+  EXPECT_EQ(parse_utc(utc_text(us, buffer)), us);
+  EXPECT_EQ(parse_utc("2026-11-20T11:00:05Z"), us - 481203);
+  EXPECT_EQ(parse_utc("2026-11-20T11:00:05.5Z"), us - 481203 + 500000);
+  EXPECT_EQ(parse_utc("2026-11-20T11:00:05.481203999Z"), us);
+  EXPECT_EQ(parse_utc("1969-12-31T23:59:59.999999Z"), -1);
+  for (const char* text :
+       {"", "Z", "2026-11-20T11:00:05", "2026-11-20 11:00:05Z", "2026-02-30T11:00:05Z",
+        "2026-11-20T24:00:00Z", "2026-11-20T11:60:00Z", "2026-11-20T11:00:05.Z",
+        "2026-11-20T11:00:05.x1Z", "2026-11-20T11:00:05.0123456789Z", "2026-11-20T11:00:05+01:00Z",
+        "2026-11-20T11:00:05.5", "20x6-11-20T11:00:05Z"})
+    EXPECT_FALSE(parse_utc(text)) << text;
+}
+
 }  // namespace
 }  // namespace meter
