@@ -23,7 +23,13 @@ constexpr const char* schema_steps[] = {
     " PRIMARY KEY (adapter, system_title, key_fingerprint)) WITHOUT ROWID;",
     "CREATE TABLE line_settings ("
     " adapter TEXT PRIMARY KEY,"
-    " line TEXT NOT NULL) WITHOUT ROWID;"};
+    " line TEXT NOT NULL) WITHOUT ROWID;",
+    "CREATE TABLE backlog ("
+    " broker TEXT NOT NULL,"
+    " id INTEGER NOT NULL,"
+    " meter TEXT NOT NULL,"
+    " payload TEXT NOT NULL,"
+    " PRIMARY KEY (broker, id)) WITHOUT ROWID;"};
 constexpr int schema_version = static_cast<int>(std::size(schema_steps));
 /// A second process holds the lock for a few milliseconds at most.
 constexpr int busy_timeout_ms = 1000;
@@ -36,6 +42,20 @@ void bind_text(sqlite3_stmt* statement, int at, std::string_view text) {
 template <std::size_t Size>
 void bind_octets(sqlite3_stmt* statement, int at, const std::array<std::byte, Size>& octets) {
   sqlite3_bind_blob(statement, at, octets.data(), static_cast<int>(Size), SQLITE_STATIC);
+}
+
+void bind_number(sqlite3_stmt* statement, int at, std::uint64_t number) {
+  sqlite3_bind_int64(statement, at, static_cast<std::int64_t>(number));
+}
+
+std::uint64_t column_number(sqlite3_stmt* statement, int at) {
+  return static_cast<std::uint64_t>(sqlite3_column_int64(statement, at));
+}
+
+std::string column_text(sqlite3_stmt* statement, int at) {
+  const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement, at));
+  if (text == nullptr) return {};
+  return {text, static_cast<std::size_t>(sqlite3_column_bytes(statement, at))};
 }
 
 template <std::size_t Size>
@@ -167,22 +187,16 @@ std::expected<void, DatabaseError> Database::save_replay_baselines(
       " ON CONFLICT DO UPDATE SET invocation_counter = excluded.invocation_counter"
       " WHERE excluded.invocation_counter > invocation_counter");
   if (!statement) return std::unexpected(statement.error());
-  if (auto done = execute("BEGIN IMMEDIATE"); !done) return done;
-  for (const meter::dlms::ReplayBaseline& baseline : baselines) {
-    bind_text(statement->get(), 1, adapter);
-    bind_octets(statement->get(), 2, baseline.system_title);
-    bind_octets(statement->get(), 3, baseline.key_fingerprint);
-    sqlite3_bind_int64(statement->get(), 4, baseline.invocation_counter);
-    const int step = sqlite3_step(statement->get());
-    sqlite3_reset(statement->get());
-    if (step == SQLITE_DONE) continue;
-    const DatabaseError failure = error();
-    (void)execute("ROLLBACK");
-    return std::unexpected(failure);
-  }
-  auto committed = execute("COMMIT");
-  if (!committed) (void)execute("ROLLBACK");
-  return committed;
+  return transaction([&]() -> std::expected<void, DatabaseError> {
+    for (const meter::dlms::ReplayBaseline& baseline : baselines) {
+      bind_text(statement->get(), 1, adapter);
+      bind_octets(statement->get(), 2, baseline.system_title);
+      bind_octets(statement->get(), 3, baseline.key_fingerprint);
+      sqlite3_bind_int64(statement->get(), 4, baseline.invocation_counter);
+      if (auto done = step_to_end(*statement); !done) return done;
+    }
+    return {};
+  });
 }
 
 std::expected<Database::LinesByAdapter, DatabaseError> Database::line_settings() {
@@ -190,14 +204,8 @@ std::expected<Database::LinesByAdapter, DatabaseError> Database::line_settings()
   if (!statement) return std::unexpected(statement.error());
   LinesByAdapter lines;
   int step = SQLITE_DONE;
-  while ((step = sqlite3_step(statement->get())) == SQLITE_ROW) {
-    const auto text = [&](int column) {
-      const auto* value =
-          reinterpret_cast<const char*>(sqlite3_column_text(statement->get(), column));
-      return std::string(value == nullptr ? "" : value);
-    };
-    lines.insert_or_assign(text(0), text(1));
-  }
+  while ((step = sqlite3_step(statement->get())) == SQLITE_ROW)
+    lines.insert_or_assign(column_text(statement->get(), 0), column_text(statement->get(), 1));
   if (step != SQLITE_DONE) return std::unexpected(error());
   return lines;
 }
@@ -208,7 +216,91 @@ std::expected<void, DatabaseError> Database::save_line_settings(std::string_view
   if (!statement) return std::unexpected(statement.error());
   bind_text(statement->get(), 1, adapter);
   bind_text(statement->get(), 2, line);
-  if (sqlite3_step(statement->get()) != SQLITE_DONE) return std::unexpected(error());
+  return step_to_end(*statement);
+}
+
+std::expected<Database::BacklogSizes, DatabaseError> Database::backlog_sizes() {
+  auto statement = prepare(
+      "SELECT broker, count(*), total(length(CAST(meter AS BLOB)) +"
+      " length(CAST(payload AS BLOB)) + ?1), max(id) FROM backlog GROUP BY broker");
+  if (!statement) return std::unexpected(statement.error());
+  bind_number(statement->get(), 1, backlog_overhead);
+  BacklogSizes sizes;
+  int step = SQLITE_DONE;
+  while ((step = sqlite3_step(statement->get())) == SQLITE_ROW)
+    sizes.insert_or_assign(column_text(statement->get(), 0),
+                           BacklogSize{.count = column_number(statement->get(), 1),
+                                       .bytes = column_number(statement->get(), 2),
+                                       .last_id = column_number(statement->get(), 3)});
+  if (step != SQLITE_DONE) return std::unexpected(error());
+  return sizes;
+}
+
+std::expected<std::vector<Backlog::Entry>, DatabaseError> Database::backlog(
+    std::string_view broker, std::uint64_t after, std::size_t count_max) {
+  auto statement = prepare(
+      "SELECT id, meter, payload FROM backlog WHERE broker = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
+  if (!statement) return std::unexpected(statement.error());
+  bind_text(statement->get(), 1, broker);
+  bind_number(statement->get(), 2, after);
+  bind_number(statement->get(), 3, count_max);
+  std::vector<Backlog::Entry> entries;
+  int step = SQLITE_DONE;
+  while ((step = sqlite3_step(statement->get())) == SQLITE_ROW)
+    entries.push_back({.id = column_number(statement->get(), 0),
+                       .meter = column_text(statement->get(), 1),
+                       .payload = column_text(statement->get(), 2)});
+  if (step != SQLITE_DONE) return std::unexpected(error());
+  return entries;
+}
+
+std::expected<void, DatabaseError> Database::append_to_backlog(
+    std::string_view broker, std::span<const Backlog::Entry> entries) {
+  auto statement = prepare("INSERT OR REPLACE INTO backlog VALUES (?1, ?2, ?3, ?4)");
+  if (!statement) return std::unexpected(statement.error());
+  for (const Backlog::Entry& entry : entries) {
+    bind_text(statement->get(), 1, broker);
+    bind_number(statement->get(), 2, entry.id);
+    bind_text(statement->get(), 3, entry.meter);
+    bind_text(statement->get(), 4, entry.payload);
+    if (auto done = step_to_end(*statement); !done) return done;
+  }
+  return {};
+}
+
+std::expected<Database::BacklogSize, DatabaseError> Database::remove_from_backlog(
+    std::string_view broker, std::uint64_t last_id, std::uint64_t bytes) {
+  BacklogSize gone;
+  {
+    auto oldest = prepare(
+        "SELECT id, length(CAST(meter AS BLOB)) + length(CAST(payload AS BLOB)) + ?3"
+        " FROM backlog WHERE broker = ?1 AND id <= ?2 ORDER BY id");
+    if (!oldest) return std::unexpected(oldest.error());
+    bind_text(oldest->get(), 1, broker);
+    bind_number(oldest->get(), 2, std::min(last_id, std::uint64_t{INT64_MAX}));
+    bind_number(oldest->get(), 3, backlog_overhead);
+    int step = SQLITE_DONE;
+    while (gone.bytes < bytes && (step = sqlite3_step(oldest->get())) == SQLITE_ROW) {
+      ++gone.count;
+      gone.bytes += column_number(oldest->get(), 1);
+      gone.last_id = column_number(oldest->get(), 0);
+    }
+    if (step != SQLITE_DONE && step != SQLITE_ROW) return std::unexpected(error());
+  }
+  if (gone.count == 0) return gone;
+  auto statement = prepare("DELETE FROM backlog WHERE broker = ?1 AND id <= ?2");
+  if (!statement) return std::unexpected(statement.error());
+  bind_text(statement->get(), 1, broker);
+  bind_number(statement->get(), 2, gone.last_id);
+  if (auto done = step_to_end(*statement); !done) return std::unexpected(done.error());
+  return gone;
+}
+
+std::expected<void, DatabaseError> Database::step_to_end(const Statement& statement) {
+  const int step = sqlite3_step(statement.get());
+  const DatabaseError failure = step == SQLITE_DONE ? DatabaseError{} : error();
+  sqlite3_reset(statement.get());
+  if (step != SQLITE_DONE) return std::unexpected(failure);
   return {};
 }
 

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "daemon/backlog.hpp"
 #include "meter/dlms/security.hpp"
 
 namespace smartmeterd::history {
@@ -47,7 +48,42 @@ class Database {
   std::expected<void, DatabaseError> save_line_settings(std::string_view adapter,
                                                         std::string_view line);
 
+  /// Of one broker's backlog, or of a part of it.
+  struct BacklogSize {
+    std::uint64_t count = 0;
+    std::uint64_t bytes = 0;    ///< as `bytes_of` counts
+    std::uint64_t last_id = 0;  ///< 0: empty
+  };
+  /// What an entry costs against the size limit: its texts, and about what the file adds.
+  static std::uint64_t bytes_of(const Backlog::Entry& entry) noexcept {
+    return entry.meter.size() + entry.payload.size() + backlog_overhead;
+  }
+  using BacklogSizes = std::map<std::string, BacklogSize, std::less<>>;
+  /// By broker.
+  std::expected<BacklogSizes, DatabaseError> backlog_sizes();
+  /// The oldest with an id above `after`, by id.
+  std::expected<std::vector<Backlog::Entry>, DatabaseError> backlog(std::string_view broker,
+                                                                    std::uint64_t after,
+                                                                    std::size_t count_max);
+  std::expected<void, DatabaseError> append_to_backlog(std::string_view broker,
+                                                       std::span<const Backlog::Entry> entries);
+  /// Removes the oldest entries, up to this id or until as many bytes went; the size of what went.
+  std::expected<BacklogSize, DatabaseError> remove_from_backlog(std::string_view broker,
+                                                                std::uint64_t last_id,
+                                                                std::uint64_t bytes);
+
+  /// All of what `change` does, or nothing of it.
+  template <class Change>
+  std::expected<void, DatabaseError> transaction(Change change) {
+    if (auto done = execute("BEGIN IMMEDIATE"); !done) return done;
+    std::expected<void, DatabaseError> done = change();
+    if (done) done = execute("COMMIT");
+    if (!done) (void)execute("ROLLBACK");
+    return done;
+  }
+
  private:
+  static constexpr std::uint64_t backlog_overhead = 64;
   template <int (*close)(sqlite3*)>
   struct CloseDatabase {
     void operator()(sqlite3* db) const noexcept { close(db); }
@@ -61,6 +97,8 @@ class Database {
   DatabaseError error() const;
   std::expected<void, DatabaseError> execute(const char* sql);
   std::expected<Statement, DatabaseError> prepare(const char* sql);
+  /// Runs a statement that gives no rows, and makes it ready for the next time.
+  std::expected<void, DatabaseError> step_to_end(const Statement& statement);
   std::expected<void, DatabaseError> check();
   std::expected<void, DatabaseError> bring_schema_up();
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <condition_variable>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -12,6 +11,7 @@
 #include <thread>
 
 #include "daemon/history/database.hpp"
+#include "daemon/history/stored_backlog.hpp"
 #include "daemon/log.hpp"
 
 namespace smartmeterd::history {
@@ -36,6 +36,7 @@ class SqliteStorage final : public Storage {
   std::string line_settings(std::string_view adapter) override;
   void save_line_settings(std::string_view adapter, std::string_view line) override;
   std::size_t dropped() const noexcept override { return dropped_.load(); }
+  Backlog* backlog(std::string_view broker, std::size_t bytes_max) override;
 
  private:
   /// Of one adapter; what is empty stays as it is in the file.
@@ -53,16 +54,25 @@ class SqliteStorage final : public Storage {
   template <class Change>
   void queue(std::string_view adapter, Change change);
   void set_problem(std::string text);
+  using Backlogs = std::vector<StoredBacklog*>;
+  Backlogs take_unwritten(Clock::time_point now, Clock::time_point& next);
+  Backlogs asked();
+  void write(const Backlogs& unwritten);
+  std::expected<void, DatabaseError> save(const Backlogs& unwritten);
+  void answer(const Backlogs& asked);
+  void report(const std::expected<void, DatabaseError>& done);
 
   const std::filesystem::path file_;
   const std::chrono::milliseconds write_interval_;
-  std::mutex database_mutex_;         ///< never taken while mutex_ is held
+  std::mutex database_mutex_;         ///< never taken while the shared one is held
   std::optional<Database> database_;  ///< guarded by database_mutex_
-  mutable std::mutex mutex_;          ///< held for a few instructions only: the loop takes it
-  std::condition_variable wake_;
-  Waiting waiting_;      ///< guarded by mutex_
-  bool stop_ = false;    ///< guarded by mutex_
-  std::string problem_;  ///< guarded by mutex_
+  mutable StoredBacklog::Shared shared_;
+  // Guarded by the shared mutex.
+  Waiting waiting_;
+  bool stop_ = false;
+  std::string problem_;
+  Database::BacklogSizes backlog_sizes_;  ///< what the file held when it was opened
+  std::map<std::string, StoredBacklog, std::less<>> backlogs_;  ///< by broker; stay for ever
   std::atomic<std::size_t> dropped_ = 0;
   Waiting newest_;  ///< the loop's own: what the file holds or will hold
   std::map<std::string, Clock::time_point, std::less<>> written_;  ///< the thread's own
@@ -94,10 +104,10 @@ SqliteStorage::SqliteStorage(const std::filesystem::path& directory,
 
 SqliteStorage::~SqliteStorage() {
   {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(shared_.mutex);
     stop_ = true;
   }
-  wake_.notify_one();
+  shared_.wake.notify_one();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -112,29 +122,36 @@ void SqliteStorage::open_database() {
       opened = Database::open(file_);
     }
   }
-  if (!opened) {
-    set_problem("state database " + file_.string() + ": " + opened.error().text);
+  std::expected<Database::BacklogSizes, DatabaseError> sizes;
+  if (opened) sizes = opened->backlog_sizes();
+  if (!opened || !sizes) {
+    set_problem("state database " + file_.string() + ": " +
+                (opened ? sizes.error() : opened.error()).text);
     database_.reset();
     return;
   }
   database_.emplace(std::move(*opened));
   set_problem({});
+  const std::lock_guard lock(shared_.mutex);
+  backlog_sizes_ = std::move(*sizes);
+  for (auto& [broker, backlog] : backlogs_) backlog.file_changed(backlog_sizes_[broker]);
 }
 
 void SqliteStorage::set_problem(std::string text) {
   {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(shared_.mutex);
     if (problem_ == text) return;
     problem_ = text;
   }
   if (text.empty())
     log::notice("state database {}: written again", file_.string());
   else
-    log::warning("{}; replay baselines and line settings are not kept", text);
+    log::warning("{}; replay baselines, line settings and readings for a broker that is away are"
+                 " not kept", text);
 }
 
 std::string SqliteStorage::problem() const {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(shared_.mutex);
   return problem_;
 }
 
@@ -167,7 +184,7 @@ void SqliteStorage::queue(std::string_view adapter, Change change) {
   if (!thread_.joinable()) return;
   bool wake = false;
   {
-    const std::lock_guard lock(mutex_);
+    const std::lock_guard lock(shared_.mutex);
     auto found = waiting_.find(adapter);
     if (found == waiting_.end()) {
       if (waiting_.size() == waiting_max) {
@@ -179,28 +196,47 @@ void SqliteStorage::queue(std::string_view adapter, Change change) {
     }
     change(found->second);
   }
-  if (wake) wake_.notify_one();
+  if (wake) shared_.wake.notify_one();
+}
+
+Backlog* SqliteStorage::backlog(std::string_view broker, std::size_t bytes_max) {
+  if (!thread_.joinable()) return nullptr;
+  StoredBacklog* backlog = nullptr;
+  try {
+    const std::lock_guard lock(shared_.mutex);
+    const std::string name(broker);
+    backlog = &backlogs_.try_emplace(name, shared_, name, backlog_sizes_[name], write_interval_)
+                   .first->second;
+  } catch (const std::system_error& error) {
+    log::warning("nothing is kept for broker {}: {}", broker, error.what());
+    return nullptr;
+  }
+  backlog->limit(bytes_max);
+  return backlog;
 }
 
 void SqliteStorage::run() {
-  std::unique_lock lock(mutex_);
+  std::unique_lock lock(shared_.mutex);
   while (true) {
     Clock::time_point next = Clock::time_point::max();
     const bool stopping = stop_;
-    Waiting due = take_due(stopping ? Clock::time_point::max() : Clock::now(), next);
-    if (!due.empty()) {
+    const auto now = stopping ? Clock::time_point::max() : Clock::now();
+    Waiting due = take_due(now, next);
+    const Backlogs unwritten = take_unwritten(now, next);
+    const Backlogs questions = asked();
+    if (!due.empty() || !unwritten.empty() || !questions.empty()) {
       lock.unlock();
       write(due);
+      write(unwritten);
+      answer(questions);
       lock.lock();
       if (!stopping) continue;  // more may have come meanwhile
     }
     if (stopping) return;
-    if (next == Clock::time_point::max()) {
-      wake_.wait(lock, [this] { return stop_ || !waiting_.empty(); });
-    } else {
-      const std::size_t known = waiting_.size();
-      wake_.wait_until(lock, next, [&] { return stop_ || waiting_.size() != known; });
-    }
+    if (next == Clock::time_point::max())
+      shared_.wake.wait(lock);
+    else
+      shared_.wake.wait_until(lock, next);
   }
 }
 
@@ -233,9 +269,12 @@ void SqliteStorage::write(Waiting& due) {
       if (!database_) continue;
       saved = save(adapter, values);
     }
-    // What could not be written now comes again with the next telegram.
-    set_problem(saved ? "" : "state database " + file_.string() + ": " + saved.error().text);
+    report(saved);  // what could not be written now comes again with the next telegram
   }
+}
+
+void SqliteStorage::report(const std::expected<void, DatabaseError>& done) {
+  set_problem(done ? "" : "state database " + file_.string() + ": " + done.error().text);
 }
 
 std::expected<void, DatabaseError> SqliteStorage::save(const std::string& adapter,
@@ -244,6 +283,71 @@ std::expected<void, DatabaseError> SqliteStorage::save(const std::string& adapte
     if (auto saved = database_->save_line_settings(adapter, values.line); !saved) return saved;
   if (values.baselines.empty()) return {};
   return database_->save_replay_baselines(adapter, values.baselines);
+}
+
+/// Everything that waits, once the oldest of it has to be written: one transaction for all brokers.
+SqliteStorage::Backlogs SqliteStorage::take_unwritten(Clock::time_point now,
+                                                      Clock::time_point& next) {
+  Backlogs unwritten;
+  Clock::time_point write_at = Clock::time_point::max();
+  for (auto& [broker, backlog] : backlogs_) {
+    if (backlog.write_at() == Clock::time_point::max()) continue;
+    write_at = std::min(write_at, backlog.write_at());
+    unwritten.push_back(&backlog);
+  }
+  if (write_at > now) {
+    next = std::min(next, write_at);
+    return {};
+  }
+  for (StoredBacklog* backlog : unwritten) backlog->begin_write();
+  return unwritten;
+}
+
+void SqliteStorage::write(const Backlogs& unwritten) {
+  if (unwritten.empty()) return;
+  const std::lock_guard lock(database_mutex_);
+  if (!database_) open_database();
+  bool is_saved = false;
+  if (database_) {
+    auto saved = save(unwritten);
+    if (!saved && saved.error().file_is_unusable()) {
+      database_.reset();
+      open_database();
+      if (database_) saved = save(unwritten);
+    }
+    is_saved = saved.has_value();
+    if (database_) report(saved);
+  }
+  for (StoredBacklog* backlog : unwritten) backlog->written(is_saved);
+}
+
+std::expected<void, DatabaseError> SqliteStorage::save(const Backlogs& unwritten) {
+  return database_->transaction([&]() -> std::expected<void, DatabaseError> {
+    for (StoredBacklog* backlog : unwritten)
+      if (auto done = backlog->write(*database_); !done) return done;
+    return {};
+  });
+}
+
+SqliteStorage::Backlogs SqliteStorage::asked() {
+  Backlogs asked;
+  for (auto& [broker, backlog] : backlogs_)
+    if (backlog.has_question()) asked.push_back(&backlog);
+  return asked;
+}
+
+void SqliteStorage::answer(const Backlogs& asked) {
+  if (asked.empty()) return;
+  const std::lock_guard lock(database_mutex_);
+  if (!database_) open_database();
+  for (StoredBacklog* backlog : asked) {
+    const auto answered = backlog->answer(database_ ? &*database_ : nullptr);
+    if (answered) continue;
+    report(answered);
+    if (!answered.error().file_is_unusable()) continue;
+    database_.reset();
+    open_database();
+  }
 }
 
 }  // namespace

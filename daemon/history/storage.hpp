@@ -11,16 +11,17 @@
 #include <string_view>
 #include <vector>
 
+#include "daemon/backlog.hpp"
 #include "meter/dlms/security.hpp"
 
 namespace smartmeterd::history {
 
 /// The state database (SQLite, state.db in the state directory) behind a bounded queue.
-/// Replay baselines and line settings now; history and store-and-forward later.
+/// Replay baselines, line settings, and what brokers that are away miss.
 class Storage {
  public:
   virtual ~Storage() = default;  ///< writes what is queued, then joins
-  /// Flash wears out: an adapter is written at most once in this time.
+  /// Flash wears out: an adapter, and what brokers miss, is written at most once in this time.
   static constexpr std::chrono::milliseconds write_interval_default{30'000};
   /// Never throws: without a usable directory it keeps nothing, and `problem()` says why.
   static std::unique_ptr<Storage> open(
@@ -37,6 +38,10 @@ class Storage {
   virtual std::string line_settings(std::string_view adapter) = 0;
   /// As above; never blocks.
   virtual void save_line_settings(std::string_view adapter, std::string_view line) = 0;
+  /// What the broker of this name misses, also from a former run; lives as long as the storage.
+  /// Asked again it is the same one, with a new limit. Null where nothing can be kept, and
+  /// `problem` says why.
+  virtual Backlog* backlog(std::string_view broker, std::size_t bytes_max) = 0;
   /// Messages that a full queue dropped.
   virtual std::size_t dropped() const noexcept = 0;
 };

@@ -28,6 +28,7 @@ class NoStorage final : public Storage {
   void save_line_settings(std::string_view adapter, std::string_view line) override {
     lines_.insert_or_assign(std::string(adapter), std::string(line));
   }
+  Backlog* backlog(std::string_view, std::size_t) override { return nullptr; }
   std::size_t dropped() const noexcept override { return 0; }
 
  private:
