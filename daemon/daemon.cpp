@@ -198,13 +198,25 @@ void Daemon::remove_brokers(const std::vector<BrokerConfig>& all_but) {
   });
 }
 
+Backlog* Daemon::backlog_of(const BrokerConfig& broker) {
+  if (!broker.store) return nullptr;
+  Backlog* backlog = storage_->backlog(broker.name, broker.store_bytes);
+  if (backlog == nullptr)
+    log::warning("mqtt {}: store = true, but nothing is kept while the broker is away: {}",
+                 broker.name, storage_->problem());
+  else if (const std::uint64_t stored = backlog->stored(); stored > 0)
+    log::notice("mqtt {}: {} readings of a former outage wait for the broker", broker.name, stored);
+  return backlog;
+}
+
 void Daemon::apply_brokers() {
   remove_brokers(config_.brokers);
   for (const BrokerConfig& config : config_.brokers) {
     if (std::ranges::count(brokers_, config, &Broker::config) > 0) continue;
     auto sink = mqtt::make_mqtt_sink(
         *loop_, config, config_.instance,
-        [this](const Publisher& publisher) { sinks_.publisher_changed(publisher); });
+        [this](const Publisher& publisher) { sinks_.publisher_changed(publisher); },
+        backlog_of(config));
     for (const auto& device : devices_.all()) sink->adapter_added(device->adapter());
     meters_.introduce(*sink);
     sinks_.publisher_added(sink->publisher());

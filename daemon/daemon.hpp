@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "daemon/backlog.hpp"
 #include "daemon/config.hpp"
 #include "daemon/devices.hpp"
 #include "daemon/history/storage.hpp"
@@ -60,6 +61,8 @@ class Daemon {
   void start_bus();
   void apply(Settings settings);
   void apply_brokers();
+  /// Null where nothing is to be kept for it, or nothing can be.
+  Backlog* backlog_of(const BrokerConfig& broker);
   void remove_brokers(const std::vector<BrokerConfig>& all_but);
   /// Reads everything again; an empty text, or what is wrong (and nothing changed).
   std::string reload();

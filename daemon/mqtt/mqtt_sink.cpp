@@ -18,7 +18,7 @@ namespace {
 class BrokerSink final : public MqttSink, private ClientListener {
  public:
   BrokerSink(io::Loop& loop, const BrokerConfig& broker, const std::string& instance,
-             std::function<void(const Publisher&)> changed);
+             std::function<void(const Publisher&)> changed, Backlog* backlog);
 
   const Publisher& publisher() const noexcept override { return client_.publisher(); }
   void subscribe(const std::string& filter, int qos,
@@ -82,14 +82,14 @@ class BrokerSink final : public MqttSink, private ClientListener {
 };
 
 BrokerSink::BrokerSink(io::Loop& loop, const BrokerConfig& broker, const std::string& instance,
-                       std::function<void(const Publisher&)> changed)
+                       std::function<void(const Publisher&)> changed, Backlog* backlog)
     : broker_(broker),
       instance_(instance),
       changed_(std::move(changed)),
       client_(loop, broker_,
               broker.client_id.empty() ? "smartmeterd-" + meter::slug(instance) : broker.client_id,
               gateway_prefix(broker, instance) + "status", *this),
-      profiles_(make_profiles({loop, client_, broker_, instance_})) {
+      profiles_(make_profiles({loop, client_, broker_, instance_, backlog})) {
   client_.start();
 }
 
@@ -126,8 +126,9 @@ void BrokerSink::shut_down() {
 
 std::unique_ptr<MqttSink> make_mqtt_sink(io::Loop& loop, const BrokerConfig& broker,
                                          const std::string& instance,
-                                         std::function<void(const Publisher&)> changed) {
-  return std::make_unique<BrokerSink>(loop, broker, instance, std::move(changed));
+                                         std::function<void(const Publisher&)> changed,
+                                         Backlog* backlog) {
+  return std::make_unique<BrokerSink>(loop, broker, instance, std::move(changed), backlog);
 }
 
 }  // namespace smartmeterd::mqtt

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "daemon/backlog.hpp"
 #include "daemon/config.hpp"
 #include "daemon/io/loop.hpp"
 #include "daemon/model.hpp"
@@ -26,8 +27,10 @@ class MqttSink : public Sink {
   /// Publishes `offline` and disconnects; the caller runs the loop a moment longer, or not.
   virtual void shut_down() = 0;
 };
+/// `backlog` keeps what the broker misses, and outlives the sink; null: nothing is kept.
 std::unique_ptr<MqttSink> make_mqtt_sink(io::Loop& loop, const BrokerConfig& broker,
                                          const std::string& instance,
-                                         std::function<void(const Publisher&)> changed);
+                                         std::function<void(const Publisher&)> changed,
+                                         Backlog* backlog = nullptr);
 
 }  // namespace smartmeterd::mqtt

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "daemon/backlog.hpp"
 #include "daemon/config.hpp"
 #include "daemon/io/loop.hpp"
 #include "daemon/model.hpp"
@@ -20,6 +21,7 @@ struct ProfileContext {
   Client& client;
   const BrokerConfig& broker;
   const std::string& instance;
+  Backlog* backlog = nullptr;  ///< null: what the broker misses is not kept
 };
 
 /// Publishes what the sinks are told in topics and words of its own. Never blocks, never throws.

@@ -22,13 +22,13 @@ std::unique_ptr<Profile> make(const ProfileContext& context) {
 }
 
 struct Row {
-  bool (*is_wanted)(const BrokerConfig&);
+  bool (*is_wanted)(const ProfileContext&);
   std::unique_ptr<Profile> (*make)(const ProfileContext&);
 };
 constexpr Row rows[] = {
-    {[](const BrokerConfig& broker) { return lists(broker, "smartmeterd"); },
+    {[](const ProfileContext& context) { return lists(context.broker, "smartmeterd"); },
      make<SmartmeterdProfile>},
-    {[](const BrokerConfig& broker) { return lists(broker, "seed"); }, make<SeedProfile>},
+    {[](const ProfileContext& context) { return lists(context.broker, "seed"); }, make<SeedProfile>},
 };
 
 }  // namespace
@@ -36,7 +36,7 @@ constexpr Row rows[] = {
 Profiles make_profiles(const ProfileContext& context) {
   Profiles profiles;
   for (const Row& row : rows)
-    if (row.is_wanted(context.broker)) profiles.push_back(row.make(context));
+    if (row.is_wanted(context)) profiles.push_back(row.make(context));
   return profiles;
 }
 

@@ -146,6 +146,10 @@ void SmartmeterdProfile::publish_health() {
   json.key("mqtt").begin_object();
   write_count(json, "queued", context_.client.publisher().queued);
   write_count(json, "dropped", context_.client.publisher().dropped);
+  if (context_.backlog != nullptr) {
+    write_count(json, "stored", context_.backlog->stored());
+    write_count(json, "stored_dropped", context_.backlog->dropped());
+  }
   json.end_object().end_object().end_object();
   context_.client.publish(
       {.topic = topic_.assign(gateway_).append("health"), .payload = payload_, .retain = true});
