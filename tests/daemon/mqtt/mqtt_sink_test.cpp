@@ -11,6 +11,7 @@
 #include "meter/telegram_json.hpp"
 #include "tests/daemon/localhost.hpp"
 #include "tests/daemon/mqtt/broker.hpp"
+#include "tests/daemon/mqtt/fake_meter.hpp"
 
 // For the leak sanitizer: libmosquitto 2.0.11 forgets the packet that it is sending when the
 // broker says DISCONNECT (do_client_disconnect). Only packets of mosquitto_publish_v5 are
@@ -30,53 +31,9 @@ using meter::Decimal;
 using meter::Unit;
 using namespace meter::literals;
 using test::Broker;
+using test::FakeMeter;
 using test::patience;
 using test::Subscriber;
-
-/// A meter as the daemon's model holds it, and telegrams of it.
-struct FakeMeter {
-  Adapter adapter;
-  Meter meter;
-  meter::ReadingSet readings;
-  meter::NamedReadings named;
-  meter::QuantityMap quantities;
-
-  explicit FakeMeter(const std::string& id = "1KFM0200169986") {
-    adapter.name = "ttyusb0";
-    adapter.line = "2400-8E1";
-    meter.id = id;
-    meter.slug = meter::slug(id);
-    meter.adapter = &adapter;
-    meter.manufacturer = "KFM";
-    meter.encrypted = true;
-    meter.key_state = KeyState::ok;
-    meter.link = meter::Link::mbus;
-    meter.interval_s = 5;
-    readings.link = meter::Link::mbus;
-    readings.authentication = meter::Authentication::verified;
-    meter.last_update_us = 1763636405481203;  // 2025-11-20T11:00:05.481203Z
-    meter.last_update = io::TimePoint(1000s);
-  }
-  void set(const std::string& name, Decimal value, Unit unit) {
-    for (LatestValue& latest : meter.values) {
-      if (latest.name != name) continue;
-      latest.value = value;
-      latest.arrived = meter.last_update;
-      return;
-    }
-    meter.values.push_back({name, value, "", unit, false, false, meter.last_update});
-  }
-  /// The Kaifa list of the example in the interface's description.
-  void fill() {
-    set("energy_import", {12048950, -3}, Unit::kilowatt_hour);
-    set("power_import", {545, 0}, Unit::watt);
-    set("voltage_l1", {2301, -1}, Unit::volt);
-  }
-  void send(MqttSink& sink) {
-    ++meter.sequence;
-    sink.telegram({meter, readings, named, quantities, {}});
-  }
-};
 
 class MqttSinkTest : public testing::TestWithParam<io::Backend> {
  protected:
