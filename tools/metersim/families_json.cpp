@@ -231,16 +231,20 @@ void encode_whatwatt(const Values& values, const Security*, std::uint32_t, Teleg
 
 std::vector<Family> json_families() {
   const auto family = [](std::string_view name, std::string_view description,
-                         std::string_view serial, auto* encode) {
-    return Family{name, description, Link::json, security(0x00, {}), serial, "",
-                  0,    nullptr,     encode};
+                         std::string_view serial, std::string_view topic, auto* encode) {
+    Family made{name, description, Link::json, security(0x00, {}), serial, "",
+                0,    nullptr,     encode};
+    made.topic = topic;
+    return made;
   };
   return {
       family("glow-zcl", "Hildebrand Glow: raw Zigbee attributes as JSON", "1200012345678",
-             encode_glow_zcl),
-      family("glow-ihd", "Hildebrand Glow: local MQTT, JSON", "1200012345679", encode_glow_ihd),
-      family("gplug", "gPlug (Tasmota): JSON of a script", "34000113", encode_gplug),
-      family("whatwatt", "whatwatt Go: JSON report", "34000114", encode_whatwatt),
+             "SMART/HILD/+", encode_glow_zcl),
+      family("glow-ihd", "Hildebrand Glow: local MQTT, JSON", "1200012345679",
+             "glow/+/SENSOR/electricitymeter", encode_glow_ihd),
+      family("gplug", "gPlug (Tasmota): JSON of a script", "34000113", "tele/+/SENSOR",
+             encode_gplug),
+      family("whatwatt", "whatwatt Go: JSON report", "34000114", "whatwatt/+", encode_whatwatt),
   };
 }
 

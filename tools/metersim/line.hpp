@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Line: where the simulated meter's bytes go: a pseudo terminal, a TCP port, a file.
+// Line: where the simulated meter's bytes go: a pseudo terminal, a TCP port, a file, a broker.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +23,8 @@ class Line {
   /// What the reader wrote, waiting for it a moment (`pause_ms`); empty when it wrote nothing, and
   /// on a line that is only sent on.
   virtual Octets receive() { return {}; }
+  /// True where one call of `send` is one message, so that a telegram must not come in pieces.
+  virtual bool takes_messages() const { return false; }
   /// The speed that the reader has set; 0 where there is none.
   virtual unsigned baud() const { return 0; }
   /// Waits until what was sent has been read, for at most five seconds.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// metersim: simulated meters on a pseudo terminal, a TCP port or a file.
+// metersim: simulated meters on a pseudo terminal, a TCP port, a file or an MQTT broker.
 #include <fmt/core.h>
 #include <CLI/CLI.hpp>
 
@@ -15,7 +15,9 @@
 
 #include "tools/capture_file.hpp"
 #include "tools/metersim/line.hpp"
+#include "tools/metersim/load.hpp"
 #include "tools/metersim/meter.hpp"
+#include "tools/metersim/mqtt.hpp"
 #include "tools/metersim/player.hpp"
 
 namespace {
@@ -29,10 +31,22 @@ Examples:
   metersim run kaifa-noe --fast --count 1000 --out telegrams.bin --print-values
   metersim run kaifa-tinetz --key @guek.txt --flip 10 --noise 7
   metersim play capture.hex --baud 2400        a recording on a pseudo terminal
+  metersim run gplug --mqtt mqtt://127.0.0.1   a gateway, as it publishes JSON
+  metersim load --mqtt mqtt://127.0.0.1 --gateways 1000 --rate 500 --count 30000
+                                               raw telegrams of a thousand gateways
   metersim seeds tests/seeds                   one telegram of each family as a file
 
 Encrypted families use the published test keys unless --key and --auth-key say otherwise:
   000102030405060708090A0B0C0D0E0F and D0D1D2D3D4D5D6D7D8D9DADBDCDDDEDF)";
+
+void add_broker_options(CLI::App& command, MqttOptions& broker) {
+  command.add_option("--user", broker.user, "name at the broker")->type_name("NAME");
+  command.add_option("--password-file", broker.password_file, "its password, on the first line")
+      ->type_name("FILE");
+  command.add_option("--qos", broker.qos, "quality of service")
+      ->check(CLI::Range(0, 1))
+      ->capture_default_str();
+}
 
 /// What the command line says about the line; shared by `run` and `play`.
 struct LineOptions {
@@ -77,15 +91,48 @@ struct LineOptions {
   std::FILE* values_stream() const { return file == "-" ? stderr : stdout; }
 };
 
-struct RunOptions {
-  std::string family;
-  LineOptions line;
+/// What the command line says about a meter, or the first of many; shared by `run` and `load`.
+struct MeterArguments {
   std::string key, authentication_key, start, security;
   std::uint64_t seed = 1;
   std::optional<std::uint32_t> counter;
   std::uint32_t unit = 0;
+
+  void add_to(CLI::App& command) {
+    command.add_option("--key", key, "encryption key")->type_name("HEX|@FILE");
+    command.add_option("--auth-key", authentication_key, "authentication key")
+        ->type_name("HEX|@FILE");
+    command
+        .add_option("--security", security,
+                    "clear, authenticated, encrypted, encrypted+authenticated instead of what the "
+                    "family does")
+        ->check(CLI::IsMember({"clear", "authenticated", "encrypted", "encrypted+authenticated"}))
+        ->type_name("MODE");
+    command.add_option("--counter", counter,
+                       "first invocation counter (default: the start in seconds since 1970)");
+    command.add_option("--start", start, "the meter's clock at the first telegram (default: now)")
+        ->type_name("TIME");
+    command.add_option("--seed", seed, "of the values and the faults")->capture_default_str();
+    command.add_option("--unit", unit, "another meter: added to its numbers")
+        ->capture_default_str();
+  }
+  MeterOptions options() const;
+};
+
+struct RunOptions {
+  std::string family;
+  LineOptions line;
+  MqttOptions broker;
+  std::string topic;
+  MeterArguments meter;
   bool print_values = false;
   FaultPlan faults;
+};
+
+struct LoadArguments {
+  LoadOptions load{.prefix = "smartmeter", .instance = "metersim"};
+  std::vector<std::string> families{"kaifa-tinetz"};
+  MeterArguments meter;
 };
 
 /// HEX or @FILE. The error never shows the digits.
@@ -130,23 +177,34 @@ Clock read_start(const std::string& text) {
   return clock;
 }
 
-MeterOptions meter_options(const RunOptions& run) {
+MeterOptions MeterArguments::options() const {
   MeterOptions options;
-  options.seed = run.seed;
-  options.interval_s = run.line.interval_s;
-  options.start = read_start(run.start);
+  options.seed = seed;
+  options.start = read_start(start);
   // A meter's counter never goes back, not even when the simulation is started again.
   options.invocation_counter =
-      run.counter.value_or(static_cast<std::uint32_t>(options.start.epoch_s));
-  options.unit_number = run.unit;
-  if (!run.key.empty()) options.key = read_key(run.key, "--key");
-  if (!run.authentication_key.empty())
-    options.authentication_key = read_key(run.authentication_key, "--auth-key");
-  if (run.security == "clear") options.control = 0x00;
-  if (run.security == "authenticated") options.control = 0x10;
-  if (run.security == "encrypted") options.control = 0x20;
-  if (run.security == "encrypted+authenticated") options.control = 0x30;
+      counter.value_or(static_cast<std::uint32_t>(options.start.epoch_s));
+  options.unit_number = unit;
+  if (!key.empty()) options.key = read_key(key, "--key");
+  if (!authentication_key.empty())
+    options.authentication_key = read_key(authentication_key, "--auth-key");
+  if (security == "clear") options.control = 0x00;
+  if (security == "authenticated") options.control = 0x10;
+  if (security == "encrypted") options.control = 0x20;
+  if (security == "encrypted+authenticated") options.control = 0x30;
   return options;
+}
+
+MeterOptions meter_options(const RunOptions& run) {
+  MeterOptions options = run.meter.options();
+  options.interval_s = run.line.interval_s;
+  return options;
+}
+
+const Family& require_family(const std::string& name) {
+  if (const Family* family = find_family(name)) return *family;
+  throw std::runtime_error(
+      fmt::format("no meter family is named \"{}\"; metersim list names them", name));
 }
 
 void announce(const Line& line, const LineOptions& options) {
@@ -157,7 +215,7 @@ void announce(const Line& line, const LineOptions& options) {
 }
 
 void serve(const RunOptions& run, const ResponderKind& kind) {
-  if (run.line.tcp_port || !run.line.file.empty())
+  if (run.line.tcp_port || !run.line.file.empty() || !run.broker.url.empty())
     throw std::runtime_error(
         fmt::format("{} answers a reader: that needs a pseudo terminal", kind.name));
   const auto responder = kind.make(meter_options(run));
@@ -167,18 +225,31 @@ void serve(const RunOptions& run, const ResponderKind& kind) {
   Player(*line, pause, run.line.timing(), nullptr).serve(*responder);
 }
 
+std::unique_ptr<Line> open_line(const RunOptions& run, const Family& family) {
+  if (run.broker.url.empty()) return run.line.open();
+  Gateway gateway = gateway_of(family, "smartmeter", "metersim");
+  if (!run.topic.empty()) gateway.topic = run.topic;
+  return open_mqtt(run.broker, gateway);
+}
+
 void run_meter(const RunOptions& run) {
   if (const ResponderKind* kind = find_responder(run.family)) return serve(run, *kind);
-  const Family* family = find_family(run.family);
-  if (family == nullptr)
-    throw std::runtime_error(
-        fmt::format("no meter family is named \"{}\"; metersim list names them", run.family));
-  Meter meter(*family, meter_options(run));
+  const Family& family = require_family(run.family);
+  Meter meter(family, meter_options(run));
   Pause pause;  // first: a signal never leaves the line's link behind
-  const auto line = run.line.open();
+  const auto line = open_line(run, family);
   announce(*line, run.line);
   Player(*line, pause, run.line.timing(), run.print_values ? run.line.values_stream() : nullptr)
-      .play(meter, run.faults, run.seed);
+      .play(meter, run.faults, run.meter.seed);
+}
+
+void publish_load(LoadArguments& arguments) {
+  LoadOptions& load = arguments.load;
+  for (const std::string& name : arguments.families)
+    load.families.push_back(&require_family(name));
+  load.meter = arguments.meter.options();
+  Pause pause;
+  run_load(load, pause);
 }
 
 void play_capture(const std::string& path, const LineOptions& options) {
@@ -239,26 +310,52 @@ CLI::App* add_run(CLI::App& app, RunOptions& run) {
   CLI::App* command = app.add_subcommand("run", "simulate a meter");
   command->add_option("FAMILY", run.family, "a name that metersim list prints")->required();
   run.line.add_to(*command);
-  command->add_option("--key", run.key, "encryption key")->type_name("HEX|@FILE");
-  command->add_option("--auth-key", run.authentication_key, "authentication key")
-      ->type_name("HEX|@FILE");
+  auto* to_broker =
+      command->add_option("--mqtt", run.broker.url, "publish each telegram as one message");
+  to_broker->type_name("mqtt://HOST[:PORT]");
+  for (const char* other : {"--pty", "--link", "--tcp-listen", "--out"})
+    to_broker->excludes(command->get_option(other));
   command
-      ->add_option("--security", run.security,
-                   "clear, authenticated, encrypted, encrypted+authenticated instead of what the "
-                   "family does")
-      ->check(CLI::IsMember({"clear", "authenticated", "encrypted", "encrypted+authenticated"}))
-      ->type_name("MODE");
-  command->add_option("--counter", run.counter,
-                      "first invocation counter (default: the start in seconds since 1970)");
-  command
-      ->add_option("--start", run.start, "the meter's clock at the first telegram (default: now)")
-      ->type_name("TIME");
-  command->add_option("--seed", run.seed, "of the values and the faults")->capture_default_str();
-  command->add_option("--unit", run.unit, "another meter: added to its numbers")
-      ->capture_default_str();
+      ->add_option("--topic", run.topic,
+                   "of the messages (default: smartmeter/gateway/metersim/raw/FAMILY, for JSON the "
+                   "gateway's usual one)")
+      ->needs(to_broker);
+  add_broker_options(*command, run.broker);
+  run.meter.add_to(*command);
   command->add_flag("--print-values", run.print_values,
                     "print what each telegram says as a line of JSON");
   add_fault_options(*command, run.faults);
+  return command;
+}
+
+CLI::App* add_load(CLI::App& app, LoadArguments& arguments) {
+  LoadOptions& load = arguments.load;
+  CLI::App* command = app.add_subcommand("load", "publish the telegrams of many gateways");
+  command->add_option("--mqtt", load.broker.url, "the broker")
+      ->type_name("mqtt://HOST[:PORT]")
+      ->required();
+  add_broker_options(*command, load.broker);
+  command->add_option("--gateways", load.gateways, "each has a meter, a name and a topic")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
+  command
+      ->add_option("--rate", load.rate,
+                   "telegrams a second, of all together; 0: as fast as the broker takes them")
+      ->check(CLI::Range(0.0, 1e6))
+      ->capture_default_str();
+  command->add_option("--count", load.count, "stop after this many telegrams; 0: never")
+      ->capture_default_str();
+  command
+      ->add_option("--family", arguments.families,
+                   "of the gateways' meters; several times: by turns")
+      ->capture_default_str();
+  command
+      ->add_option("--prefix", load.prefix,
+                   "of the topics of raw telegrams, PREFIX/gateway/INSTANCE-N/raw/FAMILY")
+      ->capture_default_str();
+  command->add_option("--instance", load.instance, "first part of the gateways' names")
+      ->capture_default_str();
+  arguments.meter.add_to(*command);
   return command;
 }
 
@@ -273,6 +370,8 @@ int main(int argc, char** argv) {
 
   RunOptions run;
   CLI::App* run_command = add_run(app, run);
+  LoadArguments load;
+  CLI::App* load_command = add_load(app, load);
   std::string capture, seeds;
   LineOptions play;
   CLI::App* play_command = app.add_subcommand("play", "send a recording again and again");
@@ -290,6 +389,7 @@ int main(int argc, char** argv) {
   }
   try {
     if (run_command->parsed()) run_meter(run);
+    if (load_command->parsed()) publish_load(load);
     if (play_command->parsed()) play_capture(capture, play);
     if (list_command->parsed()) list_families();
     if (seeds_command->parsed()) write_seeds(seeds);

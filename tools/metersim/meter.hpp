@@ -104,6 +104,8 @@ struct Family {
                  Telegram& telegram) = nullptr;
   std::uint32_t invoke_id = 0;  ///< of every notification; 0: it counts
   bool in_blocks = true;        ///< HDLC: with block transfer
+  /// Of a gateway that sends JSON; '+' stands for its name.
+  std::string_view topic = {};
 };
 std::span<const Family> families();
 /// By name, or null.

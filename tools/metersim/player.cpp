@@ -73,7 +73,7 @@ bool Pause::until(Time moment) {
 }
 
 bool Player::send_paced(OctetView octets) {
-  if (!timing_.baud) return line_.send(octets);
+  if (!timing_.baud || line_.takes_messages()) return octets.empty() || line_.send(octets);
   // Start bit, 8 data bits, parity, stop bit. Several octets at a time where one takes less than
   // a millisecond: a timer is no finer.
   const double octet_s = 11.0 / *timing_.baud;
