@@ -9,7 +9,6 @@ list of packages and version of this file.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import lzma
 import os
@@ -20,9 +19,10 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import time
 
-import cpio
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import cache  # noqa: E402
+import cpio  # noqa: E402
 
 PACKAGES = ("base-files", "base-passwd", "bash", "coreutils", "dash", "dbus", "findutils", "grep",
             "kmod", "libc-bin", "mosquitto", "mosquitto-clients", "mount", "procps", "sed",
@@ -54,7 +54,6 @@ MASKED = """
     systemd-random-seed.service systemd-rfkill.service systemd-sysusers.service
     systemd-update-utmp.service systemd-update-utmp-runlevel.service""".split()
 UNITS = "etc/systemd/system"
-UNUSED_DAYS = 30
 
 
 class Unavailable(Exception):
@@ -226,17 +225,6 @@ def build(directory, packages):
         result.rename(directory)
 
 
-def cache_directory():
-    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(base) / "smartmeterd-guest"
-
-
-def forget_unused(cache):
-    for path in cache.iterdir():
-        if path.is_dir() and path.stat().st_mtime < time.time() - UNUSED_DAYS * 86400:
-            shutil.rmtree(path, ignore_errors=True)
-
-
 def image(extra_packages=()):
     """The directory of an image with these packages besides; built where there is none yet."""
     if run("dpkg", "--print-architecture").strip() != "amd64":
@@ -246,16 +234,8 @@ def image(extra_packages=()):
     for part in (pathlib.Path(__file__).read_bytes(), pathlib.Path(cpio.__file__).read_bytes(),
                  " ".join(packages).encode(), pathlib.Path("/etc/os-release").read_bytes()):
         key.update(hashlib.sha256(part).digest())
-    cache = cache_directory()
-    cache.mkdir(parents=True, exist_ok=True)
-    directory = cache / key.hexdigest()[:16]
-    with open(cache / "lock", "wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not directory.exists():
-            build(directory, packages)
-        os.utime(directory)
-        forget_unused(cache)
-    return directory
+    return cache.kept("smartmeterd-guest", key.hexdigest()[:16],
+                      lambda directory: build(directory, packages))
 
 
 if __name__ == "__main__":
