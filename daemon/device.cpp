@@ -54,7 +54,6 @@ std::string_view advice(Problem problem, bool is_asked, bool is_line_open) noexc
     return "bytes arrive, but no frame is among them at any of the usual line settings: check the "
            "adapter, its wiring and its polarity";
   switch (problem) {
-    case Problem::none: return "";
     case Problem::port_busy: return "another program holds the port: stop it";
     case Problem::no_access: return "the port's permissions keep the service out";
     case Problem::no_bytes: return "no bytes arrive: check the cable, and whether the operator "
@@ -65,20 +64,8 @@ std::string_view advice(Problem problem, bool is_asked, bool is_line_open) noexc
                                    "(speed, parity) do not fit this meter";
     case Problem::bad_checksum: return "telegrams arrive damaged or cut: check cable, adapter and "
                                        "parity";
-    case Problem::key_missing: return "the meter encrypts, and there is no key for it: sudo "
-                                      "smartmeterctl key add NAME asks for the operator's key";
-    case Problem::key_wrong: return "no configured key fits this meter: check the key with the "
-                                    "operator's letter (sudo smartmeterctl key test --ask)";
-    case Problem::authentication_key_wrong: return "the encryption key fits, the authentication "
-                                                   "key does not";
-    case Problem::replay: return "the invocation counter went back: an old recording, or another "
-                                 "meter; if the meter was replaced or reset, set "
-                                 "accept_counter_reset = true in [gateway] and reload";
-    case Problem::less_protected: return "telegrams are less protected than this meter's were "
-                                         "before; if the grid operator changed that, reload";
-    case Problem::list_unknown: return "whole telegrams arrive, but what they say is not known";
+    default: return advice_of(problem);
   }
-  return "";
 }
 
 std::string adapter_name(const AdapterConfig& config,
@@ -126,11 +113,7 @@ Device::Device(const DeviceEnvironment& environment, AdapterConfig config,
   adapter_.control = this;
   adapter_.device = config_.tcp.empty() ? config_.device : "tcp://" + config_.tcp;
   if (serial) know(*serial);
-  const std::string_view zone = environment_.meters.zone_of(adapter_);
-  const auto standard_offset = standard_offset_min(zone);
-  // A system that runs on UTC says nothing of where the meter stands.
-  if (!zone.empty() || standard_offset != std::int16_t{0})
-    decoder_.set_standard_offset(standard_offset);
+  decoder_.set_standard_offset(meter_offset_min(environment_.meters.zone_of(adapter_)));
   if (config_.link) start_session(*config_.link, *complete_config().line);
   if (detects()) proven_ = LineSettings::parse(environment_.storage.line_settings(adapter_.name));
   for (const auto& baseline : environment_.storage.replay_baselines(adapter_.name))

@@ -57,4 +57,22 @@ std::optional<KeyState> key_state_of(Problem problem) noexcept {
   }
 }
 
+std::string_view advice_of(Problem problem) noexcept {
+  switch (problem) {
+    case Problem::key_missing: return "the meter encrypts, and there is no key for it: sudo "
+                                      "smartmeterctl key add NAME asks for the operator's key";
+    case Problem::key_wrong: return "no configured key fits this meter: check the key with the "
+                                    "operator's letter (sudo smartmeterctl key test --ask)";
+    case Problem::authentication_key_wrong: return "the encryption key fits, the authentication "
+                                                   "key does not";
+    case Problem::replay: return "the invocation counter went back: an old recording, or another "
+                                 "meter; if the meter was replaced or reset, set "
+                                 "accept_counter_reset = true in [gateway] and reload";
+    case Problem::less_protected: return "telegrams are less protected than this meter's were "
+                                         "before; if the grid operator changed that, reload";
+    case Problem::list_unknown: return "whole telegrams arrive, but what they say is not known";
+    default: return "";
+  }
+}
+
 }  // namespace smartmeterd

@@ -16,5 +16,8 @@ std::string_view reason_of(meter::Errc code) noexcept;
 std::optional<Problem> problem_of(meter::Errc code) noexcept;
 /// What the problem says of the meter's key; nothing where it is not about one.
 std::optional<KeyState> key_state_of(Problem problem) noexcept;
+/// What a person can do about a problem with what telegrams say, wherever they come from; empty for
+/// other problems.
+std::string_view advice_of(Problem problem) noexcept;
 
 }  // namespace smartmeterd

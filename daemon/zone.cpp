@@ -66,4 +66,10 @@ std::optional<std::int16_t> standard_offset_min(std::string_view zone) {
   return zone.empty() ? posix_offset_min(name) : std::nullopt;
 }
 
+std::optional<std::int16_t> meter_offset_min(std::string_view zone) {
+  const auto offset = standard_offset_min(zone);
+  if (zone.empty() && offset == std::int16_t{0}) return std::nullopt;
+  return offset;
+}
+
 }  // namespace smartmeterd

@@ -12,7 +12,11 @@ namespace smartmeterd {
 /// system's where `zone` is empty. Nothing where the zone database does not say.
 std::optional<std::int16_t> standard_offset_min(std::string_view zone);
 
-/// The same of a zone in POSIX notation, "CET-1CEST,M3.5.0,M10.5.0/3" (XBD 8.3, TZ).
+/// What a decoder may take for the standard offset of a meter there: a system that runs on UTC says
+/// nothing of where its meters stand.
+std::optional<std::int16_t> meter_offset_min(std::string_view zone);
+
+/// Of a zone in POSIX notation, "CET-1CEST,M3.5.0,M10.5.0/3" (XBD 8.3, TZ).
 std::optional<std::int16_t> posix_offset_min(std::string_view text);
 
 }  // namespace smartmeterd

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+// What of a broker's messages is translated, and by whom.
+#include "daemon/source.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "daemon/log.hpp"
+#include "meter/decoder.hpp"
+#include "meter_json/document.hpp"
+
+namespace smartmeterd {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto silence_check_interval = 30s;
+/// More than that no gateway needs, and it becomes a name.
+constexpr std::size_t topic_size_max = 256;
+
+/// "mqtt://host:port/", to be followed by a topic.
+std::string address_of(const BrokerConfig& broker) {
+  if (!broker.socket.empty()) return fmt::format("unix://{}/", broker.socket.native());
+  const bool is_ipv6 = broker.host.find(':') != std::string::npos;
+  return fmt::format("{}://{}{}{}:{}/", broker.tls ? "mqtts" : "mqtt", is_ipv6 ? "[" : "",
+                     broker.host, is_ipv6 ? "]" : "", broker.port);
+}
+
+bool is_control(char c) noexcept { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+
+/// The last level of `topic`, which loses it.
+std::string_view take_level(std::string_view& topic) noexcept {
+  const std::size_t slash = topic.rfind('/');
+  const std::string_view last = topic.substr(slash == topic.npos ? 0 : slash + 1);
+  topic = topic.substr(0, slash == topic.npos ? 0 : slash);
+  return last;
+}
+
+std::vector<std::string> filters_of(const SourceConfig& config, const BrokerConfig& broker) {
+  auto filters =
+      config.topics.empty() ? usual_topics(config.format, broker.prefix) : config.topics;
+  if (!config.group.empty())
+    for (std::string& filter : filters) filter = fmt::format("$share/{}/{}", config.group, filter);
+  return filters;
+}
+
+}  // namespace
+
+RawTopic RawTopic::parse(std::string_view topic) noexcept {
+  const std::string_view adapter = take_level(topic);
+  if (take_level(topic) != "raw") return {};
+  const std::string_view instance = take_level(topic);
+  if (instance.empty() || take_level(topic) != "gateway") return {};
+  return {instance, adapter};
+}
+
+bool is_smartmeterd_topic(std::string_view topic, std::string_view prefix) noexcept {
+  if (!topic.starts_with(prefix)) return false;
+  topic.remove_prefix(prefix.size());
+  if (topic.starts_with("gateway/")) return true;
+  const std::string_view last = take_level(topic);
+  if (topic.ends_with("/value")) return topic.find('/') == topic.size() - 6;
+  constexpr std::string_view words[] = {"state", "availability", "info", "history"};
+  return !topic.empty() && topic.find('/') == topic.npos &&
+         std::ranges::find(words, last) != std::end(words);
+}
+
+Source::Source(const SourceEnvironment& environment, const SourceConfig& config,
+               const BrokerConfig& broker, std::shared_ptr<const meter::dlms::KeyRing> keys)
+    : environment_(environment),
+      config_(config),
+      filters_(filters_of(config, broker)),
+      own_gateway_(fmt::format("gateway/{}/", environment.instance)),
+      input_(environment_, config.name, config.name, address_of(broker) + filters_.front(),
+             config.stateless),
+      silence_timer_([this](int result) {
+        if (result == 0) watch_silence();
+      }) {
+  const TranslatorContext context{environment_, config_, address_of(broker), input_};
+  if (config.format != SourceFormat::raw) json_ = make_json_translator(context);
+  if (config.format == SourceFormat::raw || config.format == SourceFormat::automatic)
+    raw_ = make_raw_translator(context, std::move(keys));
+}
+
+Source::~Source() = default;
+
+void Source::set_keys(std::shared_ptr<const meter::dlms::KeyRing> keys) {
+  if (raw_) raw_->set_keys(std::move(keys));
+  input_.keys_changed();
+}
+
+void Source::each_input(const std::function<void(SourceInput&)>& call) {
+  call(input_);
+  if (json_) json_->each_input(call);
+  if (raw_) raw_->each_input(call);
+}
+
+void Source::set_online(bool is_online) {
+  each_input([&](SourceInput& input) { input.set_online(is_online); });
+  if (is_online && !silence_timer_.pending())
+    environment_.loop.timer(silence_timer_, environment_.loop.now() + silence_check_interval);
+  if (!is_online) environment_.loop.cancel(silence_timer_);
+}
+
+void Source::watch_silence() {
+  each_input([](SourceInput& input) { input.check_silence(); });
+  environment_.loop.timer(silence_timer_, environment_.loop.now() + silence_check_interval);
+}
+
+void Source::subscription_refused(std::string_view filter) {
+  if (std::ranges::find(filters_, filter) != filters_.end()) input_.subscription_refused();
+}
+
+/// True where this gateway has sent it, or one that says it is this one.
+bool Source::is_loop(std::string_view topic) {
+  const std::size_t at = topic.find(own_gateway_);
+  if (at == topic.npos || (at != 0 && topic[at - 1] != '/')) return false;
+  input_.count("loop");
+  if (!std::exchange(is_loop_told_, true))
+    log::notice("{}: what gateway {} sends is not read, because this one has the same name; if "
+                "it is another one, give one of them a name of its own (instance in [gateway])",
+                input_.adapter().device, environment_.instance);
+  return true;
+}
+
+void Source::take(const mqtt::Message& message) {
+  if (message.payload.empty()) return;  // a retained message was taken off the broker
+  const RawTopic raw_topic = RawTopic::parse(message.topic);
+  const bool is_raw = config_.format == SourceFormat::raw || (raw_ && raw_topic);
+  const bool is_ours = std::ranges::any_of(environment_.prefixes, [&](const auto& prefix) {
+    return is_smartmeterd_topic(message.topic, prefix);
+  });
+  if (is_ours && !(is_raw && raw_topic)) return;  // what others like us say of their meters
+  if (is_loop(message.topic)) return;
+  input_.heard(message.payload.size());
+  const std::size_t size_max =
+      is_raw ? meter::Decoder::buffer_size_min : meter::json::message_size_max;
+  if (message.payload.size() > size_max || message.topic.size() > topic_size_max)
+    return input_.refused({meter::Errc::oversize, 0});
+  if (std::ranges::any_of(message.topic, is_control))  // it stands in logs
+    return input_.refused({meter::Errc::malformed, 0});
+  if (Translator* translator = (is_raw ? raw_ : json_).get()) translator->take(message);
+}
+
+}  // namespace smartmeterd
