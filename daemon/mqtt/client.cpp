@@ -190,7 +190,9 @@ void Client::come_online() {
   log::write(log::Level::notice, log::Event::broker_back,
              fmt::format("mqtt {}: connected to {}, MQTT {}", broker_.name, publisher_.broker,
                          version_5_ ? "5" : "3.1.1"));
-  send(status_topic_, "online", 1, true);
+  if (!status_topic_.empty())
+    send({.topic = status_topic_, .payload = "online", .retain = true, .qos = 1});
+  subscribe_all();
   outbox_.say_everything_again();
   set_state("online", {});
   listener_.broker_online();
@@ -289,7 +291,8 @@ void Client::shut_down() {
   pump();
   shut_down_ = true;
   if (online_) {
-    send(status_topic_, "offline", 1, true);
+    if (!status_topic_.empty())
+      send({.topic = status_topic_, .payload = "offline", .retain = true, .qos = 1});
     online_ = false;
     mosquitto_disconnect(connection_->handle());
     settle(MOSQ_ERR_SUCCESS);
@@ -303,20 +306,25 @@ bool Client::can_send() const noexcept {
   return online_ && !mosquitto_want_write(connection_->handle());
 }
 
-void Client::publish_retained(std::string_view topic, std::string_view payload) {
-  outbox_.retain(topic, payload);
-  pump();
+void Client::publish(const Publication& publication) {
+  if (publication.retain) {
+    outbox_.retain(publication.topic, publication.payload);
+    pump();
+  } else {
+    pump();
+    if (!can_send() || !outbox_.empty() || !send(publication))
+      outbox_.append(publication.topic, publication.payload);
+  }
   count();
 }
 
-void Client::publish_retained_if_changed(std::string_view topic, std::string_view payload) {
-  if (!outbox_.holds(topic, payload)) publish_retained(topic, payload);
+void Client::publish_if_changed(const Publication& publication) {
+  if (!outbox_.holds(publication.topic, publication.payload)) publish(publication);
 }
 
-void Client::publish_live(const std::string& topic, std::string_view payload) {
+void Client::remove(std::string_view topic) {
+  outbox_.remove(topic);
   pump();
-  if (!can_send() || !outbox_.empty() || !send(topic, payload, 0, false))
-    outbox_.append(topic, payload);
   count();
 }
 
@@ -324,6 +332,22 @@ void Client::remove_below(std::string_view topic_prefix) {
   outbox_.remove_below(topic_prefix);
   pump();
   count();
+}
+
+void Client::subscribe(std::string filter, int qos) {
+  subscriptions_.push_back({std::move(filter), qos});
+  if (online_)
+    mosquitto_subscribe(connection_->handle(), nullptr, subscriptions_.back().filter.c_str(), qos);
+}
+
+void Client::subscribe_all() {
+  for (const Subscription& subscription : subscriptions_)
+    mosquitto_subscribe(connection_->handle(), nullptr, subscription.filter.c_str(),
+                        subscription.qos);
+}
+
+bool Client::offer(const Publication&, std::uint64_t) {
+  return false;
 }
 
 /// Hands over what waits until the socket is full.
@@ -334,15 +358,19 @@ void Client::pump() {
       return;
     }
     const Outbox::Message message = outbox_.front();
-    if (!send(message.topic, message.payload, 0, message.retain)) return;
+    if (!send({.topic = message.topic, .payload = message.payload, .retain = message.retain}))
+      return;
     outbox_.pop();
   }
 }
 
 /// False when the message could not be handed over for want of a connection.
-bool Client::send(const std::string& topic, std::string_view payload, int qos, bool retain) {
-  const int code = mosquitto_publish(connection_->handle(), nullptr, topic.c_str(),
-                                     static_cast<int>(payload.size()), payload.data(), qos, retain);
+bool Client::send(const Publication& publication) {
+  topic_.assign(publication.topic);
+  const int code = mosquitto_publish(connection_->handle(), nullptr, topic_.c_str(),
+                                     static_cast<int>(publication.payload.size()),
+                                     publication.payload.data(), publication.qos,
+                                     publication.retain);
   switch (code) {
     case MOSQ_ERR_NO_CONN:
       return false;
@@ -353,7 +381,7 @@ bool Client::send(const std::string& topic, std::string_view payload, int qos, b
     case MOSQ_ERR_QOS_NOT_SUPPORTED:
       outbox_.count_dropped();
       if (!std::exchange(refusal_logged_, true))
-        log::warning("mqtt {}: cannot publish {}: {}", broker_.name, topic,
+        log::warning("mqtt {}: cannot publish {}: {}", broker_.name, topic_,
                      mosquitto_strerror(code));
       return true;
     default:

@@ -2,10 +2,12 @@
 // Client: one broker on the loop, tried again for ever.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <random>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "daemon/config.hpp"
 #include "daemon/io/loop.hpp"
@@ -26,8 +28,9 @@ class ClientListener {
   virtual void broker_tick() = 0;
   /// State or last error changed.
   virtual void client_changed() = 0;
-  /// Outside of the library's callback: publishing from it is fine.
+  /// Something came in, on any filter. Publishing from here is fine.
   virtual void message(const Message&) {}
+  /// The broker has what `Client::offer` was given with this ticket.
   virtual void acknowledged(std::uint64_t /*ticket*/) {}
 };
 
@@ -35,7 +38,7 @@ class ClientListener {
 /// wait is in the outbox, never in the library. No call blocks or throws.
 class Client {
  public:
-  /// `status_topic` says "online" after each connect and "offline" by last will.
+  /// `status_topic` says "online" after each connect and "offline" by last will; empty: neither.
   Client(io::Loop& loop, const BrokerConfig& broker, std::string client_id,
          std::string status_topic, ClientListener& listener);
   ~Client();
@@ -43,25 +46,22 @@ class Client {
   Client& operator=(const Client&) = delete;
 
   void start();
-  void publish(const Publication& publication) {
-    if (publication.retain)
-      publish_retained(publication.topic, publication.payload);
-    else
-      publish_live(std::string(publication.topic), publication.payload);
-  }
-  /// Retained ones.
-  void publish_if_changed(const Publication& publication) {
-    publish_retained_if_changed(publication.topic, publication.payload);
-  }
-  void subscribe(const std::string& /*filter*/, int /*qos*/) {}
-  /// QoS 0: what is retained is said again after each connect, which is all that QoS 1 could do.
-  void publish_retained(std::string_view topic, std::string_view payload);
-  /// The same, but not a second time in a row.
-  void publish_retained_if_changed(std::string_view topic, std::string_view payload);
-  /// Not retained, QoS 0. Kept for later while the broker is away.
-  void publish_live(const std::string& topic, std::string_view payload);
-  /// Takes every retained topic that begins like this off the broker.
+  /// Retained: kept, said again after each connect, and the newest wins while the broker is away.
+  /// Not retained: waits in order while the broker is away, the oldest makes room. While online
+  /// and the socket is full, everything waits in order and nothing is replaced.
+  void publish(const Publication& publication);
+  /// The same for what is retained, but not a second time in a row.
+  void publish_if_changed(const Publication& publication);
+  /// Takes a retained topic off the broker, whoever published it.
+  void remove(std::string_view topic);
+  /// The same for every topic published here that begins like this.
   void remove_below(std::string_view topic_prefix);
+  /// Subscribes now and after each connect. MQTT 5: what this client publishes does not come back.
+  void subscribe(std::string filter, int qos);
+  /// Hands over at QoS 1, but only while online, with nothing else waiting and fewer than 20
+  /// messages in flight; false otherwise. `acknowledged` tells when the broker has it; what was
+  /// not acknowledged when the connection ended has to be offered again.
+  bool offer(const Publication& publication, std::uint64_t ticket);
   /// Says "offline", disconnects, and stays so.
   void shut_down();
 
@@ -82,7 +82,8 @@ class Client {
   void wait(std::string reason, std::chrono::seconds delay);
   void drop_connection();
   void pump();
-  bool send(const std::string& topic, std::string_view payload, int qos, bool retain);
+  bool send(const Publication& publication);
+  void subscribe_all();
   bool can_send() const noexcept;
   void count();
   void set_state(std::string_view state, std::string last_error);
@@ -95,6 +96,12 @@ class Client {
   ClientListener& listener_;
   Publisher publisher_;
   Outbox outbox_;
+  struct Subscription {
+    std::string filter;
+    int qos;
+  };
+  std::vector<Subscription> subscriptions_;
+  std::string topic_;  ///< of what is handed over: the library wants its end marked
   std::shared_ptr<Connection> connection_;
   bool version_5_;
   bool has_socket_ = false;  ///< the connect thread is done with the connection

@@ -95,8 +95,10 @@ int Connection::configure() {
   mosquitto_int_option(handle_, MOSQ_OPT_PROTOCOL_VERSION,
                        settings_.version_5 ? MQTT_PROTOCOL_V5 : MQTT_PROTOCOL_V311);
   constexpr std::string_view offline = "offline";
-  int code = mosquitto_will_set(handle_, settings_.will_topic.c_str(), offline.size(),
-                                offline.data(), 1, true);
+  int code = MOSQ_ERR_SUCCESS;
+  if (!settings_.will_topic.empty())
+    code = mosquitto_will_set(handle_, settings_.will_topic.c_str(), offline.size(),
+                              offline.data(), 1, true);
   if (code == MOSQ_ERR_SUCCESS && !settings_.broker.user.empty()) {
     Secret password;
     code = read_password(password.text);
