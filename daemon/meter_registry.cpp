@@ -18,10 +18,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// Data older than this many push intervals is stale.
-constexpr int intervals_until_stale = 3;
-/// No meter pushes faster than it makes sense to call its data stale.
-constexpr auto stale_after_min = 10s;
 /// Below this an interval is as good as none; 0 stands for "not known".
 constexpr double interval_min_s = 0.1;
 /// While the interval is unknown; hourly lists aside, no meter pushes more rarely.
@@ -89,14 +85,7 @@ struct MeterRegistry::Entry {
            parent == origin.parent && channel == origin.channel;
   }
   io::TimePoint stale_at() const {
-    using Seconds = std::chrono::duration<double>;
-    // A meter that is asked cannot speak more often than that.
-    const auto asked_s = Seconds(meter.adapter ? meter.adapter->readout_interval : 0s).count();
-    const double interval_s = std::max(meter.interval_s, asked_s);
-    if (interval_s <= 0) return meter.last_update + stale_after_unknown;
-    const auto limit = std::chrono::duration_cast<io::Clock::duration>(
-        Seconds(interval_s * intervals_until_stale));
-    return meter.last_update + std::max<io::Clock::duration>(limit, stale_after_min);
+    return meter.last_update + meter.stale_after().value_or(stale_after_unknown);
   }
 };
 

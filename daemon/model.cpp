@@ -6,6 +6,17 @@
 
 namespace smartmeterd {
 
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Data older than this many intervals is stale.
+constexpr int intervals_until_stale = 3;
+/// No meter pushes faster than it makes sense to call its data stale.
+constexpr io::Clock::duration stale_after_min = 10s;
+
+}  // namespace
+
 // Without a default, so that the compiler names what a new value lacks.
 
 std::string_view name(AdapterState state) noexcept {
@@ -69,6 +80,17 @@ std::string_view text_of(const meter::NamedReading& reading, std::span<char> buf
 const LatestValue* Meter::find(std::string_view name) const noexcept {
   const auto found = std::ranges::find(values, name, &LatestValue::name);
   return found == values.end() ? nullptr : &*found;
+}
+
+std::optional<io::Clock::duration> Meter::stale_after() const noexcept {
+  using Seconds = std::chrono::duration<double>;
+  // A meter that is asked cannot speak more often than that.
+  const auto asked_s = Seconds(adapter ? adapter->readout_interval : 0s).count();
+  const double longest_s = std::max(interval_s, asked_s);
+  if (is_stateless || longest_s <= 0) return std::nullopt;
+  return std::max(
+      std::chrono::duration_cast<io::Clock::duration>(Seconds(longest_s * intervals_until_stale)),
+      stale_after_min);
 }
 
 }  // namespace smartmeterd

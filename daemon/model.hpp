@@ -162,6 +162,9 @@ struct Meter {
   std::vector<Register> registers;
 
   const LatestValue* find(std::string_view name) const noexcept;
+  /// How old its data may become before it is stale: a few intervals, measured or asked for;
+  /// nothing while none is known.
+  std::optional<io::Clock::duration> stale_after() const noexcept;
 };
 
 /// The MQTT side: one configured broker.
