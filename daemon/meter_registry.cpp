@@ -131,7 +131,8 @@ MeterRegistry::Entry* MeterRegistry::find_by_origin(const Origin& origin) noexce
 }
 
 /// Those that were heard on this adapter last.
-std::span<MeterRegistry::Entry* const> MeterRegistry::all_on(const Adapter& adapter) const noexcept {
+std::span<MeterRegistry::Entry* const> MeterRegistry::all_on(
+    const Adapter& adapter) const noexcept {
   const auto found = by_adapter_.find(adapter.name);
   if (found == by_adapter_.end()) return {};
   return found->second;
@@ -145,8 +146,10 @@ void MeterRegistry::give_id(Entry& entry, std::string_view id) {
   // Different ids may have one slug ("a/b", "a-b"), and one is taken by the service itself.
   const std::string stem = meter::slug(id);
   entry.meter.slug = stem;
-  for (unsigned n = 2; entry.meter.slug == "gateway" || !slugs_.insert(entry.meter.slug).second; ++n)
-    entry.meter.slug = fmt::format("{}-{}", stem, n);
+  const auto is_taken = [&] {
+    return entry.meter.slug == "gateway" || !slugs_.insert(entry.meter.slug).second;
+  };
+  for (unsigned n = 2; is_taken(); ++n) entry.meter.slug = fmt::format("{}-{}", stem, n);
   entry.meter.display_name = display_name(id);
 }
 

@@ -37,7 +37,8 @@ std::optional<meter::Link> link_of(const mqtt::Message& message) noexcept {
 }
 
 /// When the gateway received it, where it says so and may be believed.
-std::optional<std::int64_t> received_of(const mqtt::Message& message, std::int64_t now_us) noexcept {
+std::optional<std::int64_t> received_of(const mqtt::Message& message,
+                                        std::int64_t now_us) noexcept {
   const auto received = meter::parse_utc(property_of(message, "t"));
   return received && *received <= now_us + future_max_us ? received : std::nullopt;
 }
