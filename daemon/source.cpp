@@ -108,8 +108,9 @@ void Source::watch_silence() {
   environment_.loop.timer(silence_timer_, environment_.loop.now() + silence_check_interval);
 }
 
-void Source::subscription_refused(std::string_view filter) {
-  if (std::ranges::find(filters_, filter) != filters_.end()) input_.subscription_refused();
+void Source::subscription_refused(std::string_view filter, std::string_view reason) {
+  log::warning("{}: {} is refused: {}", input_.adapter().device, filter, reason);
+  input_.subscription_refused();
 }
 
 /// True where this gateway has sent it, or one that says it is this one.
@@ -124,7 +125,7 @@ bool Source::is_loop(std::string_view topic) {
   return true;
 }
 
-void Source::take(const mqtt::Message& message) {
+void Source::message(const mqtt::Message& message) {
   if (message.payload.empty()) return;  // a retained message was taken off the broker
   const RawTopic raw_topic = RawTopic::parse(message.topic);
   const bool is_raw = config_.format == SourceFormat::raw || (raw_ && raw_topic);

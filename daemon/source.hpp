@@ -47,7 +47,7 @@ std::unique_ptr<Translator> make_raw_translator(
 
 /// One [source.NAME]. Shows itself as an Adapter, counts what it refuses and says why. Nothing of
 /// ours ever becomes a meter: neither what this gateway published nor what others of its kind did.
-class Source {
+class Source : public mqtt::Subscriber {
  public:
   Source(const SourceEnvironment& environment, const SourceConfig& config,
          const BrokerConfig& broker, std::shared_ptr<const meter::dlms::KeyRing> keys);
@@ -58,15 +58,15 @@ class Source {
   const SourceConfig& config() const noexcept { return config_; }
   /// What to subscribe to, with the group.
   const std::vector<std::string>& filters() const noexcept { return filters_; }
-  void take(const mqtt::Message& message);
+  void message(const mqtt::Message& message) override;
+  void subscription_refused(std::string_view filter, std::string_view reason) override;
   void set_keys(std::shared_ptr<const meter::dlms::KeyRing> keys);
   void set_online(bool is_online);
-  /// The broker does not let this client read there.
-  void subscription_refused(std::string_view filter);
+  /// Its own adapter, and those of the gateways that it hears.
+  void each_input(const std::function<void(SourceInput&)>& call);
 
  private:
   bool is_loop(std::string_view topic);
-  void each_input(const std::function<void(SourceInput&)>& call);
   void watch_silence();
 
   SourceEnvironment environment_;

@@ -340,6 +340,11 @@ void Client::subscribe(std::string filter, int qos) {
     mosquitto_subscribe(connection_->handle(), nullptr, subscriptions_.back().filter.c_str(), qos);
 }
 
+void Client::unsubscribe(const std::string& filter) {
+  std::erase_if(subscriptions_, [&](const auto& one) { return one.filter == filter; });
+  if (online_) mosquitto_unsubscribe(connection_->handle(), nullptr, filter.c_str());
+}
+
 void Client::subscribe_all() {
   for (const Subscription& subscription : subscriptions_)
     mosquitto_subscribe(connection_->handle(), nullptr, subscription.filter.c_str(),

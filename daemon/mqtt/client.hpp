@@ -30,6 +30,8 @@ class ClientListener {
   virtual void client_changed() = 0;
   /// Something came in, on any filter. Publishing from here is fine.
   virtual void message(const Message&) {}
+  /// The broker does not let this client read there.
+  virtual void subscription_refused(std::string_view /*filter*/, std::string_view /*reason*/) {}
   /// The broker has what `Client::offer` was given with this ticket.
   virtual void acknowledged(std::uint64_t /*ticket*/) {}
 };
@@ -58,6 +60,7 @@ class Client {
   void remove_below(std::string_view topic_prefix);
   /// Subscribes now and after each connect. MQTT 5: what this client publishes does not come back.
   void subscribe(std::string filter, int qos);
+  void unsubscribe(const std::string& filter);
   /// Hands over at QoS 1, but only while online, with nothing else waiting and fewer than 20
   /// messages in flight; false otherwise. `acknowledged` tells when the broker has it; what was
   /// not acknowledged when the connection ended has to be offered again.

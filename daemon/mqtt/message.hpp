@@ -35,4 +35,16 @@ struct Message {
   std::span<const UserProperty> properties = {};
 };
 
+/// Who has subscribed.
+class Subscriber {
+ public:
+  /// A message that matches one of its filters. Publishing from here is fine, subscribing is not.
+  virtual void message(const Message& message) = 0;
+  /// The broker does not let this client read there; `filter` as it was given, with its group.
+  virtual void subscription_refused(std::string_view /*filter*/, std::string_view /*reason*/) {}
+
+ protected:
+  ~Subscriber() = default;
+};
+
 }  // namespace smartmeterd::mqtt

@@ -4,6 +4,7 @@
 
 #include <mosquitto.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -21,8 +22,9 @@ class BrokerSink final : public MqttSink, private ClientListener {
              std::function<void(const Publisher&)> changed, Backlog* backlog);
 
   const Publisher& publisher() const noexcept override { return client_.publisher(); }
-  void subscribe(const std::string& filter, int qos,
-                 std::function<void(const Message&)> deliver) override;
+  void subscribe(const std::vector<std::string>& filters, int qos,
+                 Subscriber& subscriber) override;
+  void unsubscribe(Subscriber& subscriber) override;
   void shut_down() override;
 
   void adapter_added(const Adapter& adapter) override {
@@ -52,8 +54,8 @@ class BrokerSink final : public MqttSink, private ClientListener {
 
  private:
   struct Subscription {
-    std::string filter;  ///< without the group
-    std::function<void(const Message&)> deliver;
+    std::vector<std::string> filters;
+    Subscriber* subscriber;
   };
 
   void broker_online() override {
@@ -64,6 +66,7 @@ class BrokerSink final : public MqttSink, private ClientListener {
   }
   void client_changed() override { changed_(client_.publisher()); }
   void message(const Message& message) override;
+  void subscription_refused(std::string_view filter, std::string_view reason) override;
   void acknowledged(std::uint64_t ticket) override {
     each([&](Profile& profile) { profile.acknowledged(ticket); });
   }
@@ -101,20 +104,41 @@ std::string_view without_group(std::string_view filter) {
   return end == filter.npos ? filter : filter.substr(end + 1);
 }
 
-void BrokerSink::subscribe(const std::string& filter, int qos,
-                           std::function<void(const Message&)> deliver) {
-  subscriptions_.push_back({std::string(without_group(filter)), std::move(deliver)});
-  client_.subscribe(filter, qos);
+void BrokerSink::subscribe(const std::vector<std::string>& filters, int qos,
+                           Subscriber& subscriber) {
+  subscriptions_.push_back({filters, &subscriber});
+  for (const std::string& filter : filters) client_.subscribe(filter, qos);
+}
+
+void BrokerSink::unsubscribe(Subscriber& subscriber) {
+  const auto over = std::ranges::find(subscriptions_, &subscriber, &Subscription::subscriber);
+  if (over == subscriptions_.end()) return;
+  const std::vector<std::string> filters = std::move(over->filters);
+  subscriptions_.erase(over);
+  for (const std::string& filter : filters)
+    if (std::ranges::none_of(subscriptions_, [&](const Subscription& other) {
+          return std::ranges::count(other.filters, filter) > 0;
+        }))
+      client_.unsubscribe(filter);
 }
 
 void BrokerSink::message(const Message& message) {
   each([&](Profile& profile) { profile.message(message); });
   const std::string topic(message.topic);
-  for (const Subscription& subscription : subscriptions_) {
-    bool matches = false;
-    mosquitto_topic_matches_sub(subscription.filter.c_str(), topic.c_str(), &matches);
-    if (matches) subscription.deliver(message);
-  }
+  const auto matches = [&](const std::string& filter) {
+    bool does = false;
+    mosquitto_topic_matches_sub(std::string(without_group(filter)).c_str(), topic.c_str(), &does);
+    return does;
+  };
+  for (const Subscription& subscription : subscriptions_)
+    if (std::ranges::any_of(subscription.filters, matches))
+      subscription.subscriber->message(message);
+}
+
+void BrokerSink::subscription_refused(std::string_view filter, std::string_view reason) {
+  for (const Subscription& subscription : subscriptions_)
+    if (std::ranges::find(subscription.filters, filter) != subscription.filters.end())
+      subscription.subscriber->subscription_refused(filter, reason);
 }
 
 void BrokerSink::shut_down() {

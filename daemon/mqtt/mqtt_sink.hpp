@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "daemon/backlog.hpp"
 #include "daemon/config.hpp"
@@ -20,10 +21,11 @@ namespace smartmeterd::mqtt {
 class MqttSink : public Sink {
  public:
   virtual const Publisher& publisher() const noexcept = 0;
-  /// Every message that matches the filter, for as long as this sink lives. `deliver` may publish,
-  /// and may not subscribe. "$share/<group>/<filter>": this client's share of them.
-  virtual void subscribe(const std::string& filter, int qos,
-                         std::function<void(const Message&)> deliver) = 0;
+  /// Every message that matches one of the filters, each once, until `unsubscribe`.
+  /// "$share/<group>/<filter>": this client's share of them.
+  virtual void subscribe(const std::vector<std::string>& filters, int qos,
+                         Subscriber& subscriber) = 0;
+  virtual void unsubscribe(Subscriber& subscriber) = 0;
   /// Publishes `offline` and disconnects; the caller runs the loop a moment longer, or not.
   virtual void shut_down() = 0;
 };

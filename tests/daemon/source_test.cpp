@@ -108,7 +108,7 @@ class SourceTest : public testing::Test {
   }
   void take(std::string_view topic, std::string_view payload, bool retained = false,
             std::vector<mqtt::UserProperty> properties = {}) {
-    source_->take({topic, meter::bytes_of(payload), retained, properties});
+    source_->message({topic, meter::bytes_of(payload), retained, properties});
   }
   const Adapter& adapter(const std::string& name) { return *recorder_.adapters.at(name); }
 
@@ -421,9 +421,7 @@ TEST_F(SourceTest, ItsStateFollowsTheBroker) {
   EXPECT_EQ(adapter("there-ttyusb0").state, AdapterState::waiting);
   source_->set_online(true);
   EXPECT_EQ(adapter("there-ttyusb0").state, AdapterState::probing);
-  source_->subscription_refused("somebody/elses");
-  EXPECT_EQ(adapter("house").problem, Problem::none);
-  source_->subscription_refused("smartmeter/gateway/+/raw/+");
+  source_->subscription_refused("smartmeter/gateway/+/raw/+", "Not authorized");
   EXPECT_EQ(adapter("house").state, AdapterState::failed);
   EXPECT_EQ(adapter("house").problem, Problem::no_access);
   source_.reset();
