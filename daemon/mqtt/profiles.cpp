@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "daemon/mqtt/forward_profile.hpp"
 #include "daemon/mqtt/seed_profile.hpp"
 #include "daemon/mqtt/smartmeterd_profile.hpp"
 
@@ -29,6 +30,8 @@ constexpr Row rows[] = {
     {[](const ProfileContext& context) { return lists(context.broker, "smartmeterd"); },
      make<SmartmeterdProfile>},
     {[](const ProfileContext& context) { return lists(context.broker, "seed"); }, make<SeedProfile>},
+    {[](const ProfileContext& context) { return context.backlog != nullptr; },
+     make<ForwardProfile>},
 };
 
 }  // namespace
