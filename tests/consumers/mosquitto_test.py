@@ -28,6 +28,7 @@ PASSWORD = "correct horse"
 # Reads and writes everything: what the test itself looks on with.
 OBSERVER = "observer"
 CONFIG_TOPIC = "homeassistant/device/somebody/config"
+ENTITY_TOPIC = "homeassistant/sensor/somebody_power/config"
 
 
 class Mosquitto:
@@ -143,25 +144,27 @@ class Rights(WithPage):
                         "smartmeter/m/availability", "smartmeter/m/info", "smartmeter/m/history",
                         "smartmeter/gateway/cellar/status", "smartmeter/gateway/attic/raw/a",
                         "smartmeter/gateway/attic/status",
-                        CONFIG_TOPIC, "homeassistant/sensor/x/config",
-                        "homeassistant/binary_sensor/x/config"},
-        "homeassistant": {CONFIG_TOPIC, "homeassistant/sensor/x/config",
-                          "homeassistant/binary_sensor/x/config", "homeassistant/status",
+                        CONFIG_TOPIC, ENTITY_TOPIC},
+        "homeassistant": {CONFIG_TOPIC, ENTITY_TOPIC, "homeassistant/status",
                           "homeassistant/switch/x/config"},
-        "evcc": set(), "openhab": set(), "node-red": set(), "telegraf": set(),
+        "evcc": {"evcc/status"}, "openhab": set(), "node-red": set(), "telegraf": set(),
         "attic": {"smartmeter/gateway/attic/raw/a", "smartmeter/gateway/attic/status"},
         "translator": {"smartmeter/m/state", "smartmeter/m/value/power_import",
                        "smartmeter/m/availability", "smartmeter/m/info", "smartmeter/m/history",
-                       CONFIG_TOPIC, "homeassistant/sensor/x/config",
-                       "homeassistant/binary_sensor/x/config"},
+                       CONFIG_TOPIC, ENTITY_TOPIC},
     }
     READERS = {
-        "smartmeterd": {"homeassistant/status"},
-        "evcc": {"smartmeter/m/state"},
+        "smartmeterd": {"homeassistant/status", CONFIG_TOPIC, ENTITY_TOPIC},
+        "evcc": {"smartmeter/m/state", "evcc/status"},
         "node-red": {"smartmeter/m/state", "smartmeter/m/availability"},
         "telegraf": {"smartmeter/m/state", "smartmeter/m/history"},
         "attic": set(),
-        "translator": {"homeassistant/status", "smartmeter/gateway/attic/raw/a"},
+        "openhab": {"smartmeter/m/state", "smartmeter/m/availability",
+                    "smartmeter/m/value/power_import", "smartmeter/gateway/attic/status",
+                    "smartmeter/gateway/cellar/status", "homeassistant/status", CONFIG_TOPIC,
+                    ENTITY_TOPIC, "homeassistant/switch/x/config"},
+        "translator": {"homeassistant/status", CONFIG_TOPIC, ENTITY_TOPIC,
+                       "smartmeter/gateway/attic/raw/a"},
     }
     TOPICS = sorted(set().union(*WRITERS.values()) | {"other/topic", "$SYS/broker/x"})
 

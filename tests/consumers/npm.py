@@ -44,6 +44,7 @@ def install(manifest, directory):
     except subprocess.TimeoutExpired as error:
         raise unittest.SkipTest(f"npm takes more than {LIMIT_S} s") from error
     except subprocess.CalledProcessError as error:
-        said = [line for line in error.stderr.splitlines() if "code" in line] or ["failed"]
-        raise unittest.SkipTest(f"npm reaches no registry: {said[0]}") from error
+        said = [line for line in error.stderr.splitlines() if " code " in line]
+        reason = said[0] if said else error.stderr.strip()[-200:]
+        raise unittest.SkipTest(f"npm installs nothing: {reason}") from error
     scratch.rename(directory)
