@@ -59,10 +59,11 @@ class Child {
 /// smartmeterd with a directory of its own, which holds the published test keys for every meter.
 class DaemonProcess {
  public:
+  /// `configuration`: what follows the table [gateway].
   DaemonProcess(const std::string& program, const std::string& instance,
-                const std::vector<std::string>& options)
+                const std::vector<std::string>& options, const std::string& configuration = "")
       : child_([&] {
-          prepare(instance);
+          prepare(instance, configuration);
           run(program, options);
         }) {}
   pid_t pid() const noexcept { return child_.pid(); }
@@ -81,12 +82,12 @@ class DaemonProcess {
   }
 
  private:
-  void prepare(const std::string& instance) const {
+  void prepare(const std::string& instance, const std::string& configuration) const {
     const std::filesystem::path keys = directory_ / "keys.d" / "test.toml";
     std::filesystem::create_directory(directory_ / "keys.d");
     std::filesystem::create_directory(directory_ / "state");
     test::write_file(directory_ / "smartmeterd.toml",
-                     fmt::format("[gateway]\ninstance = \"{}\"\n", instance));
+                     fmt::format("[gateway]\ninstance = \"{}\"\n{}", instance, configuration));
     test::write_file(keys, fmt::format("[[key]]\nmeter = \"*\"\nencryption = \"{}\"\n",
                                        metersim::hex_from_octets(metersim::test_key())));
     std::filesystem::permissions(keys, std::filesystem::perms{0640});

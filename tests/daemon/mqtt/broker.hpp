@@ -120,6 +120,7 @@ class Broker {
   Broker& operator=(const Broker&) = delete;
 
   std::uint16_t port() const noexcept { return port_; }
+  pid_t pid() const noexcept { return child_; }
   void start() {
     child_ = fork();
     if (child_ == 0) {
