@@ -822,7 +822,8 @@ Config Loader::finish() {
   check_brokers();
   check_sources();
   check_exports();
-  if (config_.instance.empty()) {
+  config_.is_instance_default = config_.instance.empty();
+  if (config_.is_instance_default) {
     char host[256] = {};
     if (gethostname(host, sizeof host - 1) == 0) config_.instance = meter::slug(host);
     if (config_.instance.empty()) config_.instance = "smartmeterd";

@@ -160,6 +160,7 @@ struct ExportConfig {
 /// Everything that can be configured. A default is written here and nowhere else.
 struct Config {
   std::string instance;  ///< [gateway] instance; default: the host name's slug
+  bool is_instance_default = false;
   std::vector<AdapterConfig> adapters;
   std::vector<MeterConfig> meters;
   std::vector<BrokerConfig> brokers;

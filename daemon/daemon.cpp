@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cassert>
 #include <chrono>
 #include <csignal>
 #include <system_error>
@@ -34,6 +35,32 @@ std::vector<std::pair<std::string, std::string>> zones(const Config& config) {
   return zones;
 }
 
+/// Nothing but sources: without any, each broker's telegrams as other gateways received them.
+void translate_only(Settings& settings) {
+  Config& config = settings.config;
+  if (config.brokers.empty())
+    throw ConfigError("--translate: there is no broker to read from, expected --mqtt URL or a "
+                      "[broker.NAME]");
+  settings.adapters_left_out = config.adapters.size();
+  config.adapters.clear();
+  // The gateway on the same machine has the name of the machine.
+  if (config.is_instance_default) config.instance += "-translator";
+  if (!config.sources.empty()) return;
+  for (BrokerConfig& broker : config.brokers) {
+    if (broker.role == BrokerRole::sink) broker.role = BrokerRole::both;
+    config.sources.push_back(
+        {.name = broker.name, .broker = broker.name, .format = SourceFormat::raw});
+  }
+}
+
+void check_sources(const Config& config) {
+  for (const SourceConfig& source : config.sources)
+    if (source.format != SourceFormat::raw && !reads_json())
+      throw ConfigError(fmt::format("[source.{}]: this smartmeterd was built without simdjson and "
+                                    "reads no JSON, expected format = \"raw\"",
+                                    source.name));
+}
+
 }  // namespace
 
 Settings Settings::load(const Options& options, bool strict) {
@@ -49,6 +76,8 @@ Settings Settings::load(const Options& options, bool strict) {
   }
   for (const std::string& url : options.mqtt)
     settings.config.brokers.push_back(parse_mqtt_option(url));
+  if (options.translate) translate_only(settings);
+  check_sources(settings.config);
   std::vector<std::string> refused;
   settings.keys = load_keys(options.config_file.parent_path() / "keys.d",
                             strict ? nullptr : &refused);
@@ -64,6 +93,16 @@ Daemon::Daemon(Options options, Settings settings)
       storage_(history::Storage::open(options_.state_directory)),
       meters_(*loop_, sinks_),
       devices_({.loop = *loop_, .sinks = sinks_, .meters = meters_, .storage = *storage_}),
+      sources_({.loop = *loop_,
+                .sinks = sinks_,
+                .meters = meters_,
+                .storage = *storage_,
+                .is_name_taken =
+                    [this](std::string_view name) {
+                      return std::ranges::any_of(devices_.all(), [&](const auto& device) {
+                        return device->adapter().name == name;
+                      });
+                    }}),
       signal_poll_([this](int) { on_signals(); }),
       watchdog_timer_([this](int result) {
         if (result != 0) return;
@@ -80,11 +119,15 @@ Daemon::Daemon(Options options, Settings settings)
     log::warning("{}", problem);
   watch_signals();
   start_bus();
-  start_monitor();
+  if (!options_.translate) start_monitor();
+  if (settings.adapters_left_out > 0)
+    log::notice("--translate reads brokers alone: none of the {} configured adapters is opened",
+                settings.adapters_left_out);
   apply(std::move(settings));
 }
 
 Daemon::~Daemon() {
+  sources_.clear();
   devices_.clear();  // they tell the sinks, which are still there
   for (Broker& broker : brokers_) sinks_.remove(*broker.sink);
   if (bus_) sinks_.remove(*bus_);
@@ -128,6 +171,7 @@ void Daemon::stop() {
   sd_notify(0, "STOPPING=1");
   log::info("stopping");
   monitor_.reset();
+  sources_.clear();
   devices_.clear();
   for (Broker& broker : brokers_) broker.sink->shut_down();
   loop_->timer(stop_timer_, loop_->now() + (brokers_.empty() ? 0ms : stop_grace));
@@ -175,14 +219,26 @@ std::string Daemon::reload() {
 
 void Daemon::apply(Settings settings) {
   if (settings.config.accept_counter_reset != config_.accept_counter_reset ||
-      zones(settings.config) != zones(config_))
+      zones(settings.config) != zones(config_)) {
     devices_.clear();
+    sources_.clear();
+  }
   if (settings.config.instance != config_.instance) remove_brokers({});
   config_ = std::move(settings.config);
   meters_.configure(config_.meters, meter::QuantityMap(config_.quantities));
   apply_brokers();  // before the devices, so that the first telegram finds them
-  devices_.configure(config_,
-                     std::make_shared<const meter::dlms::KeyRing>(std::move(settings.keys)));
+  const auto keys = std::make_shared<const meter::dlms::KeyRing>(std::move(settings.keys));
+  devices_.configure(config_, keys);
+  sources_.configure(config_, keys,
+                     [this](std::string_view name) -> mqtt::MqttSink& { return broker_named(name); });
+}
+
+/// One that the configuration names.
+mqtt::MqttSink& Daemon::broker_named(std::string_view name) {
+  const auto found = std::ranges::find(
+      brokers_, name, [](const Broker& broker) -> std::string_view { return broker.config.name; });
+  assert(found != brokers_.end());
+  return *found->sink;
 }
 
 void Daemon::remove_brokers(const std::vector<BrokerConfig>& all_but) {
@@ -191,6 +247,7 @@ void Daemon::remove_brokers(const std::vector<BrokerConfig>& all_but) {
     const bool hopeful = !broker.config.password_file.empty() &&
                          broker.sink->publisher().last_error.starts_with("not authorized");
     if (std::ranges::count(all_but, broker.config) > 0 && !hopeful) return false;
+    sources_.forget(*broker.sink);
     sinks_.remove(*broker.sink);
     sinks_.publisher_removed(broker.sink->publisher());
     broker.sink->shut_down();
@@ -215,9 +272,13 @@ void Daemon::apply_brokers() {
     if (std::ranges::count(brokers_, config, &Broker::config) > 0) continue;
     auto sink = mqtt::make_mqtt_sink(
         *loop_, config, config_.instance,
-        [this](const Publisher& publisher) { sinks_.publisher_changed(publisher); },
+        [this](const Publisher& publisher) {
+          sinks_.publisher_changed(publisher);
+          sources_.publisher_changed(publisher);
+        },
         backlog_of(config));
     for (const auto& device : devices_.all()) sink->adapter_added(device->adapter());
+    sources_.introduce(*sink);
     meters_.introduce(*sink);
     sinks_.publisher_added(sink->publisher());
     // Before the bus: a telegram is one message there, and three on the bus.

@@ -17,6 +17,7 @@
 #include "daemon/meter_registry.hpp"
 #include "daemon/mqtt/mqtt_sink.hpp"
 #include "daemon/sinks.hpp"
+#include "daemon/sources.hpp"
 
 namespace smartmeterd {
 
@@ -31,6 +32,7 @@ struct Options {
   io::Backend io = io::Backend::automatic;
   std::vector<std::string> mqtt;     ///< --mqtt URL
   std::vector<std::string> devices;  ///< --device …
+  bool translate = false;            ///< no serial ports: messages of brokers alone
   std::filesystem::path state_directory = default_state_directory;
 };
 
@@ -38,6 +40,7 @@ struct Options {
 struct Settings {
   Config config;
   std::vector<meter::dlms::KeyEntry> keys;
+  std::size_t adapters_left_out = 0;  ///< configured, but --translate opens none
   /// Throws ConfigError. `strict`: a key file that cannot be used is one too; else it is logged,
   /// and the others are used.
   static Settings load(const Options& options, bool strict);
@@ -64,6 +67,7 @@ class Daemon {
   /// Null where nothing is to be kept for it, or nothing can be.
   Backlog* backlog_of(const BrokerConfig& broker);
   void remove_brokers(const std::vector<BrokerConfig>& all_but);
+  mqtt::MqttSink& broker_named(std::string_view name);
   /// Reads everything again; an empty text, or what is wrong (and nothing changed).
   std::string reload();
   void notify_status();
@@ -82,6 +86,7 @@ class Daemon {
     std::unique_ptr<mqtt::MqttSink> sink;
   };
   std::vector<Broker> brokers_;
+  Sources sources_;
   int signal_fd_ = -1;
   io::Operation signal_poll_;
   io::Operation watchdog_timer_;

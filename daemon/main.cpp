@@ -26,6 +26,7 @@ Examples:
   smartmeterd --check
   smartmeterd --bus none --mqtt mqtt://broker.local --device /dev/ttyUSB0,line=2400-8E1
   smartmeterd --device tcp://192.168.1.20:2000,link=hdlc
+  smartmeterd --translate --mqtt mqtt://broker.local --bus none
 
 Signals: SIGHUP reads configuration and keys again; SIGTERM ends.)";
 
@@ -47,9 +48,10 @@ int check(const Options& options) {
   auto count = [](std::size_t number, std::string_view noun) {
     return fmt::format("{} {}{}", number, noun, number == 1 ? "" : "s");
   };
-  fmt::print("configuration is fine: {}, {}, {}\n",
+  fmt::print("configuration is fine: {}, {}, {}, {}\n",
              count(settings.config.adapters.size(), "adapter"),
-             count(settings.config.brokers.size(), "broker"), count(settings.keys.size(), "key"));
+             count(settings.config.brokers.size(), "broker"),
+             count(settings.config.sources.size(), "source"), count(settings.keys.size(), "key"));
   return EXIT_SUCCESS;
 }
 
@@ -82,6 +84,9 @@ int main(int argc, char** argv) {
       ->type_name("DEVICE");
   app.add_option("--state", options.state_directory, "Directory for what outlives a restart")
       ->type_name("DIR")->capture_default_str();
+  app.add_flag("--translate", options.translate,
+               "Open no serial port: read brokers alone, what [source.NAME] says or, without any, "
+               "the telegrams that other gateways publish as they received them");
   std::string level = "info";
   app.add_option("--log-level", level, "error, warning, notice, info or debug")
       ->check(CLI::IsMember({"error", "warning", "notice", "info", "debug"}))
