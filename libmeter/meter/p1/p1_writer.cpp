@@ -55,6 +55,11 @@ std::optional<std::int64_t> in_units_of(const Decimal& value, int decimals) noex
   return mantissa;
 }
 
+bool says_summer(const DateTime& time) noexcept {
+  constexpr std::uint8_t unspecified = 0xff, summer = 0x80;  // Blue Book 4.1.6.1
+  return time.status != unspecified && (time.status & summer) != 0;
+}
+
 std::optional<Decimal> optional_of(const Decimal* value) noexcept {
   return value != nullptr ? std::optional(*value) : std::nullopt;
 }
@@ -72,8 +77,8 @@ class Writer {
   void text_line(std::string_view code, std::string_view value);
   void hex_line(std::string_view code, std::string_view text);
   bool number(const Decimal& value, const Field& field);
-  void line(std::string_view code, const std::optional<Decimal>& value, const Field& field);
-  void time(const DateTime& time, bool is_summer);
+  bool line(std::string_view code, const std::optional<Decimal>& value, const Field& field);
+  void time(const DateTime& time);
   void energies(char direction, std::string_view total, std::span<const std::string_view> tariffs);
   void tariff();
   struct Directions {
@@ -128,25 +133,28 @@ bool Writer::number(const Decimal& value, const Field& field) {
   return true;
 }
 
-void Writer::line(std::string_view code, const std::optional<Decimal>& value, const Field& field) {
-  if (!value) return;
+/// False, and no line: there is no value, or the field cannot say it.
+bool Writer::line(std::string_view code, const std::optional<Decimal>& value, const Field& field) {
+  if (!value) return false;
   const std::size_t before = out_.size();
   out_.append(code);
-  if (number(*value, field))
+  const bool is_written = number(*value, field);
+  if (is_written)
     out_.append("\r\n");
   else
     out_.resize(before);
+  return is_written;
 }
 
 /// TST: YYMMDDhhmmssX.
-void Writer::time(const DateTime& time, bool is_summer) {
+void Writer::time(const DateTime& time) {
   out_ += '(';
   for (const unsigned part : {unsigned{time.year} % 100, unsigned{time.month}, unsigned{time.day},
                               unsigned{time.hour}, unsigned{time.minute}, unsigned{time.second}}) {
     out_ += static_cast<char>('0' + part / 10);
     out_ += static_cast<char>('0' + part % 10);
   }
-  out_.append(is_summer ? "S)" : "W)");
+  out_.append(says_summer(time) ? "S)" : "W)");
 }
 
 /// A meter without tariffs has all of its energy in tariff 1: Home Assistant, Domoticz and others
@@ -156,13 +164,13 @@ void Writer::energies(char direction, std::string_view total,
   char code[] = "1-0:1.8.0";
   code[4] = direction;
   const std::optional<Decimal> sum = value_of(total);
-  line(code, sum, energy_field);
+  const bool has_sum = line(code, sum, energy_field);
   const bool has_tariffs = std::ranges::any_of(tariffs, [&](auto name) { return find(name); });
   for (std::size_t i = 0; i < tariffs.size(); ++i) {
     code[8] = static_cast<char>('1' + i);
     if (has_tariffs)
       line(code, value_of(tariffs[i]), energy_field);
-    else if (sum && i < 2)
+    else if (has_sum && i < 2)
       line(code, i == 0 ? *sum : Decimal{0, 0}, energy_field);
   }
 }
@@ -245,17 +253,17 @@ void Writer::sub_meter(const P1SubMeter& meter) {
   out_.append(meter.id.empty() ? "" : channel);
   hex_line("96.1.0", meter.id);
 
-  const bool is_summer = (content_.time.status & 0x80) != 0 && content_.time.status != 0xff;
   DateTime captured = meter.capture_time.value_or(content_.time);
-  bool captured_in_summer = captured.status == 0xff ? is_summer : (captured.status & 0x80) != 0;
   // The same instant by the telegram's clock: one zone for the whole telegram.
-  if (const auto at = captured.to_epoch_us();
-      at && content_.time.deviation != DateTime::deviation_unspecified) {
+  const auto at = captured.to_epoch_us();
+  if (at && content_.time.deviation != DateTime::deviation_unspecified) {
     captured = DateTime::from_epoch(*at / 1'000'000, content_.time.deviation);
-    captured_in_summer = is_summer;
+    captured.status = content_.time.status;
+  } else if (captured.status == 0xff) {
+    captured.status = content_.time.status;
   }
   out_.append(channel).append("24.2.1");
-  time(captured, captured_in_summer);
+  time(captured);
   if (number(value, thermal ? thermal_field : has_energy ? energy_field : volume_field))
     out_.append("\r\n");
   else
@@ -317,7 +325,7 @@ void Writer::write() {
   out_.assign("/").append(synthetic_identification).append("\r\n\r\n");
   text_line("1-3:0.2.8", "50");
   out_.append("0-0:1.0.0");
-  time(content_.time, content_.time.status != 0xff && (content_.time.status & 0x80) != 0);
+  time(content_.time);
   out_.append("\r\n");
   hex_line("0-0:96.1.1", content_.meter_id);
   energies('1', "energy_import", import_tariffs);

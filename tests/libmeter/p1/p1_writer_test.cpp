@@ -404,8 +404,8 @@ TEST(P1Writer, WhatAFieldCannotSayIsLeftOut) {
                {"tariff", decimal("12")},
                {"power_import", {std::numeric_limits<std::int64_t>::min(), 0}},
                {"current_l1", {std::numeric_limits<std::int64_t>::min(), 0}}});
-  for (const std::string_view code :
-       {"1-0:1.8.0", "1-0:1.8.1", "1-0:32.7.0", "1-0:1.7.0", "1-0:2.7.0", "1-0:31.7.0"})
+  for (const std::string_view code : {"1-0:1.8.0", "1-0:1.8.1", "1-0:1.8.2", "1-0:32.7.0",
+                                      "1-0:1.7.0", "1-0:2.7.0", "1-0:31.7.0"})
     EXPECT_EQ(line_of(telegram, code), "") << code;
   (void)Read(telegram);
 }
