@@ -45,6 +45,12 @@ constexpr auto save_interval = 30s;
 constexpr auto tell_interval = 1s;
 constexpr auto tell_problem_interval = 60s;
 
+/// Of a telegram that is whole and was refused: another daemon may have its key or know its list.
+/// What was read here and is old, or less protected than it was, is news to nobody.
+constexpr bool may_be_read_elsewhere(Errc code) noexcept {
+  return code != Errc::replayed && code != Errc::tag_missing;
+}
+
 /// What a person can do about it.
 std::string_view advice(Problem problem, bool is_asked, bool is_line_open) noexcept {
   if (problem == Problem::no_bytes && is_asked)
@@ -364,7 +370,10 @@ std::optional<meter::Link> Device::decode() {
       const bool is_accepted = accepted();
       verdict = is_accepted ? Verdict::telegram : Verdict::rejected;
       if (is_accepted) link = decoder_.readings().link;
+      if (is_accepted) pass_on(step, true);
     }
+    if (step.outcome == Outcome::rejected && may_be_read_elsewhere(step.fault.code))
+      pass_on(step, false);
     if (step.outcome == Outcome::duplicate) verdict = Verdict::telegram;
     meter::Session::Action action;
     if (session_ && !step.frame.empty())
@@ -383,6 +392,13 @@ std::optional<meter::Link> Device::decode() {
   watch_silence();
   answer_probe_if_found();
   return link;
+}
+
+/// As it was received, if it was about a whole telegram.
+void Device::pass_on(const meter::Decoder::Step& step, bool is_verified) {
+  if (step.frames.empty()) return;
+  environment_.sinks.raw_telegram(
+      {adapter_, step.frames, step.link, environment_.loop.realtime_us(), is_verified});
 }
 
 /// True unless the registry refuses the telegram.

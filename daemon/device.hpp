@@ -106,6 +106,7 @@ class Device : private io::PortListener, private AdapterControl {
   bool only_echo(io::MirroredRing& ring);
   /// Everything that is whole. The link of a telegram that was accepted, if one was.
   std::optional<meter::Link> decode();
+  void pass_on(const meter::Decoder::Step& step, bool is_verified);
   void closed();
   void log_lost(log::Level level, std::string_view what);
   bool accepted();

@@ -11,6 +11,7 @@
 #include "meter/explain_line.hpp"
 #include "meter/iec62056/data_readout.hpp"
 #include "meter/link/amis.hpp"
+#include "meter/link/hdlc.hpp"
 #include "meter/link/search.hpp"
 #include "meter/mbus/amis.hpp"
 #include "meter/mbus/application.hpp"
@@ -126,7 +127,18 @@ Bytes take_hdlc_address(Bytes& octets) noexcept {
   return address;
 }
 
+/// HDLC's closing flag may be the next frame's opening flag, and may not be here yet.
+dlms::WireFrame wire_frame(Link link, Bytes received, const link::Scan& found) noexcept {
+  const Bytes rest = received.subspan(found.discard);
+  if (link != Link::hdlc) return {rest.first(found.size)};
+  if (rest.size() > found.size && rest[found.size] == link::hdlc_flag)
+    return {rest.first(found.size + 1)};
+  return {rest.first(found.size), Bytes(&link::hdlc_flag, 1)};
+}
+
 }  // namespace
+
+static_assert(Decoder::frames_size_max == dlms::Reassembler::frames_size_max);
 
 struct Decoder::State final : dlms::ClearTextReader {
   State(const DecoderOptions& configured, std::shared_ptr<const dlms::KeyRing> keys)
@@ -150,6 +162,8 @@ struct Decoder::State final : dlms::ClearTextReader {
   Step discard(Bytes received, const link::Scan& found) noexcept;
   Step finish(std::size_t consumed) noexcept;
   Step take(Bytes received, const link::Scan& found) noexcept;
+  Step read_whole(Bytes apdu, std::size_t apdu_at, bool in_place,
+                  const link::Scan& found) noexcept;
   Result<void> read_apdu(Bytes apdu, std::uint64_t offset) noexcept;
   Result<void> read_amis(Bytes message, std::uint64_t offset) noexcept;
   Step refuse(Errc code, std::size_t offset, std::size_t consumed) noexcept;
@@ -374,7 +388,8 @@ Decoder::Step Decoder::State::take(Bytes received, const link::Scan& found) noex
   ++frames;
   if (options.observer != nullptr) explain_frame(found);
   payload = found.payload;
-  const auto taken = reassembler.take(layer->link, payload);
+  const auto taken =
+      reassembler.take(layer->link, payload, wire_frame(layer->link, received, found));
   if (!taken) {
     frames = reassembler.pending() ? 1 : 0;
     explain("reassembly", stream_offset + payload_at, describe(taken.error().code));
@@ -395,6 +410,15 @@ Decoder::Step Decoder::State::take(Bytes received, const link::Scan& found) noex
     explain("reassembly", stream_offset + apdu_at, line.view());
   }
   frames = 0;
+  Step step = read_whole(apdu, apdu_at, in_place, found);
+  step.frames = reassembler.frames();
+  step.link = layer->link;
+  return step;
+}
+
+Decoder::Step Decoder::State::read_whole(Bytes apdu, std::size_t apdu_at, bool in_place,
+                                         const link::Scan& found) noexcept {
+  const std::size_t consumed = found.discard + found.size;
   const auto read = read_apdu(apdu, stream_offset + apdu_at);
   if (!read) {
     const Errc code = read.error().code;

@@ -47,6 +47,12 @@ class Decoder {
     /// The link frame that was taken in, as it stood in the given bytes: for a session, which must
     /// answer it. Empty where there was none.
     Bytes frame{};
+    /// Where this was about a whole telegram, read or refused: all its link frames as received, one
+    /// after the other, which make it again in any decoder; HDLC frames each between two flags. In
+    /// the given bytes or in the decoder, until its next call. Empty: no telegram, or more than
+    /// `frames_size_max`.
+    Bytes frames{};
+    Link link = Link::raw;  ///< of `frames`
   };
 
   /// `keys` may be null (no key) and may be replaced at any time by `set_keys`.
@@ -96,6 +102,7 @@ class Decoder {
 
   /// A caller's buffer must hold at least this much, or a long frame never completes.
   static constexpr std::size_t buffer_size_min = 16 * 1024;
+  static constexpr std::size_t frames_size_max = 16 * 1024;
 
  private:
   struct State;

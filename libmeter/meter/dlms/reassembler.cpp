@@ -85,6 +85,77 @@ class Joint {
   bool pending_ = false;
 };
 
+/// The link frames that a message is joined from, as received. One that is a message by itself is
+/// not copied.
+class Frames {
+ public:
+  Frames() : octets_(std::make_unique_for_overwrite<std::byte[]>(Reassembler::frames_size_max)) {}
+  void next(const WireFrame& frame) noexcept {
+    if (is_done_) clear();
+    frame_ = frame;
+    is_kept_ = false;
+    whole_ = {};
+  }
+  /// The frame in hand belongs to a message that is half received.
+  void keep() noexcept {
+    if (std::exchange(is_kept_, true)) return;
+    if (append(frame_)) size_ += frame_.octets.size() + frame_.closing.size();
+  }
+  /// What was kept so far stays when the message that follows is dropped: blocks of a transfer.
+  void settle() noexcept {
+    keep();
+    settled_ = size_;
+  }
+  void drop_unsettled() noexcept {
+    size_ = settled_;
+    if (size_ == 0) clear();
+  }
+  /// All that came before the message in hand.
+  void drop_settled() noexcept {
+    if (settled_ == 0) return;
+    std::memmove(octets_.get(), octets_.get() + settled_, size_ - settled_);
+    size_ -= std::exchange(settled_, 0);
+    if (size_ == 0) clear();
+  }
+  void clear() noexcept {
+    size_ = settled_ = 0;
+    is_done_ = is_over_ = false;
+  }
+  /// The message in hand is whole. One that was not joined leaves a half-received one alone.
+  void finish() noexcept {
+    is_done_ = is_kept_;
+    if (is_kept_)
+      whole_ = is_over_ ? Bytes() : Bytes(octets_.get(), size_);
+    else if (frame_.closing.empty())
+      whole_ = frame_.octets;
+    else if (append(frame_))
+      whole_ = {octets_.get() + size_, frame_.octets.size() + frame_.closing.size()};
+  }
+  Bytes whole() const noexcept { return whole_; }
+
+ private:
+  /// Behind what is kept, if it fits.
+  bool append(const WireFrame& frame) noexcept {
+    std::size_t at = size_;
+    if (frame.octets.size() + frame.closing.size() > Reassembler::frames_size_max - at)
+      return is_over_ = true, false;
+    for (const Bytes octets : {frame.octets, frame.closing}) {
+      if (!octets.empty()) std::memcpy(octets_.get() + at, octets.data(), octets.size());
+      at += octets.size();
+    }
+    return true;
+  }
+
+  std::unique_ptr<std::byte[]> octets_;
+  std::size_t size_ = 0;
+  std::size_t settled_ = 0;
+  WireFrame frame_;
+  Bytes whole_;
+  bool is_kept_ = false;  ///< the frame in hand
+  bool is_over_ = false;  ///< the limit was exceeded
+  bool is_done_ = false;  ///< of a message that was whole
+};
+
 /// A message as the link layer delivers it, after fragments and segments were joined.
 struct Message {
   Origin origin;
@@ -107,6 +178,7 @@ struct Piece {
 struct Reassembler::State {
   Joint link_message;          ///< M-Bus fragments or HDLC segments
   unsigned next_fragment = 0;  ///< M-Bus
+  Frames frames;               ///< of both
   /// IEC 62056-21: who answered, for the block that follows, however long the meter takes.
   InlineText<64> identification;
 
@@ -115,6 +187,8 @@ struct Reassembler::State {
   Joint transfer;                                  ///< general block transfer
   InlineVector<std::uint16_t, blocks_max> starts;  ///< of each block so far in `transfer`
 
+  Result<std::optional<Bytes>> take(Link link, Bytes payload) noexcept;
+  void forget_frames() noexcept;
   Result<std::optional<Message>> take_mbus(Bytes payload) noexcept;
   Result<std::optional<Message>> take_hdlc(Bytes payload) noexcept;
   Result<std::optional<Bytes>> take_sml(Bytes payload) noexcept;
@@ -129,9 +203,11 @@ struct Reassembler::State {
 Result<std::optional<Message>> Reassembler::State::join(const Piece& piece) noexcept {
   if (piece.first) {
     const bool interrupted = link_message.drop();
+    frames.drop_unsettled();
     if (piece.last) return Message{piece.origin, piece.octets, piece.offset};
     link_message.begin(piece.origin);
     if (!link_message.append(piece.octets)) return fault(Errc::oversize, piece.offset);
+    frames.keep();
     if (interrupted) return fault(Errc::lost_fragment, piece.offset);
     return std::nullopt;
   }
@@ -140,6 +216,7 @@ Result<std::optional<Message>> Reassembler::State::join(const Piece& piece) noex
     return fault(Errc::lost_fragment, piece.offset);
   }
   if (!link_message.append(piece.octets)) return fault(Errc::oversize, piece.offset);
+  frames.keep();
   if (!piece.last) return std::nullopt;
   return Message{piece.origin, link_message.finish(), piece.offset};
 }
@@ -256,6 +333,9 @@ Result<std::optional<Message>> Reassembler::State::take_iec62056(Bytes payload) 
     std::memcpy(line.data(), payload.data(), size);
     clear_eighth_bits(std::span(line).first(size));
     (void)identification.assign(text_of(Bytes(line).first(size)));
+    transfer.drop();
+    frames.clear();
+    frames.settle();
     if (link_message.drop()) return fault(Errc::lost_fragment);
     return std::nullopt;
   }
@@ -266,6 +346,7 @@ Result<std::optional<Message>> Reassembler::State::take_iec62056(Bytes payload) 
       (void)link_message.append(bytes_of("\r\n"));
     }
   }
+  frames.keep();
   const bool is_block = first == stx;
   if (is_block) payload = payload.subspan(1);
   if (is_block && (last == etx || last == eot)) payload = payload.first(payload.size() - 1);
@@ -288,6 +369,8 @@ Result<std::optional<Bytes>> Reassembler::State::begin_transfer(const Message& m
   transfer.begin(message.origin);
   starts.clear();
   (void)starts.push_back(0);
+  frames.drop_settled();
+  frames.settle();
   if (!transfer.append(block)) return fault(Errc::oversize, message.offset);
   if (interrupted) return fault(Errc::lost_fragment, message.offset);
   return std::nullopt;
@@ -306,6 +389,7 @@ Result<std::optional<Bytes>> Reassembler::State::take_block(const Message& messa
 
   if (number == 1 && last) {
     transfer.drop();
+    frames.drop_settled();
     return block;
   }
   if (number == 1) return begin_transfer(message, block);
@@ -318,8 +402,10 @@ Result<std::optional<Bytes>> Reassembler::State::take_block(const Message& messa
     // Again a block that is already there: ignored if it is the same.
     const std::size_t start = starts[number - 1];
     const std::size_t end = number < starts.size() ? starts[number] : transfer.octets().size();
-    if (std::ranges::equal(block, transfer.octets().subspan(start, end - start)))
+    if (std::ranges::equal(block, transfer.octets().subspan(start, end - start))) {
+      frames.drop_unsettled();
       return std::nullopt;
+    }
     transfer.drop();
     return fault(Errc::lost_fragment, message.offset);
   }
@@ -328,15 +414,12 @@ Result<std::optional<Bytes>> Reassembler::State::take_block(const Message& messa
     transfer.drop();
     return fault(Errc::oversize, message.offset);
   }
+  frames.settle();
   if (!last) return std::nullopt;
   return transfer.finish();
 }
 
-Reassembler::Reassembler() : state_(std::make_unique<State>()) {}
-Reassembler::~Reassembler() = default;
-
-Result<std::optional<Bytes>> Reassembler::take(Link link, Bytes payload) noexcept {
-  State& state = *state_;
+Result<std::optional<Bytes>> Reassembler::State::take(Link link, Bytes payload) noexcept {
   Result<std::optional<Message>> message;
   switch (link) {
     case Link::mbus_master:
@@ -344,13 +427,13 @@ Result<std::optional<Bytes>> Reassembler::take(Link link, Bytes payload) noexcep
         return std::nullopt;  // nothing but an acknowledgement, or an echo of the master's request
       [[fallthrough]];
     case Link::mbus:
-      message = state.take_mbus(payload);
+      message = take_mbus(payload);
       break;
     case Link::hdlc:
-      message = state.take_hdlc(payload);
+      message = take_hdlc(payload);
       break;
     case Link::iec62056_21:
-      message = state.take_iec62056(payload);
+      message = take_iec62056(payload);
       break;
     case Link::raw:
       message = Message{Origin{}, without_llc(payload), 0};
@@ -359,15 +442,15 @@ Result<std::optional<Bytes>> Reassembler::take(Link link, Bytes payload) noexcep
       if (payload.size() < 3) return std::nullopt;
       return payload;
     case Link::sml:
-      return state.take_sml(payload);
+      return take_sml(payload);
     case Link::p1:
       if (payload.empty() || u8(payload.front()) != 0) return payload;
       // Poland leaves the tag out: 00 length content.
-      state.link_message.begin({});
+      link_message.begin({});
       if (const std::byte tag{tag_general_glo_ciphering};
-          !state.link_message.append({&tag, 1}) || !state.link_message.append(payload))
+          !link_message.append({&tag, 1}) || !link_message.append(payload))
         return fault(Errc::oversize);
-      return state.link_message.finish();
+      return link_message.finish();
     default:
       return fault(Errc::unsupported_apdu);
   }
@@ -375,20 +458,46 @@ Result<std::optional<Bytes>> Reassembler::take(Link link, Bytes payload) noexcep
   if (!*message) return std::nullopt;
   const Bytes apdu = (*message)->octets;
   if (apdu.empty()) return fault(Errc::truncated, (*message)->offset);
-  if (u8(apdu.front()) == tag_general_block_transfer) return state.take_block(**message);
-  state.transfer.drop();
+  if (u8(apdu.front()) == tag_general_block_transfer) return take_block(**message);
+  if (transfer.drop()) frames.drop_settled();
   return apdu;
+}
+
+/// Of what a fault dropped.
+void Reassembler::State::forget_frames() noexcept {
+  if (!link_message.pending()) frames.drop_unsettled();
+  if (!transfer.pending() && identification.empty()) frames.drop_settled();
+}
+
+Reassembler::Reassembler() : state_(std::make_unique<State>()) {}
+Reassembler::~Reassembler() = default;
+
+Result<std::optional<Bytes>> Reassembler::take(Link link, Bytes payload,
+                                               const WireFrame& frame) noexcept {
+  State& state = *state_;
+  state.frames.next(frame);
+  const auto apdu = state.take(link, payload);
+  if (!apdu)
+    state.forget_frames();
+  else if (*apdu)
+    state.frames.finish();
+  return apdu;
+}
+
+Bytes Reassembler::frames() const noexcept {
+  return state_->frames.whole();
 }
 
 bool Reassembler::reset() noexcept {
   const bool fragments = state_->link_message.drop();
   const bool blocks = state_->transfer.drop();
+  state_->forget_frames();
   return fragments || blocks;
 }
 
 void Reassembler::restart() noexcept {
-  (void)reset();
   state_->identification.clear();
+  (void)reset();
 }
 
 bool Reassembler::pending() const noexcept {

@@ -13,6 +13,12 @@
 
 namespace meter::dlms {
 
+/// A link frame as it was received, and what closes it where that has not been.
+struct WireFrame {
+  Bytes octets{};
+  Bytes closing{};  ///< outlives the call
+};
+
 /// Joins M-Bus fragments (CI sequence and FIN), HDLC segments (S bit) and general block transfer
 /// into one APDU; strips the LLC header. A message that fits one frame is passed on as a view
 /// into it, without a copy. Buffers are allocated by the constructor only.
@@ -20,6 +26,8 @@ class Reassembler {
  public:
   /// A whole telegram: no meter comes near it.
   static constexpr std::size_t apdu_size_max = 16 * 1024;
+  /// The same with its link frames.
+  static constexpr std::size_t frames_size_max = 16 * 1024;
 
   Reassembler();
   ~Reassembler();
@@ -37,7 +45,13 @@ class Reassembler {
   /// Returns the APDU when it is whole: a view into `payload` or into this object, valid until
   /// the next call. Nothing: more frames are needed. After a fault it waits for a first fragment;
   /// when the faulty frame is itself a first fragment, it is kept (a restarted push).
-  Result<std::optional<Bytes>> take(Link link, Bytes payload) noexcept;
+  /// `frame` is what the payload came in, for `frames`.
+  Result<std::optional<Bytes>> take(Link link, Bytes payload,
+                                    const WireFrame& frame = {}) noexcept;
+  /// All frames of the APDU that `take` has just returned, as received, one after the other: a view
+  /// into the given frame or into this object, valid until the next call. Empty where there was no
+  /// APDU, or they exceed `frames_size_max`.
+  Bytes frames() const noexcept;
 
   /// Drops half-received messages; false when there was none.
   bool reset() noexcept;

@@ -10,7 +10,6 @@
 namespace meter::link {
 namespace {
 
-constexpr std::byte flag{0x7e};
 constexpr std::size_t length_min = 7;        // format, two addresses of one octet, control, FCS
 constexpr std::size_t address_size_max = 4;  // IEC 62056-46 6.4.2.2
 constexpr std::size_t check_size = 2;        // HCS, FCS
@@ -72,7 +71,7 @@ Candidate examine(Bytes at_start) noexcept {
 }  // namespace
 
 Scan scan_hdlc(Bytes received, std::size_t starts_before) noexcept {
-  return search<flag, true, examine>(received, starts_before);
+  return search<hdlc_flag, true, examine>(received, starts_before);
 }
 
 }  // namespace meter::link

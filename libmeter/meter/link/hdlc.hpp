@@ -8,6 +8,8 @@
 
 namespace meter::link {
 
+inline constexpr std::byte hdlc_flag{0x7e};
+
 /// The length field has 11 bits and counts everything between the flags.
 inline constexpr std::size_t hdlc_frame_size_max = 2047 + 2;
 
