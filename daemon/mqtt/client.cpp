@@ -334,6 +334,14 @@ void Client::remove_below(std::string_view topic_prefix) {
   count();
 }
 
+void Client::say_again_below(std::string_view topic_prefix) {
+  if (online_ && status_topic_.starts_with(topic_prefix))
+    send({.topic = status_topic_, .payload = "online", .retain = true, .qos = 1});
+  outbox_.say_again_below(topic_prefix);
+  pump();
+  count();
+}
+
 void Client::subscribe(std::string filter, int qos) {
   subscriptions_.push_back({std::move(filter), qos});
   if (online_)

@@ -58,6 +58,8 @@ class Client {
   void remove(std::string_view topic);
   /// The same for every topic published here that begins like this.
   void remove_below(std::string_view topic_prefix);
+  /// Says what is retained and begins like this again, for who came after it was said.
+  void say_again_below(std::string_view topic_prefix);
   /// Subscribes now and after each connect. MQTT 5: what this client publishes does not come back.
   void subscribe(std::string filter, int qos);
   void unsubscribe(const std::string& filter);

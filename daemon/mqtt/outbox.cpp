@@ -32,8 +32,8 @@ bool Outbox::holds(std::string_view topic, std::string_view payload) const {
 }
 
 void Outbox::remove(std::string_view topic) {
-  const auto found = topics_.find(topic);
-  if (found != topics_.end()) remove(found->second);
+  if (topics_.find(topic) == topics_.end()) retain(topic, "");  // of an earlier run
+  if (const auto found = topics_.find(topic); found != topics_.end()) remove(found->second);
 }
 
 void Outbox::remove_below(std::string_view topic_prefix) {
@@ -70,6 +70,12 @@ void Outbox::make_room(std::size_t bytes) {
 
 void Outbox::say_everything_again() {
   for (auto& [topic, entry] : topics_) wait(entry);
+}
+
+void Outbox::say_again_below(std::string_view topic_prefix) {
+  for (auto at = topics_.lower_bound(topic_prefix);
+       at != topics_.end() && at->first.starts_with(topic_prefix); ++at)
+    wait(at->second);
 }
 
 void Outbox::wait(Retained& entry) noexcept {

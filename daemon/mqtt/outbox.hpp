@@ -38,6 +38,8 @@ class Outbox {
 
   /// Every retained topic waits anew: after a connect.
   void say_everything_again();
+  /// Those that begin like this.
+  void say_again_below(std::string_view topic_prefix);
 
   bool empty() const noexcept { return waiting_first_ == nullptr && live_.empty(); }
   /// The next one, retained topics first. Not when empty.
