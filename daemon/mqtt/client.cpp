@@ -34,8 +34,13 @@ constexpr int short_connections_max = 3;
 constexpr seconds short_connection{30};
 /// The library's keep-alive, and its only connect time-out, need a call now and then.
 constexpr seconds tick_interval{1};
-/// Messages handed over in one go, so that a long outbox does not hold the loop up.
+/// Messages handed over or read in one go, so that a long row of them does not hold the loop up.
 constexpr int burst_max = 64;
+/// Topics in the journal that the broker refuses.
+constexpr std::size_t forbidden_max = 16;
+
+/// What a ticket of our own stands for; a listener's tickets come after it.
+enum class Kind : std::uint64_t { plain, live, offered };
 
 /// MQTT 5.0 section 2.4; 3.1.1 section 3.2.2.3 has the codes below 6.
 constexpr int reason_taken_over = 142;
@@ -52,6 +57,7 @@ void init_library() {
 }
 
 std::string address(const BrokerConfig& broker) {
+  if (!broker.socket.empty()) return "unix://" + broker.socket.string();
   const bool is_ipv6 = broker.host.find(':') != std::string::npos;
   return is_ipv6 ? fmt::format("[{}]:{}", broker.host, broker.port)
                  : fmt::format("{}:{}", broker.host, broker.port);
@@ -87,7 +93,10 @@ Client::Client(io::Loop& loop, const BrokerConfig& broker, std::string client_id
       retry_([this](int result) {
         if (result != -ECANCELED) connect();
       }),
-      pump_again_([](int) {}) {
+      pump_again_([](int) {}),
+      deliver_again_([this](int result) {
+        if (result != -ECANCELED) deliver();
+      }) {
   publisher_.name = broker.name;
   publisher_.broker = address(broker);
   publisher_.state = "connecting";
@@ -120,26 +129,67 @@ void Client::on_opened() {
   if (connection_ == nullptr || !connection_->opened()) return;
   eventfd_t count = 0;
   (void)eventfd_read(connection_->event_fd(), &count);
-  if (connection_->password_file_is_open_to_others() && !exposed_password_logged_) {
+  if (!connection_->exposed_file().empty() && !exposed_password_logged_) {
     exposed_password_logged_ = true;
-    log::warning("mqtt {}: others may read {}", broker_.name, broker_.password_file.string());
+    log::warning("mqtt {}: others may read {}", broker_.name, connection_->exposed_file());
   }
   if (!connection_->open_error().empty()) {
     wait(connection_->open_error(), next_back_off());
     return;
   }
   has_socket_ = true;
+  connection_->deliver_to(inbox_);
   if (!tick_.pending()) loop_.timer(tick_, loop_.now() + tick_interval);
 }
 
 void Client::on_socket(int revents) {
   if (!has_socket_) return;
+  read(revents);
+  deliver();
+}
+
+void Client::read(int revents) {
   mosquitto* handle = connection_->handle();
+  if (!wants_to_read() && !(inbox_.has_room() && (revents & (POLLHUP | POLLERR)) != 0)) {
+    const bool is_over = (revents & (POLLHUP | POLLERR)) != 0;
+    return settle(is_over ? int{MOSQ_ERR_CONN_LOST} : mosquitto_loop_write(handle, 1));
+  }
   // Reading comes first and always: only it drives a TLS handshake, and a broker that closes says
-  // why before a write fails.
-  int code = mosquitto_loop_read(handle, 1);
+  // why before a write fails. One turn reads one message or a few.
+  int code = MOSQ_ERR_SUCCESS;
+  std::uint64_t before = 0;
+  int turns = 0;
+  do {
+    before = inbox_.received();
+    code = mosquitto_loop_read(handle, 1);
+  } while (code == MOSQ_ERR_SUCCESS && inbox_.received() != before && inbox_.has_room() &&
+           ++turns < burst_max);
   if (code == MOSQ_ERR_SUCCESS && (revents & POLLOUT) != 0) code = mosquitto_loop_write(handle, 1);
   settle(code);
+}
+
+/// Outside of the library's callbacks, so that what is published in answer is written at once.
+void Client::deliver() {
+  while (!is_paused_ && !inbox_.empty()) {
+    listener_.message(inbox_.front());
+    inbox_.pop();
+  }
+  if (inbox_.dropped() > 0 && !std::exchange(long_message_logged_, true))
+    log::warning("mqtt {}: a message on {} is longer than {} KiB: dropped", broker_.name,
+                 inbox_.dropped_topic(), Inbox::payload_size_max / 1024);
+}
+
+void Client::pause_reading(bool is_paused) {
+  // In a turn of its own: whoever calls may be in the middle of something.
+  if (is_paused_ && !is_paused && !deliver_again_.pending())
+    loop_.timer(deliver_again_, loop_.now());
+  is_paused_ = is_paused;
+}
+
+/// In a pause too while the broker owes answers to what was published here: those come behind the
+/// messages.
+bool Client::wants_to_read() const noexcept {
+  return !online_ || !is_paused_ || (connection_->in_flight() > 0 && inbox_.has_room());
 }
 
 void Client::on_tick() {
@@ -153,17 +203,19 @@ void Client::on_tick() {
 void Client::before_wait() {
   if (!has_socket_) return;
   pump();
+  count();
   mosquitto* handle = connection_->handle();
   const int fd = mosquitto_socket(handle);
   if (fd < 0) {
     settle(MOSQ_ERR_CONN_LOST);
     return;
   }
-  const auto events = static_cast<short>(POLLIN | (mosquitto_want_write(handle) ? POLLOUT : 0));
+  const auto events = static_cast<short>((wants_to_read() ? POLLIN : 0) |
+                                         (mosquitto_want_write(handle) ? POLLOUT : 0));
   if (!socket_.pending()) {
     armed_events_ = events;
     loop_.poll(socket_, fd, events);
-  } else if ((events & ~armed_events_) != 0) {
+  } else if (events != armed_events_) {
     loop_.cancel(socket_);  // armed anew before the next wait
   }
 }
@@ -179,7 +231,52 @@ void Client::settle(int code) {
     lost(connection.disconnect().value_or(code));
   } else if (connection.connack() && !online_) {
     come_online();
+  } else {
+    answers();
   }
+}
+
+/// PUBACKs and refused subscriptions. A listener that is told may publish, or shut the client down.
+void Client::answers() {
+  while (connection_ != nullptr) {
+    const auto message = connection_->take_answered();
+    if (!message) break;
+    answered(*message);
+  }
+  while (connection_ != nullptr) {
+    const auto refusal = connection_->take_refusal();
+    if (!refusal) break;
+    const char* reason = version_5_ ? mosquitto_reason_string(refusal->reason) : "refused";
+    forbidden(fmt::format("not allowed to subscribe to {}: {}", refusal->filter, reason));
+    listener_.subscription_refused(refusal->filter, reason);
+  }
+}
+
+void Client::answered(const Connection::InFlight& message) {
+  const bool is_refused = message.reason >= 0x80;
+  const bool is_offered = message.ticket >= static_cast<std::uint64_t>(Kind::offered);
+  if (message.ticket == static_cast<std::uint64_t>(Kind::live)) {
+    outbox_.acknowledged(message.mid);
+    if (is_refused) outbox_.count_dropped();
+  }
+  if (is_refused) {
+    forbidden_topic_ = message.topic;
+    forbidden(fmt::format("not allowed to publish {}: {}", message.topic,
+                          mosquitto_reason_string(message.reason)));
+  } else if (online_ && message.topic == forbidden_topic_) {
+    forbidden_topic_.clear();
+    set_state("online", {});
+  }
+  if (is_offered && !is_refused)
+    listener_.acknowledged(message.ticket - static_cast<std::uint64_t>(Kind::offered));
+}
+
+/// The connection stays: the broker takes, or gives, other topics.
+void Client::forbidden(std::string what) {
+  if (!online_) return;
+  if (forbidden_.size() < forbidden_max && forbidden_.insert(what).second)
+    log::warning("mqtt {}: {}: {}", broker_.name, publisher_.broker, what);
+  set_state("online", std::move(what));
 }
 
 void Client::come_online() {
@@ -190,10 +287,13 @@ void Client::come_online() {
   log::write(log::Level::notice, log::Event::broker_back,
              fmt::format("mqtt {}: connected to {}, MQTT {}", broker_.name, publisher_.broker,
                          version_5_ ? "5" : "3.1.1"));
+  forbidden_.clear();
+  forbidden_topic_.clear();
   if (!status_topic_.empty())
     send({.topic = status_topic_, .payload = "online", .retain = true, .qos = 1});
-  subscribe_all();
-  outbox_.say_everything_again();
+  for (const Subscription& subscription : subscriptions_)
+    subscribe(subscription, connection_->session_present());
+  outbox_.connected();
   set_state("online", {});
   listener_.broker_online();
   pump();
@@ -284,6 +384,7 @@ void Client::drop_connection() {
   for (io::Operation* operation : {&opened_, &socket_, &retry_})
     if (operation->pending()) loop_.cancel(*operation);
   connection_.reset();
+  outbox_.disconnected();
 }
 
 void Client::shut_down() {
@@ -292,7 +393,7 @@ void Client::shut_down() {
   shut_down_ = true;
   if (online_) {
     if (!status_topic_.empty())
-      send({.topic = status_topic_, .payload = "offline", .retain = true, .qos = 1});
+      send({.topic = status_topic_, .payload = "offline", .retain = true});
     online_ = false;
     mosquitto_disconnect(connection_->handle());
     settle(MOSQ_ERR_SUCCESS);
@@ -302,18 +403,19 @@ void Client::shut_down() {
   set_state("disabled", {});
 }
 
-bool Client::can_send() const noexcept {
-  return online_ && !mosquitto_want_write(connection_->handle());
+bool Client::can_send(int qos) const noexcept {
+  return online_ && !mosquitto_want_write(connection_->handle()) && connection_->may_publish(qos);
 }
 
 void Client::publish(const Publication& publication) {
-  if (publication.retain) {
-    outbox_.retain(publication.topic, publication.payload);
-    pump();
+  pump();
+  // One at QoS 1 that is not retained must be known until the broker has it.
+  const bool is_kept = !publication.retain && publication.qos > 0;
+  if (outbox_.empty() && !is_kept && can_send(publication.qos) && send(publication)) {
+    outbox_.note(publication);
   } else {
+    outbox_.put(publication);
     pump();
-    if (!can_send() || !outbox_.empty() || !send(publication))
-      outbox_.append(publication.topic, publication.payload);
   }
   count();
 }
@@ -323,15 +425,12 @@ void Client::publish_if_changed(const Publication& publication) {
 }
 
 void Client::remove(std::string_view topic) {
-  outbox_.remove(topic);
-  pump();
-  count();
+  publish({.topic = topic, .payload = {}, .retain = true});
 }
 
 void Client::remove_below(std::string_view topic_prefix) {
-  outbox_.remove_below(topic_prefix);
-  pump();
-  count();
+  std::string topic;
+  while (!topic.assign(outbox_.find_below(topic_prefix)).empty()) remove(topic);
 }
 
 void Client::say_again_below(std::string_view topic_prefix) {
@@ -344,49 +443,53 @@ void Client::say_again_below(std::string_view topic_prefix) {
 
 void Client::subscribe(std::string filter, int qos) {
   subscriptions_.push_back({std::move(filter), qos});
-  if (online_)
-    mosquitto_subscribe(connection_->handle(), nullptr, subscriptions_.back().filter.c_str(), qos);
+  if (online_) subscribe(subscriptions_.back(), false);
+}
+
+void Client::subscribe(const Subscription& subscription, bool is_known) {
+  const int code = connection_->subscribe(subscription.filter, subscription.qos, is_known);
+  if (code == MOSQ_ERR_INVAL || code == MOSQ_ERR_MALFORMED_UTF8)
+    log::warning("mqtt {}: {} is not a topic filter", broker_.name, subscription.filter);
 }
 
 void Client::unsubscribe(const std::string& filter) {
   std::erase_if(subscriptions_, [&](const auto& one) { return one.filter == filter; });
-  if (online_) mosquitto_unsubscribe(connection_->handle(), nullptr, filter.c_str());
+  if (online_) connection_->unsubscribe(filter);
 }
 
-void Client::subscribe_all() {
-  for (const Subscription& subscription : subscriptions_)
-    mosquitto_subscribe(connection_->handle(), nullptr, subscription.filter.c_str(),
-                        subscription.qos);
-}
-
-bool Client::offer(const Publication&, std::uint64_t) {
-  return false;
+bool Client::offer(const Publication& publication, std::uint64_t ticket) {
+  if (!can_send(1) || !outbox_.empty()) return false;
+  Publication at_qos_1 = publication;
+  at_qos_1.qos = 1;
+  return send(at_qos_1, static_cast<std::uint64_t>(Kind::offered) + ticket).has_value();
 }
 
 /// Hands over what waits until the socket is full.
 void Client::pump() {
-  for (int handed_over = 0; can_send() && !outbox_.empty(); ++handed_over) {
+  for (int handed_over = 0; online_ && !outbox_.empty(); ++handed_over) {
+    const Publication& publication = outbox_.front();
+    if (!can_send(publication.qos)) return;
     if (handed_over == burst_max) {
       if (!pump_again_.pending()) loop_.timer(pump_again_, loop_.now());
       return;
     }
-    const Outbox::Message message = outbox_.front();
-    if (!send({.topic = message.topic, .payload = message.payload, .retain = message.retain}))
-      return;
-    outbox_.pop();
+    const Kind kind = publication.retain ? Kind::plain : Kind::live;
+    const auto mid = send(publication, static_cast<std::uint64_t>(kind));
+    if (!mid) return;
+    if (*mid != 0)
+      outbox_.pop_in_flight(*mid);
+    else
+      outbox_.pop();
   }
 }
 
-/// False when the message could not be handed over for want of a connection.
-bool Client::send(const Publication& publication) {
-  topic_.assign(publication.topic);
-  const int code = mosquitto_publish(connection_->handle(), nullptr, topic_.c_str(),
-                                     static_cast<int>(publication.payload.size()),
-                                     publication.payload.data(), publication.qos,
-                                     publication.retain);
+/// Its packet id, 0 at QoS 0 or when it can never be published; nothing when it could not be
+/// handed over for want of a connection.
+std::optional<int> Client::send(const Publication& publication, std::uint64_t ticket) {
+  const auto [code, mid] = connection_->publish(publication, ticket);
   switch (code) {
     case MOSQ_ERR_NO_CONN:
-      return false;
+      return std::nullopt;
     case MOSQ_ERR_INVAL:
     case MOSQ_ERR_PAYLOAD_SIZE:
     case MOSQ_ERR_OVERSIZE_PACKET:
@@ -394,17 +497,20 @@ bool Client::send(const Publication& publication) {
     case MOSQ_ERR_QOS_NOT_SUPPORTED:
       outbox_.count_dropped();
       if (!std::exchange(refusal_logged_, true))
-        log::warning("mqtt {}: cannot publish {}: {}", broker_.name, topic_,
+        log::warning("mqtt {}: cannot publish {}: {}", broker_.name, publication.topic,
                      mosquitto_strerror(code));
-      return true;
+      return 0;
     default:
-      return true;  // an error of the socket: loop_read finds out
+      return mid;  // an error of the socket: loop_read finds out
   }
 }
 
 void Client::count() {
   publisher_.queued = outbox_.queued();
-  publisher_.dropped = outbox_.dropped();
+  publisher_.dropped = outbox_.dropped() + inbox_.dropped();
+  const bool is_congested =
+      online_ && (is_congested_ ? !outbox_.is_relaxed() : outbox_.is_filling());
+  if (std::exchange(is_congested_, is_congested) != is_congested) listener_.congestion_changed();
 }
 
 void Client::set_state(std::string_view state, std::string last_error) {

@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <random>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +15,7 @@
 #include "daemon/io/loop.hpp"
 #include "daemon/model.hpp"
 #include "daemon/mqtt/connection.hpp"
+#include "daemon/mqtt/inbox.hpp"
 #include "daemon/mqtt/message.hpp"
 #include "daemon/mqtt/outbox.hpp"
 
@@ -28,12 +31,14 @@ class ClientListener {
   virtual void broker_tick() = 0;
   /// State or last error changed.
   virtual void client_changed() = 0;
-  /// Something came in, on any filter. Publishing from here is fine.
+  /// Something came in, on any filter. Publishing from here is fine, destroying the client is not.
   virtual void message(const Message&) {}
   /// The broker does not let this client read there.
   virtual void subscription_refused(std::string_view /*filter*/, std::string_view /*reason*/) {}
   /// The broker has what `Client::offer` was given with this ticket.
   virtual void acknowledged(std::uint64_t /*ticket*/) {}
+  /// `Client::is_congested` changed.
+  virtual void congestion_changed() {}
 };
 
 /// Connects, reconnects with back-off, and publishes as fast as the socket takes it; what has to
@@ -67,6 +72,12 @@ class Client {
   /// messages in flight; false otherwise. `acknowledged` tells when the broker has it; what was
   /// not acknowledged when the connection ended has to be offered again.
   bool offer(const Publication& publication, std::uint64_t ticket);
+  /// The broker is there, but takes less than it is given: much waits. Who hands messages on from
+  /// another broker then pauses there.
+  bool is_congested() const noexcept { return is_congested_; }
+  /// Messages stay where they are, at last with the broker: its TCP connection fills up. A pause
+  /// longer than the keepalive ends the connection, and a session keeps the messages.
+  void pause_reading(bool is_paused);
   /// Says "offline", disconnects, and stays so.
   void shut_down();
 
@@ -74,6 +85,10 @@ class Client {
   const Publisher& publisher() const noexcept { return publisher_; }
 
  private:
+  struct Subscription {
+    std::string filter;
+    int qos;
+  };
   void connect();
   void on_opened();
   void on_socket(int revents);
@@ -86,10 +101,16 @@ class Client {
   void closed_by_broker();
   void wait(std::string reason, std::chrono::seconds delay);
   void drop_connection();
+  void read(int revents);
+  void deliver();
+  void answers();
+  void answered(const Connection::InFlight& message);
+  void forbidden(std::string what);
+  void subscribe(const Subscription& subscription, bool is_known);
   void pump();
-  bool send(const Publication& publication);
-  void subscribe_all();
-  bool can_send() const noexcept;
+  bool can_send(int qos) const noexcept;
+  std::optional<int> send(const Publication& publication, std::uint64_t ticket = 0);
+  bool wants_to_read() const noexcept;
   void count();
   void set_state(std::string_view state, std::string last_error);
   std::chrono::seconds next_back_off() noexcept;
@@ -101,12 +122,8 @@ class Client {
   ClientListener& listener_;
   Publisher publisher_;
   Outbox outbox_;
-  struct Subscription {
-    std::string filter;
-    int qos;
-  };
+  Inbox inbox_;
   std::vector<Subscription> subscriptions_;
-  std::string topic_;  ///< of what is handed over: the library wants its end marked
   std::shared_ptr<Connection> connection_;
   bool version_5_;
   bool has_socket_ = false;  ///< the connect thread is done with the connection
@@ -114,7 +131,12 @@ class Client {
   bool shut_down_ = false;
   bool exposed_password_logged_ = false;
   bool refusal_logged_ = false;
-  std::string logged_error_;  ///< the reason that the journal has
+  bool long_message_logged_ = false;
+  bool is_congested_ = false;
+  bool is_paused_ = false;
+  std::set<std::string, std::less<>> forbidden_;  ///< what the journal has of it
+  std::string forbidden_topic_;                   ///< the one that last_error names
+  std::string logged_error_;                      ///< the reason that the journal has
   std::chrono::seconds back_off_;
   io::TimePoint online_since_{};
   int short_connections_ = 0;
@@ -126,6 +148,7 @@ class Client {
   io::Operation tick_;
   io::Operation retry_;
   io::Operation pump_again_;
+  io::Operation deliver_again_;
 };
 
 }  // namespace smartmeterd::mqtt

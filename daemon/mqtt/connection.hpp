@@ -4,12 +4,17 @@
 
 #include <mosquitto.h>
 
+#include <array>
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "daemon/config.hpp"
+#include "daemon/mqtt/inbox.hpp"
+#include "daemon/mqtt/message.hpp"
 
 namespace smartmeterd::mqtt {
 
@@ -21,7 +26,7 @@ class Connection {
   struct Settings {
     BrokerConfig broker;
     std::string client_id;
-    std::string will_topic;  ///< gets "offline", retained, QoS 1
+    std::string will_topic;  ///< gets "offline", retained, QoS 1; empty: no will
     bool version_5 = true;
   };
 
@@ -39,7 +44,8 @@ class Connection {
 
   /// Why there is no connection; empty when there is one.
   const std::string& open_error() const noexcept { return open_error_; }
-  bool password_file_is_open_to_others() const noexcept { return password_exposed_; }
+  /// A file with a secret that others may read; empty: none.
+  const std::string& exposed_file() const noexcept { return exposed_file_; }
   mosquitto* handle() const noexcept { return handle_; }
   /// The CONNACK's code, as MQTT 5 or 3.1.1 has it; nothing until it came.
   std::optional<int> connack() const noexcept { return connack_; }
@@ -48,13 +54,56 @@ class Connection {
   /// What TLS complained about, in words; empty if nothing.
   std::string tls_error() const;
 
+  /// Where messages go.
+  void deliver_to(Inbox& inbox) noexcept { inbox_ = &inbox; }
+
+  /// One message at QoS 1 that the broker has not answered yet.
+  struct InFlight {
+    int mid = 0;  ///< the packet's id; 0: the place is free
+    std::uint64_t ticket = 0;
+    std::string topic;
+    int reason = -1;  ///< of the PUBACK: 128 and above refuse; -1: it did not come yet
+  };
+  /// Handed over, with its packet id at QoS 1 (the broker may allow less than asked for), 0 at
+  /// QoS 0; or MOSQ_ERR_….
+  struct HandedOver {
+    int code = MOSQ_ERR_SUCCESS;
+    int mid = 0;
+  };
+  HandedOver publish(const Publication& publication, std::uint64_t ticket = 0);
+  /// The window has room for a message of this QoS.
+  bool may_publish(int qos) const noexcept { return qos == 0 || in_flight_ < in_flight_limit_; }
+  std::size_t in_flight() const noexcept { return in_flight_; }
+  /// One that was answered, if there is one; its place becomes free.
+  std::optional<InFlight> take_answered();
+
+  /// The broker still has what was subscribed before.
+  bool session_present() const noexcept { return session_present_; }
+  /// With `is_known`, retained messages come only where the broker did not know the filter.
+  int subscribe(const std::string& filter, int qos, bool is_known);
+  int unsubscribe(const std::string& filter);
+  /// A filter that was refused, and why; one at a time.
+  struct Refusal {
+    std::string filter;
+    int reason;
+  };
+  std::optional<Refusal> take_refusal();
+
  private:
   explicit Connection(Settings settings);
   void open();
   int configure();
+  int configure_will();
+  int connect();
   int configure_tls();
-  int read_password(std::string& password);
+  int configure_psk();
+  int read_secret(const std::filesystem::path& file, std::string_view what, std::string& secret);
   static void on_connect(mosquitto*, void* self, int code, int flags, const mosquitto_property*);
+  static void on_publish(mosquitto*, void* self, int mid, int reason, const mosquitto_property*);
+  static void on_subscribe(mosquitto*, void* self, int mid, int count, const int* granted,
+                           const mosquitto_property*);
+  static void on_message(mosquitto*, void* self, const mosquitto_message* message,
+                         const mosquitto_property* properties);
   static void on_disconnect(mosquitto*, void* self, int code, const mosquitto_property*);
   static void on_log(mosquitto*, void* self, int level, const char* text);
 
@@ -63,10 +112,26 @@ class Connection {
   std::atomic<bool> opened_ = false;
   mosquitto* handle_ = nullptr;
   std::string open_error_;
-  bool password_exposed_ = false;
+  std::string exposed_file_;
   std::string library_error_;  ///< the library's first error line
+  long verify_result_ = 0;     ///< OpenSSL's, X509_V_OK if nothing is wrong
   std::optional<int> connack_;
   std::optional<int> disconnect_;
+  Inbox* inbox_ = nullptr;
+  static constexpr std::size_t in_flight_max = 20;
+  std::array<InFlight, in_flight_max> window_;
+  std::size_t in_flight_ = 0;
+  std::size_t in_flight_limit_ = in_flight_max;  ///< the broker may set less
+  int qos_max_ = 1;
+  bool session_present_ = false;
+  struct Asked {
+    int mid;
+    std::string filter;
+    int reason = 0;
+  };
+  std::vector<Asked> asked_;  ///< subscriptions without an answer, or refused
+  std::string topic_;         ///< of what is handed over: the library wants its end marked
+  std::string text_;
 };
 
 }  // namespace smartmeterd::mqtt

@@ -4,82 +4,121 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
+
+#include "daemon/mqtt/message.hpp"
 
 namespace smartmeterd::mqtt {
 
-/// Retained topics keep their newest payload for as long as they exist, so that everything can be
-/// said again to a broker that came back; other messages wait in order. The library's own queue
-/// has no limit, therefore nothing is given to it that it could not write at once.
+/// A publication that owns its text; its memory is used again.
+class StoredPublication {
+ public:
+  StoredPublication() = default;
+  StoredPublication(const StoredPublication&) = delete;
+  StoredPublication& operator=(const StoredPublication&) = delete;
+
+  void assign(const Publication& publication);
+  const Publication& view() const noexcept { return view_; }
+  /// With what it costs besides its text (nodes, string headers).
+  static std::size_t size(const Publication& publication) noexcept;
+  std::size_t size() const noexcept { return size(view_); }
+
+ private:
+  std::string text_;
+  std::vector<UserProperty> properties_;
+  Publication view_;
+};
+
+/// While the broker is away, the newest payload of each retained topic waits, and all other
+/// messages in order. While it is there, everything waits in order and nothing is replaced. The
+/// newest payload of each retained topic is kept for as long as it fits, so that it can be said
+/// again to a broker that came back. The library's own queue has no limit, therefore nothing is
+/// given to it that it could not write at once.
 class Outbox {
  public:
   explicit Outbox(std::size_t bytes_max) noexcept : bytes_max_(bytes_max) {}
 
-  /// One message on its way out; valid until the next non-const call.
-  struct Message {
-    const std::string& topic;
-    const std::string& payload;
-    bool retain;
-  };
-
-  /// The newest payload of a topic wins. Refused and counted when it does not fit.
-  void retain(std::string_view topic, std::string_view payload);
+  /// Waits. A retained one with an empty payload takes its topic off the broker. The oldest
+  /// messages make room, and are counted; the newest of a retained topic goes last.
+  void put(const Publication& publication);
+  /// It was handed over without waiting: what is retained is kept.
+  void note(const Publication& publication);
   /// True where the topic's payload is this one already, said or waiting.
   bool holds(std::string_view topic, std::string_view payload) const;
-  /// The topic and its payload vanish from the broker (an empty retained payload).
-  void remove(std::string_view topic);
-  /// `remove` for every topic that begins like this.
-  void remove_below(std::string_view topic_prefix);
-  /// Appends a message that is not retained; the oldest ones make room.
-  void append(std::string_view topic, std::string_view payload);
+  /// A topic that is kept and begins like this; empty: none. Valid until the next non-const call.
+  std::string_view find_below(std::string_view topic_prefix) const;
 
-  /// Every retained topic waits anew: after a connect.
-  void say_everything_again();
+  /// Every retained topic waits anew, before everything else.
+  void connected();
+  /// What was in flight waits anew, before all others that are not retained. Retained messages
+  /// that waited in order are forgotten in favour of the newest of each topic.
+  void disconnected();
+
   /// Those that begin like this.
   void say_again_below(std::string_view topic_prefix);
 
-  bool empty() const noexcept { return waiting_first_ == nullptr && live_.empty(); }
-  /// The next one, retained topics first. Not when empty.
-  Message front() const;
+  bool empty() const noexcept { return waiting_first_ == nullptr && queue_.empty(); }
+  /// The next one. Not when empty; valid until the next non-const call.
+  const Publication& front() const;
+  /// The front was handed over, and need not be known any more.
   void pop();
+  /// The front was handed over at QoS 1 with this id. One that is not retained is kept until
+  /// `acknowledged`, in case that the connection ends before.
+  void pop_in_flight(int mid);
+  void acknowledged(int mid);
 
-  std::uint64_t queued() const noexcept { return waiting_count_ + live_.size(); }
+  std::uint64_t queued() const noexcept { return waiting_count_ + queue_.size(); }
   std::uint64_t dropped() const noexcept { return dropped_; }
   void count_dropped() noexcept { ++dropped_; }
-  std::size_t bytes() const noexcept { return retained_bytes_ + live_bytes_; }
+  std::size_t bytes() const noexcept { return kept_bytes_ + queue_bytes_; }
+  /// Of the room for what waits in order, half is taken.
+  bool is_filling() const noexcept { return queue_bytes_ > (bytes_max_ - kept_bytes_) / 2; }
+  /// Three quarters of it are free.
+  bool is_relaxed() const noexcept { return queue_bytes_ <= (bytes_max_ - kept_bytes_) / 4; }
 
  private:
-  struct Retained {
-    std::string payload;
-    const std::string* topic = nullptr;  ///< the map's key
-    Retained* next_waiting = nullptr;
+  /// What becomes of a topic once nothing of it waits.
+  enum class Fate : std::uint8_t { kept, removed, forgotten };
+  struct Kept {
+    StoredPublication newest;
+    Fate fate = Fate::kept;
+    std::uint32_t in_order = 0;  ///< copies in the queue; then it does not wait itself
     bool waiting = false;
-    bool removed = false;
+    Kept* waiting_before = nullptr;
+    Kept* waiting_after = nullptr;
   };
-  struct Live {
-    std::string topic;
-    std::string payload;
-    std::size_t size() const noexcept { return topic.size() + payload.size() + overhead; }
+  using Topics = std::map<std::string, Kept, std::less<>>;
+  struct Item {
+    StoredPublication publication;
+    int mid = 0;  ///< in flight
   };
-  using Topics = std::map<std::string, Retained, std::less<>>;
-  /// What a message costs besides its text (nodes and string headers).
-  static constexpr std::size_t overhead = 96;
+  using Items = std::list<Item>;
 
-  void wait(Retained& entry) noexcept;
-  void remove(Retained& entry);
+  Kept* keep(const Publication& publication);
+  void append(const Publication& publication);
   void make_room(std::size_t bytes);
+  void drop_oldest();
+  Kept* find(const Publication& publication);
+  void wait(Kept& kept) noexcept;
+  void wait_no_more(Kept& kept) noexcept;
+  void erase(Kept& kept);
+  void release(Items& from, Items::iterator item);
 
   std::size_t bytes_max_;
+  bool in_order_ = false;  ///< the broker is there
   Topics topics_;
-  Retained* waiting_first_ = nullptr;
-  Retained* waiting_last_ = nullptr;
+  Kept* waiting_first_ = nullptr;
+  Kept* waiting_last_ = nullptr;
   std::uint64_t waiting_count_ = 0;
-  std::deque<Live> live_;
-  std::size_t retained_bytes_ = 0;
-  std::size_t live_bytes_ = 0;
+  Items queue_;
+  Items in_flight_;
+  Items spare_;  ///< memory for those to come
+  std::size_t kept_bytes_ = 0;
+  std::size_t queue_bytes_ = 0;  ///< with those in flight
   std::uint64_t dropped_ = 0;
 };
 

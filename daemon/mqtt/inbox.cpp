@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// Inbox: what came in, from the library's callback until it is delivered.
+#include "daemon/mqtt/inbox.hpp"
+
+#include <mqtt_protocol.h>
+
+#include <cassert>
+#include <cstdlib>
+
+namespace smartmeterd::mqtt {
+
+bool Inbox::put(const mosquitto_message& message, const mosquitto_property* properties) {
+  ++received_;
+  const std::string_view topic = message.topic;
+  const std::string_view payload(static_cast<const char*>(message.payload),
+                                 static_cast<std::size_t>(message.payloadlen));
+  if (payload.size() > payload_size_max ||
+      text_.size() + topic.size() + payload.size() > bytes_max) {
+    ++dropped_;
+    dropped_topic_ = topic;
+    return false;
+  }
+  Entry entry{store(topic), store(payload), message.retain, properties_.size(), 0};
+  char* name = nullptr;
+  char* value = nullptr;
+  bool is_further = false;
+  while ((properties = mosquitto_property_read_string_pair(properties, MQTT_PROP_USER_PROPERTY,
+                                                           &name, &value, is_further)) != nullptr) {
+    if (text_.size() < bytes_max) properties_.push_back({store(name), store(value)});
+    std::free(name);
+    std::free(value);
+    is_further = true;
+  }
+  entry.properties = properties_.size() - entry.first_property;
+  entries_.push_back(entry);
+  return true;
+}
+
+Inbox::Piece Inbox::store(std::string_view text) {
+  const Piece piece{text_.size(), text.size()};
+  text_.append(text);
+  return piece;
+}
+
+Message Inbox::front() {
+  assert(!empty());
+  const Entry& entry = entries_[next_];
+  views_.clear();
+  for (std::size_t i = 0; i < entry.properties; ++i) {
+    const Property& property = properties_[entry.first_property + i];
+    views_.push_back({view(property.name), view(property.value)});
+  }
+  return {.topic = view(entry.topic),
+          .payload = meter::bytes_of(view(entry.payload)),
+          .retained = entry.retained,
+          .properties = views_};
+}
+
+void Inbox::pop() {
+  assert(!empty());
+  if (++next_ < entries_.size()) return;
+  next_ = 0;
+  text_.clear();
+  entries_.clear();
+  properties_.clear();
+}
+
+}  // namespace smartmeterd::mqtt
