@@ -10,8 +10,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// Data older than this many intervals is stale.
-constexpr int intervals_until_stale = 3;
 /// No meter pushes faster than it makes sense to call its data stale.
 constexpr io::Clock::duration stale_after_min = 10s;
 

@@ -123,6 +123,9 @@ struct LatestValue {
 /// A text, or a date-time as ISO 8601 in `buffer`; empty for a number.
 std::string_view text_of(const meter::NamedReading& reading, std::span<char> buffer) noexcept;
 
+/// Data older than this many intervals is stale.
+inline constexpr int intervals_until_stale = 3;
+
 /// One meter with its latest values, merged over its lists.
 struct Meter {
   std::string id;                 ///< as the telegram says, or "unknown-<adapter>"; of a meter

@@ -5,6 +5,7 @@
 #include <mosquitto.h>
 
 #include <algorithm>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -22,8 +23,7 @@ class BrokerSink final : public MqttSink, private ClientListener {
              std::function<void(const Publisher&)> changed, Backlog* backlog);
 
   const Publisher& publisher() const noexcept override { return client_.publisher(); }
-  void subscribe(const std::vector<std::string>& filters, int qos,
-                 Subscriber& subscriber) override;
+  void subscribe(const std::vector<std::string>& filters, int qos, Subscriber& subscriber) override;
   void unsubscribe(Subscriber& subscriber) override;
   void shut_down() override;
 
@@ -43,11 +43,10 @@ class BrokerSink final : public MqttSink, private ClientListener {
     each([&](Profile& profile) { profile.meter_changed(meter); });
   }
   void meter_removed(const Meter& meter) override {
+    last_.erase(&meter);
     each([&](Profile& profile) { profile.meter_removed(meter); });
   }
-  void telegram(const Telegram& telegram) override {
-    each([&](Profile& profile) { profile.telegram(telegram); });
-  }
+  void telegram(const Telegram& telegram) override;
   void raw_telegram(const RawTelegram& telegram) override {
     each([&](Profile& profile) { profile.raw_telegram(telegram); });
   }
@@ -71,29 +70,68 @@ class BrokerSink final : public MqttSink, private ClientListener {
     each([&](Profile& profile) { profile.acknowledged(ticket); });
   }
 
+  void pass_on(const Telegram& telegram) {
+    each([&](Profile& profile) { profile.telegram(telegram); });
+  }
+  void collect_since(const Meter& meter, io::TimePoint last);
+
   template <class Call>
   void each(Call call) {
     for (const auto& profile : profiles_) call(*profile);
   }
 
+  io::Loop& loop_;
   BrokerConfig broker_;
   std::string instance_;
   std::function<void(const Publisher&)> changed_;
   std::vector<Subscription> subscriptions_;
+  std::map<const Meter*, io::TimePoint> last_;  ///< telegram that was passed on, with a throttle
+  meter::NamedReadings collected_;  ///< reused for each telegram, so that none allocates
   Client client_;
   Profiles profiles_;
 };
 
 BrokerSink::BrokerSink(io::Loop& loop, const BrokerConfig& broker, const std::string& instance,
                        std::function<void(const Publisher&)> changed, Backlog* backlog)
-    : broker_(broker),
+    : loop_(loop),
+      broker_(broker),
       instance_(instance),
       changed_(std::move(changed)),
       client_(loop, broker_,
               broker.client_id.empty() ? "smartmeterd-" + meter::slug(instance) : broker.client_id,
-              gateway_prefix(broker, instance) + "status", *this),
+              broker.publishes() ? gateway_prefix(broker, instance) + "status" : "", *this),
       profiles_(make_profiles({loop, client_, broker_, instance_, backlog})) {
   client_.start();
+}
+
+/// With a throttle: the first telegram after its time, and with it what the ones before it brought.
+void BrokerSink::telegram(const Telegram& telegram) {
+  if (broker_.throttle.count() == 0) return pass_on(telegram);
+  const auto [last, is_first] = last_.try_emplace(&telegram.meter, loop_.now());
+  if (is_first) return pass_on(telegram);
+  if (loop_.now() < last->second + broker_.throttle) return;
+  if (telegram.meter.is_stateless) {
+    pass_on(telegram);
+  } else {
+    collect_since(telegram.meter, last->second);
+    pass_on({telegram.meter, telegram.readings, collected_, telegram.quantities, telegram.changed});
+  }
+  last->second = loop_.now();
+}
+
+/// What arrived since, at that very time too: messages of one moment are not told apart.
+void BrokerSink::collect_since(const Meter& meter, io::TimePoint last) {
+  collected_.clear();
+  for (const LatestValue& value : meter.values) {
+    if (value.arrived < last) continue;
+    if (!collected_.push_back({.name = value.name,
+                               .value = value.value,
+                               .text = value.text,
+                               .unit = value.unit,
+                               .is_text = value.is_text,
+                               .derived = value.derived}))
+      return;
+  }
 }
 
 /// The filter that topics are held against: MQTT 5.0 section 4.8.2.

@@ -4,7 +4,10 @@
 
 #include <algorithm>
 
+#include "daemon/mqtt/data_point_profile.hpp"
 #include "daemon/mqtt/forward_profile.hpp"
+#include "daemon/mqtt/raw_profile.hpp"
+#include "daemon/mqtt/rl_dsp_profile.hpp"
 #include "daemon/mqtt/seed_profile.hpp"
 #include "daemon/mqtt/smartmeterd_profile.hpp"
 
@@ -12,9 +15,8 @@ namespace smartmeterd::mqtt {
 
 namespace {
 
-/// The configuration's list `profiles` names it.
-bool lists(const BrokerConfig& broker, std::string_view name) {
-  return std::ranges::find(broker.profiles, name) != broker.profiles.end();
+bool lists(const BrokerConfig& broker, std::string_view word) {
+  return std::ranges::find(broker.profiles, word) != broker.profiles.end();
 }
 
 template <class Made>
@@ -23,14 +25,18 @@ std::unique_ptr<Profile> make(const ProfileContext& context) {
 }
 
 struct Row {
-  bool (*is_wanted)(const ProfileContext&);
+  std::string_view word;                     ///< in the configuration's list `profiles`
+  bool (*is_wanted)(const ProfileContext&);  ///< in place of a word
   std::unique_ptr<Profile> (*make)(const ProfileContext&);
 };
 constexpr Row rows[] = {
-    {[](const ProfileContext& context) { return lists(context.broker, "smartmeterd"); },
-     make<SmartmeterdProfile>},
-    {[](const ProfileContext& context) { return lists(context.broker, "seed"); }, make<SeedProfile>},
-    {[](const ProfileContext& context) { return context.backlog != nullptr; },
+    {"smartmeterd", nullptr, make<SmartmeterdProfile>},
+    {"seed", nullptr, make<SeedProfile>},
+    {"rl-dsp", nullptr, make<RlDspProfile>},
+    {"datacollector", nullptr, make<DatacollectorProfile>},
+    {"plug-test", nullptr, make<PlugTestProfile>},
+    {"", [](const ProfileContext& context) { return context.broker.raw; }, make<RawProfile>},
+    {"", [](const ProfileContext& context) { return context.backlog != nullptr; },
      make<ForwardProfile>},
 };
 
@@ -38,8 +44,10 @@ constexpr Row rows[] = {
 
 Profiles make_profiles(const ProfileContext& context) {
   Profiles profiles;
+  if (!context.broker.publishes()) return profiles;
   for (const Row& row : rows)
-    if (row.is_wanted(context)) profiles.push_back(row.make(context));
+    if (row.is_wanted ? row.is_wanted(context) : lists(context.broker, row.word))
+      profiles.push_back(row.make(context));
   return profiles;
 }
 

@@ -2,41 +2,60 @@
 // SeedProfile: the topics of the Kaifa bridge smartmeter-ha, for who already uses them.
 #include "daemon/mqtt/seed_profile.hpp"
 
+#include <array>
+#include <optional>
 #include <utility>
 
 #include "daemon/log.hpp"
 #include "daemon/mqtt/client.hpp"
 #include "daemon/mqtt/topics.hpp"
-#include "meter/telegram_json.hpp"
 
 namespace smartmeterd::mqtt {
 
 namespace {
 
+using meter::Unit;
+using namespace meter::literals;
+
 struct Key {
-  std::string_view seed;
   std::string_view name;
+  meter::Obis code;
+  Unit unit;
 };
-/// In the bridge's order (smartmeter-ha, kaifa.py): kWh and kvarh, W, V, A.
-constexpr Key keys[] = {
-    {"energy_in", "energy_import"},
-    {"energy_out", "energy_export"},
-    {"power_in", "power_import"},
-    {"power_out", "power_export"},
-    {"reactive_energy_in", "reactive_energy_import"},
-    {"reactive_energy_out", "reactive_energy_export"},
-    {"voltage_l1", "voltage_l1"},
-    {"voltage_l2", "voltage_l2"},
-    {"voltage_l3", "voltage_l3"},
-    {"current_l1", "current_l1"},
-    {"current_l2", "current_l2"},
-    {"current_l3", "current_l3"},
-};
+/// In the bridge's order (smartmeter-ha, kaifa.py), with its units.
+constexpr auto keys = std::to_array<Key>({
+    {"energy_in", "1-0:1.8.0"_obis, Unit::kilowatt_hour},
+    {"energy_out", "1-0:2.8.0"_obis, Unit::kilowatt_hour},
+    {"power_in", "1-0:1.7.0"_obis, Unit::watt},
+    {"power_out", "1-0:2.7.0"_obis, Unit::watt},
+    {"reactive_energy_in", "1-0:3.8.0"_obis, Unit::kilovar_hour},
+    {"reactive_energy_out", "1-0:4.8.0"_obis, Unit::kilovar_hour},
+    {"voltage_l1", "1-0:32.7.0"_obis, Unit::volt},
+    {"voltage_l2", "1-0:52.7.0"_obis, Unit::volt},
+    {"voltage_l3", "1-0:72.7.0"_obis, Unit::volt},
+    {"current_l1", "1-0:31.7.0"_obis, Unit::ampere},
+    {"current_l2", "1-0:51.7.0"_obis, Unit::ampere},
+    {"current_l3", "1-0:71.7.0"_obis, Unit::ampere},
+});
+using Values = std::array<std::optional<meter::Decimal>, keys.size()>;
+
+/// What is known of the meter for each key, over all its lists.
+Values values_of(const Meter& meter, const meter::QuantityMap& quantities) {
+  Values values;
+  for (const LatestValue& value : meter.values) {
+    if (value.is_text) continue;
+    const meter::Obis code = quantities.code_of(value.name);
+    for (std::size_t i = 0; i < keys.size(); ++i)
+      if (!values[i] && is_same_quantity(keys[i].code, code))
+        values[i] = meter::convert(value.value, value.unit, keys[i].unit);
+  }
+  return values;
+}
 
 }  // namespace
 
 SeedProfile::SeedProfile(const ProfileContext& context)
-    : client_(context.client), prefix_(with_slash(context.broker.seed_prefix)) {}
+    : context_(context), prefix_(with_slash(context.broker.seed_prefix)) {}
 
 void SeedProfile::telegram(const Telegram& telegram) {
   const Meter& meter = telegram.meter;
@@ -47,32 +66,29 @@ void SeedProfile::telegram(const Telegram& telegram) {
       log::notice("mqtt: the topics {}… show meter {} only", prefix_, meter_->id);
     return;
   }
-  // "2023-04-30T10:11:37Z": the arrival, to the second.
   char time[32];
-  std::string_view now = meter::utc_text(meter.last_update_us, time);
-  char text[32];
-  const std::size_t seconds = now.copy(text, std::string_view("2023-04-30T10:11:37").size());
-  text[seconds] = 'Z';
-  now = {text, seconds + 1};
-
+  const std::string_view now = utc_seconds_text(meter.last_update_us, time);
   json_.clear();
   meter::JsonWriter json(json_);
   json.begin_object().key("timestamp").text(now);
   publish("timestamp", now);
-  for (const Key& key : keys) {
-    const LatestValue* value = meter.find(key.name);
-    if (value == nullptr || value->is_text) continue;
+  const Values values = values_of(meter, telegram.quantities);
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (!values[i]) continue;
     char digits[meter::Decimal::text_size_max];
-    publish(key.seed, value->value.to_text(digits));
-    json.key(key.seed).number(value->value);
+    publish(keys[i].name, values[i]->to_text(digits));
+    json.key(keys[i].name).number(*values[i]);
   }
   json.end_object();
-  publish("json", json_);
+  publish("json", json_, json_type);
 }
 
-void SeedProfile::publish(std::string_view key, std::string_view value) {
-  topic_.assign(prefix_).append(key);
-  client_.publish({.topic = topic_, .payload = value});
+void SeedProfile::publish(std::string_view key, std::string_view value,
+                          std::string_view content_type) {
+  context_.client.publish({.topic = topic_.assign(prefix_).append(key),
+                           .payload = value,
+                           .qos = context_.broker.qos,
+                           .content_type = content_type});
 }
 
 void SeedProfile::meter_removed(const Meter& meter) {

@@ -18,9 +18,9 @@ class SeedProfile final : public Profile {
   void meter_removed(const Meter& meter) override;
 
  private:
-  void publish(std::string_view key, std::string_view value);
+  void publish(std::string_view key, std::string_view value, std::string_view content_type = {});
 
-  Client& client_;
+  ProfileContext context_;
   std::string prefix_;  ///< with a slash at its end
   const Meter* meter_ = nullptr;
   bool others_logged_ = false;

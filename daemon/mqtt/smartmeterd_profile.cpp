@@ -2,6 +2,7 @@
 // SmartmeterdProfile: the topics of this service's own.
 #include "daemon/mqtt/smartmeterd_profile.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
@@ -15,6 +16,16 @@ namespace {
 using meter::JsonWriter;
 
 constexpr std::chrono::seconds health_interval{60};
+
+/// When a broker may forget a state: when nobody would call it fresh any more. 0: never, or nobody
+/// knows when the next one will come.
+std::uint32_t expiry_s(const Meter& meter, const BrokerConfig& broker) {
+  const auto stale_after = meter.stale_after();
+  if (!broker.expiry || !stale_after) return 0;
+  const auto limit =
+      std::max<io::Clock::duration>(*stale_after, intervals_until_stale * broker.throttle);
+  return static_cast<std::uint32_t>(std::chrono::ceil<std::chrono::seconds>(limit).count());
+}
 
 /// A missing value is a missing key.
 void write_text(JsonWriter& json, std::string_view key, std::string_view value) {
@@ -73,10 +84,12 @@ void SmartmeterdProfile::telegram(const Telegram& telegram) {
 }
 
 void SmartmeterdProfile::publish_state(const Telegram& telegram) {
-  context_.client.publish(
-      {.topic = topic(telegram.meter, "state"),
-       .payload = state_.write(telegram, context_.broker.registers),
-       .retain = true});
+  context_.client.publish({.topic = topic(telegram.meter, "state"),
+                           .payload = state_.write(telegram, context_.broker.registers),
+                           .retain = true,
+                           .qos = context_.broker.qos,
+                           .expiry_s = expiry_s(telegram.meter, context_.broker),
+                           .content_type = json_type});
 }
 
 void SmartmeterdProfile::publish_values(const Telegram& telegram) {
@@ -90,11 +103,14 @@ void SmartmeterdProfile::publish_values(const Telegram& telegram) {
     context_.client.publish(
         {.topic = topic_,
          .payload = is_number ? reading.value.to_text(digits) : text_of(reading, time),
-         .retain = true});
+         .retain = true,
+         .qos = context_.broker.qos});
   }
 }
 
+/// Of a stateless meter others know as much: what one of them says would not be so for all.
 void SmartmeterdProfile::publish_identity(const Meter& meter) {
+  if (meter.is_stateless) return;
   payload_.clear();
   JsonWriter json(payload_);
   json.begin_object();
@@ -112,20 +128,27 @@ void SmartmeterdProfile::publish_identity(const Meter& meter) {
     json.key("interval").number(meter::Decimal{std::llround(meter.interval_s * 10), -1});
   json.key("encrypted").boolean(meter.encrypted);
   json.key("key_state").text(name(meter.key_state));
+  if (meter.adapter != nullptr && !meter.adapter->translated_from.empty())
+    write_text(json, "translated_by", context_.instance);
   json.end_object();
-  context_.client.publish_if_changed(
-      {.topic = topic(meter, "info"), .payload = payload_, .retain = true});
+  context_.client.publish_if_changed({.topic = topic(meter, "info"),
+                                      .payload = payload_,
+                                      .retain = true,
+                                      .qos = 1,
+                                      .content_type = json_type});
   publish_availability(meter, meter.fresh);
 }
 
 void SmartmeterdProfile::publish_availability(const Meter& meter, bool online) {
   context_.client.publish_if_changed({.topic = topic(meter, "availability"),
                                       .payload = online ? "online" : "offline",
-                                      .retain = true});
+                                      .retain = true,
+                                      .qos = 1});
 }
 
 void SmartmeterdProfile::shut_down() {
-  for (const Meter* meter : meters_) publish_availability(*meter, false);
+  for (const Meter* meter : meters_)
+    if (!meter->is_stateless) publish_availability(*meter, false);
 }
 
 void SmartmeterdProfile::tick() {
@@ -151,8 +174,10 @@ void SmartmeterdProfile::publish_health() {
     write_count(json, "stored_dropped", context_.backlog->dropped());
   }
   json.end_object().end_object().end_object();
-  context_.client.publish(
-      {.topic = topic_.assign(gateway_).append("health"), .payload = payload_, .retain = true});
+  context_.client.publish({.topic = topic_.assign(gateway_).append("health"),
+                           .payload = payload_,
+                           .retain = true,
+                           .content_type = json_type});
 }
 
 }  // namespace smartmeterd::mqtt

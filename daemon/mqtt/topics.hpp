@@ -1,13 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// Topics: the parts that several profiles' topics have in common.
+// Topics: what the topics and payloads of several profiles have in common.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
 
 #include "daemon/config.hpp"
+#include "daemon/model.hpp"
 #include "meter/quantity.hpp"
+#include "meter/telegram_json.hpp"
 
 namespace smartmeterd::mqtt {
+
+inline constexpr std::string_view json_type = "application/json";
 
 inline std::string with_slash(std::string prefix) {
   if (!prefix.empty() && !prefix.ends_with('/')) prefix += '/';
@@ -17,6 +25,27 @@ inline std::string with_slash(std::string prefix) {
 /// "smartmeter/gateway/<instance>/": what is said of the service itself.
 inline std::string gateway_prefix(const BrokerConfig& broker, const std::string& instance) {
   return with_slash(broker.prefix) + "gateway/" + meter::slug(instance) + '/';
+}
+
+/// The meter's id as a topic level; its slug where the id has something that a level must not have,
+/// or better not.
+inline std::string_view topic_level(const Meter& meter) {
+  const bool is_plain = std::ranges::all_of(
+      meter.id, [](char c) { return c > ' ' && c <= '~' && c != '+' && c != '#' && c != '/'; });
+  return is_plain ? meter.id : meter.slug;
+}
+
+/// "2026-11-20T11:00:05Z": `meter::utc_text` to the second.
+inline std::string_view utc_seconds_text(std::int64_t epoch_us, std::span<char, 32> buffer) {
+  constexpr std::size_t seconds_end = std::string_view("2026-11-20T11:00:05").size();
+  (void)meter::utc_text(epoch_us, buffer);
+  buffer[seconds_end] = 'Z';
+  return {buffer.data(), seconds_end + 1};
+}
+
+/// The same quantity on whatever channel.
+inline bool is_same_quantity(const meter::Obis& a, const meter::Obis& b) noexcept {
+  return a.a == b.a && a.c == b.c && a.d == b.d && a.e == b.e && a.f == b.f;
 }
 
 }  // namespace smartmeterd::mqtt

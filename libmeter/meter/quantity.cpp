@@ -321,6 +321,12 @@ QuantityMap::Match QuantityMap::changed(const Obis& obis, const Quantity* row) c
   return match;
 }
 
+Obis QuantityMap::code_of(std::string_view name) const noexcept {
+  if (const Quantity* row = find_quantity(name)) return row->obis;
+  const auto change = std::ranges::find(table_->changes, name, &Change::name);
+  return name.empty() || change == table_->changes.end() ? Obis{} : change->obis;
+}
+
 namespace {
 
 /// Joule to kWh with three decimals, half even.
@@ -342,7 +348,8 @@ std::optional<Decimal> kilowatt_hours(Decimal joule) noexcept {
   return Decimal{static_cast<std::int64_t>(negative ? -quotient : quotient), -3};
 }
 
-/// The value in the canonical unit; nothing when the units measure different things.
+}  // namespace
+
 std::optional<Decimal> convert(Decimal value, Unit from, Unit to) noexcept {
   if (from == to) return value;
   const ScaledUnit source = base_of(from), target = base_of(to);
@@ -359,6 +366,8 @@ std::optional<Decimal> convert(Decimal value, Unit from, Unit to) noexcept {
     return std::nullopt;
   return value.scaled(power);
 }
+
+namespace {
 
 const NamedReading* find(const NamedReadings& readings, std::string_view name) noexcept {
   for (const NamedReading& reading : readings)

@@ -63,6 +63,9 @@ class QuantityMap {
   Match find(const Obis& obis) const noexcept;
   /// Of the rows with its code, the one that fits its kind and unit; else the first of them.
   Match find(const Reading& reading) const noexcept;
+  /// The code of what a reading of this name measures, whatever the user calls it; of a quantity
+  /// with several codes the first one. `Obis{}`: nothing of that name. Allocation-free.
+  Obis code_of(std::string_view name) const noexcept;
 
  private:
   Match changed(const Obis& obis, const Quantity* row) const noexcept;
@@ -82,6 +85,10 @@ struct NamedReading {
   DateTime time{};             ///< is_time true
 };
 using NamedReadings = InlineVector<NamedReading, ReadingSet::readings_max + 8>;
+
+/// The value in another unit; nothing when the units measure different things. Exact, but for
+/// joule in kWh: three decimals, half even.
+std::optional<Decimal> convert(Decimal value, Unit from, Unit to) noexcept;
 
 /// The named readings of one telegram, in canonical units, and what follows from them
 /// (power_net, totals from tariffs), marked derived. Registers with scale_unknown, kinds other

@@ -3,6 +3,7 @@
 // libmeter/doc/json-sources.md tells their layouts.
 #include <algorithm>
 
+#include "meter/data_point.hpp"
 #include "meter_json/format.hpp"
 
 namespace meter::json {
@@ -70,93 +71,24 @@ bool has_factor(const Message& message, std::size_t node) noexcept {
 
 // ---- one value a topic -------------------------------------------------------------------------
 
-/// The last segment of the topic, its quantity and unit.
-struct PointRow {
-  std::string_view name;
-  Obis obis;
-  Unit unit;
-};
-
-// smartmeter-datacollector: base units (Wh, var).
-constexpr PointRow data_points[] = {
-    {"ACTIVE_POWER_P", "1-0:1.7.0"_obis, Unit::watt},
-    {"ACTIVE_POWER_P_L1", "1-0:21.7.0"_obis, Unit::watt},
-    {"ACTIVE_POWER_P_L2", "1-0:41.7.0"_obis, Unit::watt},
-    {"ACTIVE_POWER_P_L3", "1-0:61.7.0"_obis, Unit::watt},
-    {"ACTIVE_POWER_N", "1-0:2.7.0"_obis, Unit::watt},
-    {"ACTIVE_POWER_N_L1", "1-0:22.7.0"_obis, Unit::watt},
-    {"ACTIVE_POWER_N_L2", "1-0:42.7.0"_obis, Unit::watt},
-    {"ACTIVE_POWER_N_L3", "1-0:62.7.0"_obis, Unit::watt},
-    {"REACTIVE_POWER_P", "1-0:3.7.0"_obis, Unit::var},
-    {"REACTIVE_POWER_P_L1", "1-0:23.7.0"_obis, Unit::var},
-    {"REACTIVE_POWER_P_L2", "1-0:43.7.0"_obis, Unit::var},
-    {"REACTIVE_POWER_P_L3", "1-0:63.7.0"_obis, Unit::var},
-    {"REACTIVE_POWER_N", "1-0:4.7.0"_obis, Unit::var},
-    {"REACTIVE_POWER_N_L1", "1-0:24.7.0"_obis, Unit::var},
-    {"REACTIVE_POWER_N_L2", "1-0:44.7.0"_obis, Unit::var},
-    {"REACTIVE_POWER_N_L3", "1-0:64.7.0"_obis, Unit::var},
-    {"CURRENT_L1", "1-0:31.7.0"_obis, Unit::ampere},
-    {"CURRENT_L2", "1-0:51.7.0"_obis, Unit::ampere},
-    {"CURRENT_L3", "1-0:71.7.0"_obis, Unit::ampere},
-    {"VOLTAGE_L1", "1-0:32.7.0"_obis, Unit::volt},
-    {"VOLTAGE_L2", "1-0:52.7.0"_obis, Unit::volt},
-    {"VOLTAGE_L3", "1-0:72.7.0"_obis, Unit::volt},
-    {"ACTIVE_ENERGY_P", "1-0:1.8.0"_obis, Unit::watt_hour},
-    {"ACTIVE_ENERGY_P_T1", "1-0:1.8.1"_obis, Unit::watt_hour},
-    {"ACTIVE_ENERGY_P_T2", "1-0:1.8.2"_obis, Unit::watt_hour},
-    {"ACTIVE_ENERGY_N", "1-0:2.8.0"_obis, Unit::watt_hour},
-    {"ACTIVE_ENERGY_N_T1", "1-0:2.8.1"_obis, Unit::watt_hour},
-    {"ACTIVE_ENERGY_N_T2", "1-0:2.8.2"_obis, Unit::watt_hour},
-    {"REACTIVE_ENERGY_P", "1-0:3.8.0"_obis, Unit::var_hour},
-    {"REACTIVE_ENERGY_N", "1-0:4.8.0"_obis, Unit::var_hour},
-    {"REACTIVE_ENERGY_Q1", "1-0:5.8.0"_obis, Unit::var_hour},
-    {"REACTIVE_ENERGY_Q2", "1-0:6.8.0"_obis, Unit::var_hour},
-    {"REACTIVE_ENERGY_Q3", "1-0:7.8.0"_obis, Unit::var_hour},
-    {"REACTIVE_ENERGY_Q4", "1-0:8.8.0"_obis, Unit::var_hour},
-    {"POWER_FACTOR", "1-0:13.7.0"_obis, Unit::none},
-    {"NET_FREQUENCY", "1-0:14.7.0"_obis, Unit::hertz},
-    // in radian, which no unit of ours is: registers alone
-    {"ANGLE_UI_L1", {}, Unit::none},
-    {"ANGLE_UI_L2", {}, Unit::none},
-    {"ANGLE_UI_L3", {}, Unit::none},
-};
-
-// The plug-test's target: its power is the data collector's. Nothing says in which unit its
-// energies are (Wh at one source, kWh at the other): they stay registers.
-constexpr Unit unknown_unit = Unit::other;
-constexpr PointRow harmonised_points[] = {
-    {"power_in", "1-0:1.7.0"_obis, Unit::watt},
-    {"power_out", "1-0:2.7.0"_obis, Unit::watt},
-    {"energy_in", "1-0:1.8.0"_obis, unknown_unit},
-    {"energy_out", "1-0:2.8.0"_obis, unknown_unit},
-    {"voltage_l1", "1-0:32.7.0"_obis, Unit::volt},
-    {"voltage_l2", "1-0:52.7.0"_obis, Unit::volt},
-    {"voltage_l3", "1-0:72.7.0"_obis, Unit::volt},
-    {"current_l1", "1-0:31.7.0"_obis, Unit::ampere},
-    {"current_l2", "1-0:51.7.0"_obis, Unit::ampere},
-    {"current_l3", "1-0:71.7.0"_obis, Unit::ampere},
-};
-constexpr std::string_view harmonised_groups[] = {"power", "energy", "voltage", "current",
-                                                  "reactive"};
-
-const PointRow* find_point(std::span<const PointRow> rows, std::string_view name) noexcept {
-  const auto row = std::ranges::find(rows, name, &PointRow::name);
+const DataPoint* find_point(std::span<const DataPoint> rows, std::string_view name) noexcept {
+  const auto row = std::ranges::find(rows, name, &DataPoint::name);
   return row == rows.end() ? nullptr : &*row;
 }
 
 /// The meter of a topic with one value, and the value's row; none: it is no such topic.
 struct Point {
-  const PointRow* row = nullptr;
+  const DataPoint* row = nullptr;
   std::string_view meter;
 };
 Point data_point_of(std::string_view topic) noexcept {
-  const PointRow* row = find_point(data_points, take_segment(topic));
+  const DataPoint* row = find_point(datacollector_points(), take_segment(topic));
   return {row, take_segment(topic)};
 }
 Point harmonised_point_of(std::string_view topic) noexcept {
-  const PointRow* row = find_point(harmonised_points, take_segment(topic));
+  const DataPoint* row = find_point(plug_test_points(), take_segment(topic));
   const std::string_view group = take_segment(topic);
-  if (std::ranges::find(harmonised_groups, group) == std::end(harmonised_groups)) row = nullptr;
+  if (!is_plug_test_group(group)) row = nullptr;
   return {row, take_segment(topic)};
 }
 
@@ -164,7 +96,7 @@ void read_point(SetBuilder& builder, const Point& point) noexcept {
   Message& message = builder.message();
   const std::size_t node = message.document.child(0, "value");
   builder.value(node, point.row->obis,
-                point.row->unit == unknown_unit ? std::nullopt : std::optional(point.row->unit));
+                point.row->unit == Unit::other ? std::nullopt : std::optional(point.row->unit));
   if (is_identity(point.meter)) (void)builder.set().meter_id.assign(point.meter);
   for (const std::string_view key : {"timestamp", "time"})
     if (const std::size_t time = message.document.child(0, key); time != 0) {
