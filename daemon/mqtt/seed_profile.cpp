@@ -2,6 +2,7 @@
 // SeedProfile: the topics of the Kaifa bridge smartmeter-ha, for who already uses them.
 #include "daemon/mqtt/seed_profile.hpp"
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <utility>
@@ -56,6 +57,13 @@ Values values_of(const Meter& meter, const meter::QuantityMap& quantities) {
 
 SeedProfile::SeedProfile(const ProfileContext& context)
     : context_(context), prefix_(with_slash(context.broker.seed_prefix)) {}
+
+std::string_view SeedProfile::key_of(std::string_view quantity_name) noexcept {
+  const meter::Quantity* quantity = meter::find_quantity(quantity_name);
+  if (quantity == nullptr) return {};
+  const auto found = std::ranges::find(keys, quantity->obis, &Key::code);
+  return found == keys.end() ? std::string_view() : found->name;
+}
 
 void SeedProfile::telegram(const Telegram& telegram) {
   const Meter& meter = telegram.meter;
