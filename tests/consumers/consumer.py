@@ -78,13 +78,13 @@ def net_power(values):
 class House(World):
     """Some simulated meters, each on a line of its own, and one daemon that reads them all."""
 
-    def start_house(self, *families, broker="", settings=""):
-        """Meters by family, once each of them was read. `broker`: more lines of [broker.home];
-        `settings`: more tables.
+    def start_house(self, *families, broker="", settings="", instance="cellar"):
+        """The daemon, once it has opened the line of each meter. `broker`: more lines of
+        [broker.home]; `settings`: more tables.
         """
         self.write_key(TEST_KEY, TEST_AUTHENTICATION_KEY)
         self.lines = {}
-        config = f'[gateway]\ninstance = "cellar"\n[broker.home]\n{broker}\n'
+        config = f'[gateway]\ninstance = "{instance}"\n[broker.home]\n{broker}\n'
         if "url =" not in broker:
             config += f'url = "{self.broker.url}"\n'
         for family in families:
@@ -99,9 +99,9 @@ class House(World):
             wait_for(f"the port of {family}", lambda path=self.lines[family].path:
                      re.search(rf"{re.escape(str(path))}.* opened", self.log_text()) is not None)
 
-    def send(self, family):
+    def send(self, family, *options):
         """One telegram; what it says."""
-        octets, values = telegrams(family)
+        octets, values = telegrams(family, 1, *options)
         self.lines[family].send(octets)
         return Simulated(slug(values[0]["meter"]), values[0]["readings"])
 

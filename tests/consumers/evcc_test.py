@@ -4,12 +4,14 @@
 import pathlib
 import subprocess
 import sys
+import time
 import unittest
 
 import yaml
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from consumer import House, LIMIT_S, block, json, net_power, total  # noqa: E402
+from consumer import (LIMIT_S, House, block, json, net_power, total,  # noqa: E402
+                      wait_for)
 import tap  # noqa: E402
 
 PAGE = "evcc.md"
@@ -90,6 +92,26 @@ class States(House):
                                      [values.get(f"{quantity}_l{phase}", 0)
                                       for phase in (1, 2, 3)])
         self.assertGreater(with_phases, 3)
+
+    def test_a_state_that_is_retained_does_not_outlive_its_meter(self):
+        """evcc takes what is retained when it starts for new."""
+        self.broker.start()
+        self.start_house("dsmr-5")
+        subscriber = self.subscriber()
+        meter = self.send("dsmr-5")
+        topic = f"smartmeter/{meter.slug}/state"
+        subscriber.wait(topic)
+        # The service learns how often the meter sends.
+        for _ in range(4):
+            time.sleep(0.5)
+            self.send("dsmr-5")
+
+        def retained():
+            return subprocess.run(
+                ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(self.broker.port), "-t", topic,
+                 "-W", "1"], capture_output=True, timeout=LIMIT_S, check=False).stdout
+        self.assertIn(b"power_net", retained())
+        wait_for("the broker to forget the state", lambda: not retained(), 120)
 
     def test_export_is_negative(self):
         state = {"readings": {"power_net": -1200, "current_l1": 2.5, "power_export_l1": 575,

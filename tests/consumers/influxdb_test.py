@@ -5,13 +5,16 @@ telegraf itself is not in Debian: class Telegraf does what its sources say of th
 page uses, and refuses any other.
 """
 
+import contextlib
 import datetime
 import fnmatch
 import pathlib
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 import tomllib
 import unittest
 import urllib.error
@@ -89,6 +92,45 @@ def field(value):
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return repr(float(value))
+
+
+class Relay:
+    """A way to the broker that can be cut, while the broker and all its other clients stay."""
+
+    def __init__(self, target):
+        self.target = target
+        self.port = free_port()
+        self.server = None
+        self.pairs = []
+
+    def open(self):
+        self.server = socket.create_server(("127.0.0.1", self.port), reuse_port=True)
+        threading.Thread(target=self._accept, args=(self.server,), daemon=True).start()
+
+    def cut(self):
+        with contextlib.suppress(OSError):  # wakes who accepts
+            self.server.shutdown(socket.SHUT_RDWR)
+        self.server.close()
+        for end in [end for pair in self.pairs for end in pair]:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        self.pairs = []
+
+    def _accept(self, server):
+        with contextlib.suppress(OSError):
+            while True:
+                pair = server.accept()[0], socket.create_connection(("127.0.0.1", self.target))
+                self.pairs.append(pair)
+                for one, other in (pair, pair[::-1]):
+                    threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
+
+    @staticmethod
+    def _carry(one, other):
+        with contextlib.suppress(OSError):
+            while octets := one.recv(4096):
+                other.sendall(octets)
+            other.shutdown(socket.SHUT_RDWR)
 
 
 class Influx:
@@ -184,6 +226,32 @@ class Stored(House):
         self.influx.write([self.telegraf.line(payload) for payload in read.values()])
         self.assertEqual(self.influx.query('SELECT count("power_net") FROM "smartmeter"')[0][1],
                          len(FAMILIES))
+
+    def test_what_an_outage_held_back_has_its_own_time(self):
+        self.broker.start()
+        relay = Relay(self.broker.port)
+        relay.open()
+        self.addCleanup(relay.cut)
+        self.start_house("dsmr-5", broker=f'url = "mqtt://127.0.0.1:{relay.port}"\nstore = true')
+        subscriber = self.subscriber()
+        subscriber.wait("smartmeter/gateway/cellar/status", lambda text: text == "online")
+        relay.cut()
+        subscriber.wait("smartmeter/gateway/cellar/status", lambda text: text == "offline")
+        before = datetime.datetime.now(datetime.timezone.utc)
+        meter = self.send("dsmr-5")
+        wait_for("the meter", lambda: f"meter {meter.slug.upper()} found" in self.log_text())
+        after = datetime.datetime.now(datetime.timezone.utc)
+        relay.open()
+        topic = f"smartmeter/{meter.slug}/history"
+        history = subscriber.wait(topic)
+        self.assertTrue(self.telegraf.reads(topic))
+        self.influx.write([self.telegraf.line(history)])
+        for tariff in ("energy_import_t1", "energy_import_t2"):
+            rows = self.influx.query(f'SELECT "{tariff}" FROM "smartmeter" '
+                                     f"WHERE \"meter\" = '{meter.slug.upper()}'")
+            self.assertEqual([row[1] for row in rows], [meter.values[tariff]])
+            self.assertLessEqual(microseconds(before.isoformat()), rows[0][0])
+            self.assertLessEqual(rows[0][0], microseconds(after.isoformat()))
 
     def test_energy_of_each_day(self):
         """The states of three days, 00:30 to 23:30 of Vienna, and the kWh between them."""

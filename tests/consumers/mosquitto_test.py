@@ -15,9 +15,10 @@ import sys
 import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from consumer import House, LIMIT_S, block, replaced, wait_for  # noqa: E402
+from consumer import (LIMIT_S, House, Simulated, block, json, replaced, slug,  # noqa: E402
+                      wait_for)
 import tap  # noqa: E402
-from harness import Subscriber, free_port, stop  # noqa: E402
+from harness import SMARTMETERD, Subscriber, free_port, stop, telegrams  # noqa: E402
 
 PAGE = "mosquitto.md"
 LISTENER = "# /etc/mosquitto/conf.d/smartmeterd.conf"
@@ -240,6 +241,52 @@ class Rights(WithPage):
         self.assertTrue(self.publish("smartmeterd", "smartmeter/m/state"))
 
 
+class Gateways(WithPage):
+    def translator(self, url):
+        """The service as user "translator": no line of its own, the keys, and a source."""
+        state = self.directory / "translator"
+        state.mkdir()
+        settings = self.directory / "translator.toml"
+        client = self.client(" with a password", ("mqtt://localhost", url),
+                             ('"smartmeterd"', '"translator"'))
+        settings.write_text(f'[gateway]\ninstance = "translator"\n[broker.home]\nrole = "both"\n'
+                            f'{client}[source.gateways]\nbroker = "home"\nformat = "raw"\n')
+        log = open(self.directory / "translator.log", "ab")
+        self.addCleanup(log.close)
+        process = subprocess.Popen(
+            [SMARTMETERD, "--config", str(settings), "--bus", "none", "--state", str(state),
+             "--translate", "--log-level", "debug"], stdout=log, stderr=log)
+        self.addCleanup(stop, process)
+
+    def test_raw_telegrams_of_one_are_translated_by_another(self):
+        broker = self.start_mosquitto("main", self.listener())
+        raw_topic = "smartmeter/gateway/+/raw/+"
+        everything = self.listen(OBSERVER, "-T", raw_topic)
+        raw = self.listen(OBSERVER, "-F", "%r %t %x", topic=raw_topic)
+        self.write_key()
+        self.translator(broker.url)
+        everything.wait("smartmeter/gateway/translator/status", lambda text: text == "online")
+        gateway = self.client(" with a password", ("mqtt://localhost", broker.url),
+                              ('"smartmeterd"', '"attic"'))
+        self.start_house("kaifa-noe", instance="attic", broker=gateway +
+                         'raw = true\nprofiles = []\ndiscovery = "off"\n')
+        everything.wait("smartmeter/gateway/attic/status", lambda text: text == "online")
+        octets, (said,) = telegrams("kaifa-noe")
+        self.lines["kaifa-noe"].send(octets)
+        self.assertEqual(wait_for("a raw telegram", lambda: list(raw.latest.values()) or None),
+                         [octets.hex()])
+        self.assertRegex(next(iter(raw.latest)), "^smartmeter/gateway/attic/raw/[a-z0-9-]+$")
+        meter = Simulated(slug(said["meter"]), said["readings"])
+        state = everything.state(meter.slug)
+        self.assertEqual(state["readings"]["energy_import"], meter.values["energy_import"])
+        info = json.loads(everything.wait(f"smartmeter/{meter.slug}/info"))
+        self.assertEqual(info["translated_by"], "translator")
+        self.assertLessEqual({topic for topic in list(everything.latest) if "attic" in topic},
+                             {"smartmeter/gateway/attic/status",
+                              "smartmeter/gateway/attic/health"})
+        self.assertNotRegex(broker.log.read_text(), "Denied PUBLISH from smartmeterd-")
+
+
 class Encrypted(WithPage):
     def certificates(self):
         """The page's own authority and certificate, for this machine's name."""
@@ -263,6 +310,22 @@ class Encrypted(WithPage):
         meter = self.send("kaifa-noe")
         self.assertEqual(watcher.state(meter.slug)["readings"]["power_import"],
                          meter.values["power_import"])
+
+
+class Sockets(WithPage):
+    def test_the_service_over_a_unix_socket(self):
+        path = self.directory / "mosquitto.sock"
+        broker = self.start_mosquitto(
+            "main", self.listener(),
+            replaced(block(PAGE, "# /etc/mosquitto/conf.d/socket.conf"),
+                     ("/run/mosquitto-socket/mosquitto.sock", path)))
+        watcher = self.listen("homeassistant")
+        self.start_house("kaifa-noe", broker=self.client(
+            " with a socket", ("/run/mosquitto-socket/mosquitto.sock", path)) +
+            f'user = "smartmeterd"\npassword_file = "{self.password_file}"\n')
+        meter = self.send("kaifa-noe")
+        watcher.state(meter.slug)
+        self.assertRegex(broker.log.read_text(), rf"New connection from {re.escape(str(path))}")
 
 
 class Bridge(WithPage):

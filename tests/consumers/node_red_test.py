@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 import threading
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from consumer import House, block, blocks, json, net_power, total, wait_for  # noqa: E402
@@ -119,6 +120,26 @@ class MqttJs(House):
             (line,) = [said for said in js.said if f'"meter":"{state["meter"]}"' in said]
             said = json.loads(line)
             self.assertEqual(said["power"], net_power(meter.values))
+            self.assertEqual(said["contentType"], "application/json")
+
+
+    def test_a_state_says_how_long_it_counts(self):
+        """Once the service knows how often the meter sends."""
+        modules = npm.installed(mqtt=MQTT_JS)
+        self.broker.start()
+        self.start_house("dsmr-5")
+        program = self.directory / "power.js"
+        program.write_text(block(PAGE, "// power.js"))
+        js = Program(["node", str(program)], self.directory, BROKER=self.broker.url,
+                     NODE_PATH=str(modules / "node_modules"))
+        self.addCleanup(js.stop)
+
+        def says_so():
+            self.send("dsmr-5")
+            time.sleep(0.5)
+            return any('"power":1521' in said and "messageExpiryInterval" in said
+                       for said in list(js.said))
+        wait_for("an expiry", says_so)
 
 
 if __name__ == "__main__":
