@@ -146,8 +146,7 @@ void SqliteStorage::set_problem(std::string text) {
   if (text.empty())
     log::notice("state database {}: written again", file_.string());
   else
-    log::warning("{}; replay baselines, line settings and readings for a broker that is away are"
-                 " not kept", text);
+    log::warning("{}; replay baselines, line settings and what brokers miss are not kept", text);
 }
 
 std::string SqliteStorage::problem() const {

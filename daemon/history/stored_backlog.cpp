@@ -26,8 +26,7 @@ int make_event_fd() {
 
 }  // namespace
 
-StoredBacklog::StoredBacklog(Shared& shared, std::string broker,
-                             const Database::BacklogSize& size,
+StoredBacklog::StoredBacklog(Shared& shared, std::string broker, const Database::BacklogSize& size,
                              std::chrono::milliseconds write_interval)
     : shared_(shared),
       broker_(std::move(broker)),

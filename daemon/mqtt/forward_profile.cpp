@@ -18,6 +18,9 @@ namespace {
 
 /// A trickle, so that a long backlog stands in the way of nothing live.
 constexpr int offers_per_second_max = 50;
+/// Far more than the client lets be on their way: a broker that lets so many wait for an
+/// acknowledgement refuses them, and is asked again with the next connection.
+constexpr std::size_t unacknowledged_max = 100;
 
 /// What adds up: a value that is missed is missed for good, and an old one still counts.
 bool is_counter(std::string_view name, meter::Unit unit) {
@@ -95,6 +98,7 @@ void ForwardProfile::shut_down() {
 }
 
 void ForwardProfile::forward() {
+  if (in_flight_.size() >= unacknowledged_max) return;
   while (may_offer_ > 0 && !fetched_.empty()) {
     const Backlog::Entry& entry = fetched_.front();
     topic_.assign(prefix_).append(entry.meter).append("/history");

@@ -49,7 +49,7 @@ class ForwardProfile final : public Profile {
 
   ProfileContext context_;
   Backlog& backlog_;
-  std::string prefix_;                          ///< with a slash at its end
+  std::string prefix_;                            ///< with a slash at its end
   std::map<const Meter*, std::int64_t> minutes_;  ///< of the last reading that was taken
   /// A connection that hangs is found out late, and what was sent meanwhile may be lost.
   const std::chrono::seconds doubt_;

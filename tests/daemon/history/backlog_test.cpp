@@ -230,8 +230,8 @@ TEST_F(BacklogTest, SurvivesKillAtAnyPoint) {
   struct Progress {
     std::atomic<std::uint64_t> appended, acknowledged;
   };
-  auto* progress = static_cast<Progress*>(mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE,
-                                               MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  auto* progress = static_cast<Progress*>(
+      mmap(nullptr, sizeof(Progress), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   ASSERT_NE(progress, MAP_FAILED);
   std::mt19937 random(7);
   std::uint64_t next = 1;
@@ -344,9 +344,7 @@ TEST_F(BacklogTest, AFileThatGoesBadIsReplaced) {
 }
 
 TEST_F(BacklogTest, WithoutOneNothingIsWritten) {
-  {
-    const auto storage = Storage::open(directory_);
-  }
+  { const auto storage = Storage::open(directory_); }
   const auto before = std::filesystem::last_write_time(file());
   {
     const auto storage = Storage::open(directory_);
