@@ -38,6 +38,13 @@ bool is_counter(std::string_view name, meter::Unit unit) {
   }
 }
 
+/// Counters, and when they were read, where the meter says so: a gas meter's may be an hour old.
+bool is_kept(std::string_view name, meter::Unit unit) {
+  const meter::Quantity* quantity = meter::find_quantity(name);
+  return is_counter(name, unit) ||
+         (quantity != nullptr && quantity->use == meter::Quantity::Use::time);
+}
+
 }  // namespace
 
 ForwardProfile::ForwardProfile(const ProfileContext& context)
@@ -63,7 +70,7 @@ void ForwardProfile::telegram(const Telegram& telegram) {
       }))
     return;
   minutes_.insert_or_assign(&telegram.meter, minute);
-  const std::string_view payload = state_.write(telegram, false, is_counter);
+  const std::string_view payload = state_.write(telegram, false, is_kept);
   if (online) {
     const io::TimePoint now = context_.loop.now();
     while (!recent_.empty() && recent_.front().at + doubt_ < now) recent_.pop_front();

@@ -16,8 +16,9 @@ namespace smartmeterd::mqtt {
 
 /// Store and forward. While the broker is away, the first telegram of each meter and minute (of
 /// this host's clock) that brings a counter goes to the backlog, as a state message with counters
-/// only: quantities that Home Assistant calls total or total_increasing, and what is named by the
-/// user and counts energy or volume. Once the broker is back, and has what is new, they follow on
+/// only: quantities that Home Assistant calls total or total_increasing, what is named by the user
+/// and counts energy or volume, and the time at which they were read (capture_time). Once the
+/// broker is back, and has what is new, they follow on
 /// `<prefix>/<meter>/history` in their order, with QoS 1: lost with a connection is none, but one
 /// that was on its way then comes twice.
 class ForwardProfile final : public Profile {

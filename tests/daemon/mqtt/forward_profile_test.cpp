@@ -375,6 +375,10 @@ TEST_P(ForwardProfileTest, CountersOnly) {
     meter.set(name, {2, 0}, unit);
     ASSERT_TRUE(meter.named.push_back({.name = name, .value = {2, 0}, .unit = unit}));
   }
+  meter.meter.values.push_back({.name = "capture_time",
+                                .text = "2025-11-20T12:00:00+01:00",
+                                .is_text = true,
+                                .arrived = meter.meter.last_update});
   meter.send(*sink_);
   ASSERT_EQ(backlog_->stored(), 1u);
   broker.start();
@@ -383,7 +387,8 @@ TEST_P(ForwardProfileTest, CountersOnly) {
   ASSERT_TRUE(run_until([&] { return subscriber.payload(topic).has_value(); }, &subscriber));
   const std::string said = *subscriber.payload(topic);
   EXPECT_NE(said.find(R"("readings":{"energy_import":1,"power_failures":2,"volume":2,)"
-                      R"("heat_pump":2,"garden_water":2},"derived":[],)"
+                      R"("heat_pump":2,"garden_water":2,)"
+                      R"("capture_time":"2025-11-20T12:00:00+01:00"},"derived":[],)"
                       R"("ages":{"energy_import":3600}})"),
             std::string::npos)
       << said;
