@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A fleet with the very lines of daemon/doc/fleet.md: gateways without keys, a broker that lets each
-of them write below its own name, translators that have the keys.
+"""A fleet with the very lines of daemon/doc/fleet.md: gateways without keys, a broker that lets
+each of them write below its own name, translators that have the keys.
 """
 
 import json
