@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <mosquitto.h>
+#include <mqtt_protocol.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -13,6 +14,8 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -164,26 +167,31 @@ class Broker {
   pid_t child_ = -1;
 };
 
-/// Subscribes to "#" and keeps what it hears.
+/// Subscribes to "#" with MQTT 5 and keeps what it hears.
 class Subscriber {
  public:
   struct Message {
     std::string topic;
     std::string payload;
-    bool retained;
+    bool retained;               ///< as it was published
+    int qos = 0;                 ///< as it was published: 1 at most
+    std::uint32_t expiry_s = 0;  ///< what is left of it
+    std::string content_type;
+    std::map<std::string, std::string> properties;
   };
 
   explicit Subscriber(std::uint16_t port, const std::string& user = "",
                       const std::string& password = "") {
     mosquitto_lib_init();
     handle_ = mosquitto_new(nullptr, true, this);
-    mosquitto_message_callback_set(handle_, on_message);
+    mosquitto_int_option(handle_, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
+    mosquitto_message_v5_callback_set(handle_, on_message);
     mosquitto_subscribe_callback_set(handle_, [](mosquitto*, void* self, int, int, const int*) {
       static_cast<Subscriber*>(self)->subscribed_ = true;
     });
     if (!user.empty()) mosquitto_username_pw_set(handle_, user.c_str(), password.c_str());
     mosquitto_connect_callback_set(handle_, [](mosquitto* handle, void*, int) {
-      mosquitto_subscribe(handle, nullptr, "#", 1);
+      mosquitto_subscribe_v5(handle, nullptr, "#", 1, MQTT_SUB_OPT_RETAIN_AS_PUBLISHED, nullptr);
     });
     if (mosquitto_connect(handle_, "127.0.0.1", port, 60) != MOSQ_ERR_SUCCESS)
       throw std::runtime_error("subscriber cannot connect");
@@ -196,21 +204,50 @@ class Subscriber {
 
   void step(int timeout_ms = 0) { mosquitto_loop(handle_, timeout_ms, 1); }
   const std::vector<Message>& messages() const noexcept { return messages_; }
+  /// The newest message of a topic, or null.
+  const Message* find(const std::string& topic) const {
+    for (auto at = messages_.rbegin(); at != messages_.rend(); ++at)
+      if (at->topic == topic) return &*at;
+    return nullptr;
+  }
   /// The newest payload of a topic.
   std::optional<std::string> payload(const std::string& topic) const {
-    for (auto at = messages_.rbegin(); at != messages_.rend(); ++at)
-      if (at->topic == topic) return at->payload;
-    return std::nullopt;
+    const Message* message = find(topic);
+    return message ? std::optional(message->payload) : std::nullopt;
   }
   void clear() { messages_.clear(); }
+  /// What was heard below a prefix.
+  void forget(const std::string& prefix) {
+    std::erase_if(messages_, [&](const Message& m) { return m.topic.starts_with(prefix); });
+  }
 
  private:
-  static void on_message(mosquitto*, void* self, const mosquitto_message* message) {
-    static_cast<Subscriber*>(self)->messages_.push_back(
-        {message->topic,
-         {static_cast<const char*>(message->payload),
-          static_cast<std::size_t>(message->payloadlen)},
-         message->retain});
+  static void on_message(mosquitto*, void* self, const mosquitto_message* message,
+                         const mosquitto_property* properties) {
+    Message heard{.topic = message->topic,
+                  .payload = {static_cast<const char*>(message->payload),
+                              static_cast<std::size_t>(message->payloadlen)},
+                  .retained = message->retain,
+                  .qos = message->qos,
+                  .content_type = {},
+                  .properties = {}};
+    mosquitto_property_read_int32(properties, MQTT_PROP_MESSAGE_EXPIRY_INTERVAL, &heard.expiry_s,
+                                  false);
+    char *name = nullptr, *value = nullptr;
+    if (mosquitto_property_read_string(properties, MQTT_PROP_CONTENT_TYPE, &value, false))
+      heard.content_type = take(value);
+    for (const auto* at = properties;
+         (at = mosquitto_property_read_string_pair(at, MQTT_PROP_USER_PROPERTY, &name, &value,
+                                                   at != properties));) {
+      const std::string key = take(name);
+      heard.properties[key] = take(value);
+    }
+    static_cast<Subscriber*>(self)->messages_.push_back(std::move(heard));
+  }
+  static std::string take(char* text) {
+    std::string taken(text);
+    std::free(text);
+    return taken;
   }
   mosquitto* handle_ = nullptr;
   bool subscribed_ = false;

@@ -176,6 +176,27 @@ TEST(Quantities, ARegisterFitsOneRowAndAPropertyOneName) {
   EXPECT_EQ(find_quantity("no_such_quantity"), nullptr);
 }
 
+TEST(Quantities, ACodeIsKnownByWhateverNameTheUserGaveIt) {
+  const QuantityMap map({{.obis = "1-0:1.7.0"_obis, .name = "house", .unit = {}, .scale = {}},
+                         {.obis = "1-0:2.7.0"_obis, .name = "", .unit = {}, .scale = {}},
+                         {.obis = "1-0:16.7.0"_obis, .name = "power_abs", .unit = {}, .scale = {}},
+                         {.obis = "1-0:128.7.0"_obis, .name = "pump", .unit = {}, .scale = {}}});
+  EXPECT_EQ(map.code_of("house"), "1-0:1.7.0"_obis);
+  EXPECT_EQ(map.code_of("pump"), "1-0:128.7.0"_obis);
+  EXPECT_EQ(map.code_of("voltage_l1"), "1-0:32.7.0"_obis);
+  EXPECT_EQ(map.code_of("power_abs"), "1-0:15.7.0"_obis);  // what the user says it is
+  EXPECT_EQ(map.code_of("unheard of"), Obis{});
+  EXPECT_EQ(map.code_of(""), Obis{});
+}
+
+TEST(Convert, IsExactOrNothing) {
+  EXPECT_EQ(convert({12048950, -3}, Unit::kilowatt_hour, Unit::watt_hour), (Decimal{12048950, 0}));
+  EXPECT_EQ(convert({545, 0}, Unit::watt, Unit::watt), (Decimal{545, 0}));
+  EXPECT_EQ(convert({7, -2}, Unit::none, Unit::none), (Decimal{7, -2}));
+  EXPECT_FALSE(convert({1, 0}, Unit::watt_hour, Unit::var_hour));
+  EXPECT_FALSE(convert({1, 0}, Unit::degree, Unit::none));
+}
+
 TEST(UnknownName, FollowsTheCode) {
   EXPECT_EQ(UnknownName("1-0:128.7.0"_obis).view(), "obis_1_0_128_7_0");
   EXPECT_EQ(UnknownName("255-255:255.255.255*254"_obis).view(),
