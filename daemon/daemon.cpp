@@ -76,6 +76,13 @@ Settings Settings::load(const Options& options, bool strict) {
   }
   for (const std::string& url : options.mqtt)
     settings.config.brokers.push_back(parse_mqtt_option(url));
+  for (const std::string& text : options.exports) {
+    const ExportConfig given = parse_export_option(text);
+    std::erase_if(settings.config.exports, [&](const ExportConfig& other) {
+      return other.host == given.host && other.port == given.port && other.socket == given.socket;
+    });
+    settings.config.exports.push_back(given);
+  }
   if (options.translate) translate_only(settings);
   check_sources(settings.config);
   std::vector<std::string> refused;
@@ -103,6 +110,7 @@ Daemon::Daemon(Options options, Settings settings)
                         return device->adapter().name == name;
                       });
                     }}),
+      exports_(*loop_),
       signal_poll_([this](int) { on_signals(); }),
       watchdog_timer_([this](int result) {
         if (result != 0) return;
@@ -118,6 +126,8 @@ Daemon::Daemon(Options options, Settings settings)
   if (const std::string problem = storage_->problem(); !problem.empty())
     log::warning("{}", problem);
   watch_signals();
+  exports_.take_sockets();
+  sinks_.add(exports_);
   start_bus();
   if (!options_.translate) start_monitor();
   if (settings.adapters_left_out > 0)
@@ -130,6 +140,7 @@ Daemon::~Daemon() {
   sources_.clear();
   devices_.clear();  // they tell the sinks, which are still there
   for (Broker& broker : brokers_) sinks_.remove(*broker.sink);
+  sinks_.remove(exports_);
   if (bus_) sinks_.remove(*bus_);
   if (signal_fd_ >= 0) loop_->close(signal_fd_);
 }
@@ -227,6 +238,7 @@ void Daemon::apply(Settings settings) {
   config_ = std::move(settings.config);
   meters_.configure(config_.meters, meter::QuantityMap(config_.quantities));
   apply_brokers();  // before the devices, so that the first telegram finds them
+  exports_.configure(config_.exports);
   const auto keys = std::make_shared<const meter::dlms::KeyRing>(std::move(settings.keys));
   devices_.configure(config_, keys);
   sources_.configure(config_, keys,

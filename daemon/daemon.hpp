@@ -11,6 +11,7 @@
 #include "daemon/backlog.hpp"
 #include "daemon/config.hpp"
 #include "daemon/devices.hpp"
+#include "daemon/export/exports.hpp"
 #include "daemon/history/storage.hpp"
 #include "daemon/io/device_monitor.hpp"
 #include "daemon/io/loop.hpp"
@@ -32,6 +33,7 @@ struct Options {
   io::Backend io = io::Backend::automatic;
   std::vector<std::string> mqtt;     ///< --mqtt URL
   std::vector<std::string> devices;  ///< --device …
+  std::vector<std::string> exports;  ///< --export …
   bool translate = false;            ///< no serial ports: messages of brokers alone
   std::filesystem::path state_directory = default_state_directory;
 };
@@ -87,6 +89,7 @@ class Daemon {
   };
   std::vector<Broker> brokers_;
   Sources sources_;
+  Exports exports_;
   int signal_fd_ = -1;
   io::Operation signal_poll_;
   io::Operation watchdog_timer_;

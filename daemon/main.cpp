@@ -27,6 +27,7 @@ Examples:
   smartmeterd --bus none --mqtt mqtt://broker.local --device /dev/ttyUSB0,line=2400-8E1
   smartmeterd --device tcp://192.168.1.20:2000,link=hdlc
   smartmeterd --translate --mqtt mqtt://broker.local --bus none
+  smartmeterd --export 127.0.0.1:1502
 
 Signals: SIGHUP reads configuration and keys again; SIGTERM ends.)";
 
@@ -82,6 +83,10 @@ int main(int argc, char** argv) {
          "--device", options.devices,
          "Adapter to read: PATH or tcp://HOST:PORT, then [,link=…][,line=2400-8E1][,role=…]")
       ->type_name("DEVICE");
+  app.add_option("--export", options.exports,
+                 "Telegrams for who connects: HOST:PORT or unix:PATH, then "
+                 "[,format=dsmr5|received][,meter=…][,adapter=…]")
+      ->type_name("ADDRESS");
   app.add_option("--state", options.state_directory, "Directory for what outlives a restart")
       ->type_name("DIR")->capture_default_str();
   app.add_flag("--translate", options.translate,

@@ -59,7 +59,7 @@ STANDARD = standard_headers()
 # libmeter's folders that know base and nothing of each other; DLMS sits on the cipher besides.
 FAMILIES = ("link", "dlms", "p1", "sml", "mbus", "iec62056")
 # The daemon's folders that know nothing of each other.
-OUTPUTS = ("io", "bus", "mqtt", "history")
+OUTPUTS = ("io", "bus", "mqtt", "history", "export")
 # The seams that every part of the daemon may use.
 SEAMS = ("daemon/io/loop.hpp", "daemon/io/mirrored_ring.hpp")
 
