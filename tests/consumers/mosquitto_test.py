@@ -45,11 +45,10 @@ class Mosquitto:
                                           "user root" if os.geteuid() == 0 else ""]))
         self.process = None
 
-    def start(self):
-        log = open(self.log, "ab")
-        self.process = subprocess.Popen(["mosquitto", "-c", str(self.config)], stdout=log,
-                                        stderr=log)
-        log.close()
+    def start(self, command=None):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(command or ["mosquitto", "-c", str(self.config)],
+                                            stdout=log, stderr=log)
 
         def listens():
             if self.process.poll() is not None:
@@ -136,6 +135,20 @@ class WithPage(House):
         if self.has_failed():
             for log in self.directory.glob("*.log"):
                 print(f"--- {log.name}\n{log.read_text()[-6000:]}---", file=sys.stderr)
+
+
+class Alone(WithPage):
+    def test_a_broker_that_nobody_has_set_up(self):
+        broker = Mosquitto(self.directory, "main", self.port)
+        broker.start(["mosquitto", "-p", str(self.port)])
+        self.addCleanup(broker.stop)
+        self.assertIn("local only mode", broker.log.read_text())
+        subscriber = Subscriber(broker)
+        self.addCleanup(subscriber.stop)
+        self.start_house("kaifa-noe", broker=self.client("", ("mqtt://localhost", broker.url)))
+        meter = self.send("kaifa-noe")
+        self.assertEqual(subscriber.state(meter.slug)["readings"]["power_import"],
+                         meter.values["power_import"])
 
 
 class Rights(WithPage):
