@@ -49,6 +49,7 @@ class MemoryStorage : public history::Storage {
   void save_line_settings(std::string_view adapter, std::string_view line) override {
     lines[std::string(adapter)] = line;
   }
+  Backlog* backlog(std::string_view, std::size_t) override { return nullptr; }
   std::size_t dropped() const noexcept override { return 0; }
   std::map<std::string, std::string> lines;
 };

@@ -34,6 +34,8 @@ EXPECTED = (
 EXPECTED_ENDS = (
     "/systemd/system/smartmeterd.service",
     "/systemd/system/smartmeter-unclaimed@.service",
+    "/systemd/system/smartmeterd-export.socket",
+    "/systemd/system/smartmeterd-export-received.socket",
     "/rules.d/61-smartmeter.rules",
     "/hwdb.d/61-smartmeter.hwdb",
     "/sysusers.d/smartmeterd.conf",

@@ -91,6 +91,51 @@ class UnclaimedHint(UnitTests):
         self.assertRegex(self.text, r"(?m)^ExecStart=/\S+/smartmeterctl claim --hint /dev/%i$")
 
 
+class ExportSocket(InDirectory):
+    """Loopback only, off until somebody wants it, and the service is told the format."""
+
+    unit, name, port = "smartmeterd-export.socket", "dsmr5", 1502
+
+    def setUp(self):
+        super().setUp()
+        with open(os.path.join(os.path.dirname(UNIT), self.unit), encoding="utf-8") as unit:
+            self.text = unit.read()
+        with open(UNIT, encoding="utf-8") as unit:
+            service = re.sub(r"(?m)^(ExecStart|ExecPaths)=/\S*/smartmeterd\b",
+                             r"\1=/usr/bin/true", unit.read())
+        self.copy = os.path.join(self.directory, self.unit)
+        for name, text in ((self.unit, self.text), ("smartmeterd.service", service)):
+            with open(os.path.join(self.directory, name), "w", encoding="utf-8") as copy:
+                copy.write(text)
+
+    def test_verify_finds_nothing(self):
+        self.assertNotRegex(self.text, r"@[a-z]+@")
+        verify = run("systemd-analyze", "verify", "--man=no", self.copy)
+        self.assertEqual((verify.returncode, verify.stderr.strip()), (0, ""))
+
+    def test_verify_would_find_something(self):
+        with open(self.copy, "a", encoding="utf-8") as copy:
+            copy.write("\n[Socket]\nListenEverywhere=yes\n")
+        self.assertIn("ListenEverywhere",
+                      run("systemd-analyze", "verify", "--man=no", self.copy).stderr)
+
+    def test_listens_on_loopback_alone(self):
+        self.assertEqual(re.findall(r"(?m)^ListenStream=(.*)$", self.text),
+                         [f"127.0.0.1:{self.port}", f"[::1]:{self.port}"])
+
+    def test_tells_the_service_its_format(self):
+        self.assertIn(f"\nFileDescriptorName={self.name}\n", self.text)
+        self.assertIn("\nService=smartmeterd.service\n", self.text)
+
+    def test_is_off_by_default(self):
+        with open(UNIT, encoding="utf-8") as unit:
+            self.assertNotIn(".socket", re.sub(r"dbus\.socket", "", unit.read()))
+
+
+class ExportReceivedSocket(ExportSocket):
+    unit, name, port = "smartmeterd-export-received.socket", "received", 1503
+
+
 class Users(InDirectory):
     def test_user_group_and_key_directory(self):
         os.mkdir(os.path.join(self.directory, "etc"))
