@@ -14,7 +14,8 @@ import unittest
 import yaml
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from consumer import LIMIT_S, House, block, json, net_power, total  # noqa: E402
+from consumer import (LIMIT_S, TESTS, House, block, json, net_power, page,  # noqa: E402
+                      total)
 import npm  # noqa: E402
 import tap  # noqa: E402
 from harness import free_port, telegrams, wait_for  # noqa: E402
@@ -145,8 +146,9 @@ class Exported(House):
 
 class Page(unittest.TestCase):
     def test_evcc_s_ports_are_the_service_s(self):
-        service = block("evcc.md", "# /etc/smartmeterd/conf.d/evcc.toml")
-        host, port = re.search(r'listen = "(.*):(\d+)"', service).groups()
+        unit = (TESTS.parent / "systemd/smartmeterd-export.socket.in").read_text()
+        host, port = re.search(r"(?m)^ListenStream=([\d.]+):(\d+)$", unit).groups()
+        self.assertIn("smartmeterd-export.socket", page("evcc.md"))
         (meter,) = yaml.safe_load(block("evcc.md", "# evcc.yaml, P1"))["meters"]
         self.assertEqual((meter["template"], meter["host"], meter["port"]),
                          ("dsmr", host, int(port)))
