@@ -149,6 +149,30 @@ TEST(Doctor, EachProblemHasItsStep) {
     }
 }
 
+TEST(Doctor, ASourceHasMessagesInsteadOfAPort) {
+  Findings found = fine();
+  found.device = "mqtt://broker:1883/tele/+/SENSOR";
+  found.port.reset();
+  found.node.reset();
+  set(found.adapter, "Device", text("mqtt://broker:1883/tele/+/SENSOR"));
+  set(found.adapter, "Kind", text("mqtt"));
+  set(found.adapter, "LineSettings", text(""));
+  found.before = found.adapter;
+  EXPECT_EQ(verdict(found), "fine");
+  EXPECT_EQ(step_of(found, "permissions").verdict, Verdict::skipped);
+  EXPECT_EQ(step_of(found, "line").verdict, Verdict::skipped);
+  set(found.adapter, "Problem", text("no-access"));
+  set(found.adapter, "State", text("failed"));
+  EXPECT_EQ(verdict(found), "no-access at bytes");
+  EXPECT_NE(step_of(found, "bytes").advice.find("topic"), std::string::npos);
+  set(found.adapter, "Problem", text("none"));
+  set(found.adapter, "State", text("waiting"));
+  EXPECT_EQ(verdict(found), "no-connection at bytes");
+  set(found.adapter, "Problem", text("no-bytes"));
+  set(found.adapter, "State", text("silent"));
+  EXPECT_EQ(verdict(found), "no-bytes at bytes");
+}
+
 TEST(Doctor, AProblemOfANewerServiceIsNotWell) {
   for (const std::uint64_t telegrams : {0u, 10u})
     for (const char* state : {"synced", "probing", "silent"}) {

@@ -249,7 +249,7 @@ Report examine(const DoctorOptions& options) {
     one.refused_key_file = refused;
     one.others.all_processes_seen = ::geteuid() == 0;
     one.others.modem_manager_runs = modem_manager_runs;
-    if (!one.device.empty() && !one.is_tcp()) {
+    if (!one.device.empty() && !one.is_network()) {
       one.node = node_of(one.device);
       one.others.users = other_users(one.device, service.facts().owner);
     }

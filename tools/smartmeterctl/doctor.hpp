@@ -107,7 +107,8 @@ struct BusFacts {
 /// All that is known of one adapter. Properties are as the interface org.smartmeterd1 has them;
 /// an empty value where the service did not say.
 struct Findings {
-  std::string device;  ///< "/dev/ttyUSB0", "tcp://host:port"; empty: there is none at all
+  /// "/dev/ttyUSB0", "tcp://host:port", "mqtt://host:port/topic"; empty: there is none at all
+  std::string device;
   std::vector<std::string> other_ports;  ///< where there is none: ports that could be anything
   std::vector<std::string> chips_without_port;  ///< "1a86:7523 (USB Serial)"
   std::optional<SerialPort> port;               ///< where udev knows it
@@ -123,7 +124,9 @@ struct Findings {
   std::vector<Value> publishers;
   std::string refused_key_file;  ///< one that is not used, and why
 
-  bool is_tcp() const { return device.starts_with("tcp://"); }
+  bool is_network() const { return device.find("://") != std::string::npos; }
+  /// Messages of a broker's topic.
+  bool is_source() const { return is_network() && !device.starts_with("tcp://"); }
 };
 
 /// The steps, always the same ones in the same order.

@@ -82,7 +82,7 @@ void Walk::adapter() {
                  : fmt::format("; one is claimed ({})", found_.others.left_over.front().place)),
         "plug the adapter in; \"sudo journalctl --dmesg --lines 20\" shows whether the kernel sees "
         "it. One behind a network is named in /etc/smartmeterd/smartmeterd.toml");
-  if (found_.is_tcp()) return ok(device + ", as configured");
+  if (found_.is_network()) return ok(device + ", as configured");
   const bool is_served = !adapter_.map().empty();
   if (!found_.node)
     return fail("adapter-missing", fmt::format("{} is not there", device),
@@ -127,7 +127,7 @@ std::string Walk::give_to_service() const {
 
 void Walk::permissions() {
   const Account& account = found_.account;
-  if (found_.is_tcp()) return say(Verdict::skipped, "a network connection");
+  if (found_.is_network()) return say(Verdict::skipped, "a network connection");
   if (is_blind()) return say(Verdict::skipped, "no adapter is known");
   if (!found_.node) return unknown("there is no device node");
   if (!account.is_there)
@@ -158,7 +158,7 @@ void Walk::permissions() {
 }
 
 void Walk::programs() {
-  if (found_.is_tcp()) return say(Verdict::skipped, "a network connection");
+  if (found_.is_network()) return say(Verdict::skipped, "a network connection");
   const Others& others = found_.others;
   if (is_blind()) return say(Verdict::skipped, "no adapter is known");
   if (!found_.node) return unknown("");

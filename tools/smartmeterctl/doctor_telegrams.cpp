@@ -37,8 +37,9 @@ void Walk::bytes() {
   const std::string state = adapter_["State"].text();
   const std::string last = age_text(adapter_["LastActivity"].count());
   if (adapter_.map().empty()) return unknown("smartmeterd does not say");
+  if (found_.is_source()) return messages();
   if (problem_is("no-access") || problem_is("port-busy")) return unknown("the port is not open");
-  if (state == "waiting" && found_.is_tcp())
+  if (state == "waiting" && found_.is_network())
     return fail("no-connection", "the connection is not up",
                 fmt::format("check host, port and the network; \"{}\" says why", journal_command));
   if (state == "waiting" || state == "failed") {
@@ -57,6 +58,30 @@ void Walk::bytes() {
   if (found_.watched >= long_enough) return fail("no-bytes", nothing, problem_advice("no-bytes"));
   unknown(nothing, "some meters send once a minute: \"smartmeterctl doctor --wait 70\"",
           "no-bytes");
+}
+
+/// Of a broker, in place of bytes.
+void Walk::messages() {
+  const std::uint64_t count = adapter_["BytesReceived"].count();
+  const std::string last = age_text(adapter_["LastActivity"].count());
+  if (problem_is("no-access"))
+    return fail("no-access", "the broker refused the subscription",
+                "give the exact topic that the broker allows: topic in the [source] table");
+  if (adapter_["State"].text() == "waiting")
+    return fail("no-connection", "its broker is not connected",
+                fmt::format("check the broker's url, user and password; \"{}\" says why",
+                            journal_command));
+  if (problem_is("no-bytes"))
+    return fail("no-bytes",
+                count == 0 ? "not one message has arrived"
+                           : fmt::format("no message any more, the last was {}", last),
+                "check the topic in the [source] table, whether the gateway sends, and whether the "
+                "broker lets this user read there");
+  if (count == 0)
+    return unknown(fmt::format("no message in {} s of listening", found_.watched.count()),
+                   "some gateways send every five minutes: \"smartmeterctl doctor --wait 310\"",
+                   "no-bytes");
+  ok(fmt::format("messages arrive, the last {}", last));
 }
 
 void Walk::line() {
@@ -177,7 +202,7 @@ void Walk::tag() {
 void Walk::no_telegram(const Value& meter) {
   const std::uint64_t bytes =
       adapter_["BytesReceived"].count() - found_.before["BytesReceived"].count();
-  const bool is_given = found_.is_tcp() || adapter_["LineSource"].text() == "configured";
+  const bool is_given = found_.is_network() || adapter_["LineSource"].text() == "configured";
   fail("no-telegram",
        fmt::format("no telegram for {} s, the meter sends one every {:.0f} s; {} arrived in "
                    "{} s of listening",

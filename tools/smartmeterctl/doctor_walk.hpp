@@ -77,6 +77,7 @@ class Walk {
   void programs();
   void service();
   void bytes();
+  void messages();
   void line();
   void frames();
   void checksum();
