@@ -148,7 +148,10 @@ Daemon::~Daemon() {
 void Daemon::run() {
   sd_watchdog_enabled(0, &watchdog_us_);
   start_watchdog();
-  const int hook = loop_->add_before_wait([this] { notify_status(); });
+  const int hook = loop_->add_before_wait([this] {
+    control_flow();
+    notify_status();
+  });
   sd_notify(0, "READY=1");
   loop_->run();
   loop_->remove_before_wait(hook);
@@ -241,8 +244,10 @@ void Daemon::apply(Settings settings) {
   exports_.configure(config_.exports);
   const auto keys = std::make_shared<const meter::dlms::KeyRing>(std::move(settings.keys));
   devices_.configure(config_, keys);
-  sources_.configure(config_, keys,
-                     [this](std::string_view name) -> mqtt::MqttSink& { return broker_named(name); });
+  sources_.configure(config_, keys, [this](std::string_view name) -> mqtt::MqttSink& {
+    return broker_named(name);
+  });
+  sources_.pause(are_sources_paused_);  // the new ones too
 }
 
 /// One that the configuration names.
@@ -297,6 +302,16 @@ void Daemon::apply_brokers() {
     sinks_.add_first(*sink);
     brokers_.push_back({config, std::move(sink)});
   }
+}
+
+/// What a slow broker cannot take yet is not read from another one either.
+void Daemon::control_flow() {
+  const bool is_congested = std::ranges::any_of(
+      brokers_, [](const Broker& broker) { return broker.sink->is_congested(); });
+  if (is_congested == are_sources_paused_) return;
+  are_sources_paused_ = is_congested;
+  sources_.pause(is_congested);
+  log::debug("sources {}", is_congested ? "wait for a slow broker" : "go on");
 }
 
 void Daemon::notify_status() {

@@ -72,6 +72,7 @@ class Daemon {
   mqtt::MqttSink& broker_named(std::string_view name);
   /// Reads everything again; an empty text, or what is wrong (and nothing changed).
   std::string reload();
+  void control_flow();
   void notify_status();
 
   Options options_;
@@ -89,6 +90,7 @@ class Daemon {
   };
   std::vector<Broker> brokers_;
   Sources sources_;
+  bool are_sources_paused_ = false;
   Exports exports_;
   int signal_fd_ = -1;
   io::Operation signal_poll_;

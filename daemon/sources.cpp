@@ -66,6 +66,10 @@ void Sources::publisher_changed(const Publisher& publisher) {
       one.source->set_online(publisher.state == "online");
 }
 
+void Sources::pause(bool is_paused) {
+  for (const Listening& one : listening_) one.broker->pause_reading(is_paused);
+}
+
 void Sources::introduce(Sink& sink) const {
   for (const Listening& one : listening_)
     one.source->each_input([&](SourceInput& input) { sink.adapter_added(input.adapter()); });

@@ -35,6 +35,8 @@ class Sources {
   /// The connection is about to go.
   void forget(const mqtt::MqttSink& broker);
   void publisher_changed(const Publisher& publisher);
+  /// Messages wait at their brokers meanwhile.
+  void pause(bool is_paused);
   /// Shows a new sink every adapter.
   void introduce(Sink& sink) const;
   void clear();

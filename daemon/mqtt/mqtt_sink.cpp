@@ -25,6 +25,8 @@ class BrokerSink final : public MqttSink, private ClientListener {
   const Publisher& publisher() const noexcept override { return client_.publisher(); }
   void subscribe(const std::vector<std::string>& filters, int qos, Subscriber& subscriber) override;
   void unsubscribe(Subscriber& subscriber) override;
+  bool is_congested() const noexcept override { return client_.is_congested(); }
+  void pause_reading(bool is_paused) override { client_.pause_reading(is_paused); }
   void shut_down() override;
 
   void adapter_added(const Adapter& adapter) override {

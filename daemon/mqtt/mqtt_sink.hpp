@@ -26,6 +26,9 @@ class MqttSink : public Sink {
   virtual void subscribe(const std::vector<std::string>& filters, int qos,
                          Subscriber& subscriber) = 0;
   virtual void unsubscribe(Subscriber& subscriber) = 0;
+  /// See Client::is_congested and Client::pause_reading.
+  virtual bool is_congested() const noexcept = 0;
+  virtual void pause_reading(bool is_paused) = 0;
   /// Publishes `offline` and disconnects; the caller runs the loop a moment longer, or not.
   virtual void shut_down() = 0;
 };

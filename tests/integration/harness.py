@@ -186,13 +186,14 @@ class Broker:
 class Subscriber:
     """Everything that a fresh subscriber is told, retained messages first."""
 
-    def __init__(self, broker, topic="#"):
+    def __init__(self, broker, topic="#", login=None):
+        """`login`: mosquitto_sub's options that reach the broker, where its port is not enough."""
         self.messages = queue.Queue()
         self.latest = {}
         self.heard = {}
         self.process = subprocess.Popen(
-            ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(broker.port), "-t", topic,
-             "-F", "%r %t %p"], stdout=subprocess.PIPE, text=True)
+            ["mosquitto_sub", *(login or ["-h", "127.0.0.1", "-p", str(broker.port)]),
+             "-t", topic, "-F", "%r %t %p"], stdout=subprocess.PIPE, text=True)
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
 
