@@ -108,9 +108,8 @@ void Source::watch_silence() {
   environment_.loop.timer(silence_timer_, environment_.loop.now() + silence_check_interval);
 }
 
-void Source::subscription_refused(std::string_view filter, std::string_view reason) {
-  log::warning("{}: {} is refused: {}", input_.adapter().device, filter, reason);
-  input_.subscription_refused();
+void Source::subscription_refused(std::string_view /*filter*/, std::string_view /*reason*/) {
+  input_.subscription_refused();  // the client has said which one, and why
 }
 
 /// True where this gateway has sent it, or one that says it is this one.

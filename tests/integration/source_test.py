@@ -88,8 +88,8 @@ class Node:
             [SMARTMETERD, "--config", str(self.config), "--bus", self.bus.address, "--io", IO,
              "--state", str(self.directory / "state"), "--log-level", "debug", *self.options],
             stderr=log, stdout=log, env=environment)
+        self.test.addCleanup(lambda: self.test.logs.append(f"{self.name}\n{self.log()}"))
         self.test.addCleanup(stop, self.process)
-        self.test.nodes.append(self)
 
     def log(self):
         path = self.directory / "log"
@@ -125,7 +125,7 @@ class Node:
 class Sources(World):
     def setUp(self):
         super().setUp()
-        self.nodes = []
+        self.logs = []
         self.broker.start()
 
     def subscriber(self, topic="smartmeter/#"):
@@ -151,8 +151,8 @@ class Sources(World):
     def run(self, result=None):
         outcome = super().run(result)
         if result is not None and self in [t for t, _ in result.failures + result.errors]:
-            for node in self.nodes:
-                print(f"--- log of {node.name}\n{node.log()}---", file=sys.stderr)
+            for log in self.logs:
+                print(f"--- log of {log}---", file=sys.stderr)
         return outcome
 
 
@@ -326,7 +326,8 @@ class Translated(Sources):
         stop(node.process)
         node.start()
         node.wait_subscribed("house")
-        publish(self.broker, RAW, octets)
+        old, _ = telegrams("kaifa-noe", 1, "--counter", "99")
+        publish(self.broker, RAW, old)
         node.wait_adapter("there-meter", lambda adapter: adapter["Errors"] == {"replay": 1})
 
 
@@ -471,6 +472,7 @@ format = "glow"
                  options=("--device", str(self.pty.path)))
         a.wait_subscribed("house")
         subscriber = self.subscriber("datacollector/#")
+        self.settle()
         wait_for("the port", lambda: " opened" in a.log())
         self.pty.send(octets)
         meter = values[0]["meter"]
@@ -481,7 +483,8 @@ format = "glow"
                 if topic.startswith("datacollector/")}
         self.assertTrue(said)
         self.assertEqual(set(said.values()), {1}, said)
-        self.assertEqual(a.bus.property(a.bus.meters()[meter], "Meter", "Sequence"), 1)
+        state = self.subscriber().state(slug(meter))
+        self.assertEqual((state["sequence"], state["link"]), (1, "hdlc"))
 
 
 class SecretBroker:
@@ -550,7 +553,7 @@ class StrictBroker:
         rules.chmod(0o666)
         plugin = next(pathlib.Path("/usr/lib").glob("*/mosquitto_dynamic_security.so"))
         self.config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\n"
-                               f"persistence false\nplugin {plugin}\n"
+                               f"persistence false\nuser root\nplugin {plugin}\n"
                                f"plugin_opt_config_file {rules}\n")
         self.process = None
 
