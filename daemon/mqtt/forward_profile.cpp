@@ -110,7 +110,9 @@ void ForwardProfile::forward() {
     const Backlog::Entry& entry = fetched_.front();
     topic_.assign(prefix_).append(entry.meter).append("/history");
     // Refused: something live waits, or enough is on its way.
-    if (!context_.client.offer({.topic = topic_, .payload = entry.payload, .qos = 1}, entry.id))
+    if (!context_.client.offer(
+            {.topic = topic_, .payload = entry.payload, .qos = 1, .content_type = json_type},
+            entry.id))
       return;
     --may_offer_;
     last_offered_ = entry.id;
