@@ -48,7 +48,7 @@ class ProfileTest : public testing::Test {
 
   /// Connects with `config_`, and sends what comes from now on.
   void start(std::vector<meter::QuantityMap::Change> changes = {}) {
-    sink_ = mqtt::make_mqtt_sink(*loop_, config_, "host", [](const Publisher&) {});
+    sink_ = mqtt::make_mqtt_sink(*loop_, config_, instance_, [](const Publisher&) {});
     sink_->adapter_added(adapter_);
     registry_ = std::make_unique<MeterRegistry>(*loop_, *sink_);
     registry_->configure({}, meter::QuantityMap(std::move(changes)));
@@ -112,6 +112,7 @@ class ProfileTest : public testing::Test {
   std::unique_ptr<io::Loop> loop_ = io::Loop::make(io::Backend::epoll);
   std::unique_ptr<io::Operation> alarm_;
   BrokerConfig config_;
+  std::string instance_ = "host";
   Adapter adapter_;
   std::unique_ptr<mqtt::MqttSink> sink_;
   std::unique_ptr<MeterRegistry> registry_;
