@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -51,9 +52,10 @@ Decoded decode_json(const Sample& sample) {
 
 }  // namespace
 
-Decoded decode(const Sample& sample, const std::function<std::size_t()>& next_piece) {
-  if (is_json(sample)) return decode_json(sample);
+static Decoded decode_from(std::optional<Link> link, const Sample& sample,
+                           const std::function<std::size_t()>& next_piece) {
   DecoderOptions options;
+  options.link = link;
   options.check_replay = false;
   options.standard_offset_min = 60;  // P1 samples are of central Europe
   Decoder decoder(options, keys_of(sample));
@@ -62,8 +64,10 @@ Decoded decode(const Sample& sample, const std::function<std::size_t()>& next_pi
   auto run = [&] {
     for (;;) {
       const Decoder::Step step = decoder.next(pending);
-      if (step.outcome == Decoder::Outcome::telegram)
+      if (step.outcome == Decoder::Outcome::telegram) {
         decoded.telegrams.push_back(keep(decoder.readings()));
+        decoded.raw.push_back({step.link, {step.frames.begin(), step.frames.end()}});
+      }
       pending.erase(pending.begin(), pending.begin() + static_cast<std::ptrdiff_t>(step.consumed));
       if (step.outcome == Decoder::Outcome::need_more) return;
     }
@@ -78,6 +82,17 @@ Decoded decode(const Sample& sample, const std::function<std::size_t()>& next_pi
   run();
   decoded.refusals.assign(decoder.refusals().begin(), decoder.refusals().end());
   return decoded;
+}
+
+Decoded decode(const Sample& sample, const std::function<std::size_t()>& next_piece) {
+  if (is_json(sample)) return decode_json(sample);
+  return decode_from(std::nullopt, sample, next_piece);
+}
+
+Decoded decode_again(const Sample& sample, const Raw& raw) {
+  Sample alone = sample;
+  alone.octets = raw.frames;
+  return decode_from(raw.link, alone, [&] { return alone.octets.size(); });
 }
 
 Decoded decode_whole(const Sample& sample) {

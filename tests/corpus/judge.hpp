@@ -32,14 +32,25 @@ inline constexpr std::array<std::string_view, 9> outcome_names = {
     "right", "as reference", "decoded", "rejected", "damaged", "no key", "not for machines",
     "not decoded", "wrong"};
 
+/// A telegram as it was received, with its link frames.
+struct Raw {
+  Link link = Link::raw;
+  std::vector<std::byte> frames;
+  friend bool operator==(const Raw&, const Raw&) = default;
+};
+
 struct Decoded {
   std::vector<Telegram> telegrams;
+  std::vector<Raw> raw;  ///< of each telegram; none of JSON
   std::vector<std::uint64_t> refusals;  ///< by Errc
   std::uint64_t refused(Errc code) const { return refusals[static_cast<std::size_t>(code)]; }
 };
 /// `next_piece` says how many octets come next.
 Decoded decode(const Sample& sample, const std::function<std::size_t()>& next_piece);
 Decoded decode_whole(const Sample& sample);
+
+/// What another decoder with the sample's keys makes of one telegram alone.
+Decoded decode_again(const Sample& sample, const Raw& raw);
 
 /// What is wrong goes to `why`.
 Outcome judge(const Sample& sample, const Decoded& decoded, std::string& why);
