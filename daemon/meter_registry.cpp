@@ -101,6 +101,9 @@ void MeterRegistry::configure(const std::vector<MeterConfig>& meters,
   quantities_ = std::move(quantities);
   for (auto& entry : entries_) {
     entry->protection = meter::Authentication::clear;  // keys may have changed on purpose
+    // A quantity that is left out or named otherwise now must not go on for ever as it was.
+    std::erase_if(entry->meter.values,
+                  [&](const LatestValue& value) { return !quantities_.gives(value.name); });
     const std::string name = display_name(entry->meter.id);
     if (name == entry->meter.display_name) continue;
     entry->meter.display_name = name;

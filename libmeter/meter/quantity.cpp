@@ -199,17 +199,22 @@ constexpr auto table = std::to_array<Quantity>({
     {"operating_time", "200-0:51.0.0"_obis, Unit::hour, "", "duration", "total_increasing"},
     {"heat_cost_units", "200-0:53.0.0"_obis, Unit::none, "", "", "total_increasing"},
     {"capture_time", "200-0:56.0.0"_obis, Unit::none, "CaptureTime", "timestamp", "", Use::time},
-    // … and fields of JSON.
-    {"energy_import_day", "200-0:1.8.1"_obis, Unit::kilowatt_hour, "", "energy", "total"},
-    {"energy_import_week", "200-0:1.8.2"_obis, Unit::kilowatt_hour, "", "energy", "total"},
-    {"energy_import_month", "200-0:1.8.3"_obis, Unit::kilowatt_hour, "", "energy", "total"},
-    {"energy_export_day", "200-0:2.8.1"_obis, Unit::kilowatt_hour, "", "energy", "total"},
-    {"energy_day", "200-0:41.8.1"_obis, Unit::kilowatt_hour, "", "energy", "total"},
-    {"energy_week", "200-0:41.8.2"_obis, Unit::kilowatt_hour, "", "energy", "total"},
-    {"energy_month", "200-0:41.8.3"_obis, Unit::kilowatt_hour, "", "energy", "total"},
-    {"volume_day", "200-0:40.8.1"_obis, Unit::cubic_metre, "", "", "total"},
-    {"volume_week", "200-0:40.8.2"_obis, Unit::cubic_metre, "", "", "total"},
-    {"volume_month", "200-0:40.8.3"_obis, Unit::cubic_metre, "", "", "total"},
+    // … and fields of JSON. Those of a period begin again at 0, which is what Home Assistant takes
+    // total_increasing for.
+    {"energy_import_day", "200-0:1.8.1"_obis,
+     Unit::kilowatt_hour, "", "energy", "total_increasing"},
+    {"energy_import_week", "200-0:1.8.2"_obis,
+     Unit::kilowatt_hour, "", "energy", "total_increasing"},
+    {"energy_import_month", "200-0:1.8.3"_obis,
+     Unit::kilowatt_hour, "", "energy", "total_increasing"},
+    {"energy_export_day", "200-0:2.8.1"_obis,
+     Unit::kilowatt_hour, "", "energy", "total_increasing"},
+    {"energy_day", "200-0:41.8.1"_obis, Unit::kilowatt_hour, "", "energy", "total_increasing"},
+    {"energy_week", "200-0:41.8.2"_obis, Unit::kilowatt_hour, "", "energy", "total_increasing"},
+    {"energy_month", "200-0:41.8.3"_obis, Unit::kilowatt_hour, "", "energy", "total_increasing"},
+    {"volume_day", "200-0:40.8.1"_obis, Unit::cubic_metre, "", "", "total_increasing"},
+    {"volume_week", "200-0:40.8.2"_obis, Unit::cubic_metre, "", "", "total_increasing"},
+    {"volume_month", "200-0:40.8.3"_obis, Unit::cubic_metre, "", "", "total_increasing"},
     {"price_import_unit", "200-0:20.0.0"_obis, Unit::none, "", "", ""},
     {"standing_charge", "200-0:20.1.0"_obis, Unit::none, "", "", ""},
     {"prepay_credit", "200-0:20.2.0"_obis, Unit::none, "", "", ""},
@@ -300,6 +305,13 @@ QuantityMap::Match QuantityMap::find(const Reading& reading) const noexcept {
   return changed(reading.obis(), find_by_obis(reading.obis(), [&](const Quantity& row) {
                    return fits(row, reading);
                  }));
+}
+
+bool QuantityMap::gives(std::string_view name) const noexcept {
+  return std::ranges::any_of(table_->changes, [&](const Change& c) { return c.name == name; }) ||
+         std::ranges::any_of(table, [&](const Quantity& row) {
+           return row.name == name && changed(row.obis, &row).name == name;
+         });
 }
 
 /// The table's row as the user wants it.

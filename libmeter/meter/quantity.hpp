@@ -66,6 +66,8 @@ class QuantityMap {
   /// The code of what a reading of this name measures, whatever the user calls it; of a quantity
   /// with several codes the first one. `Obis{}`: nothing of that name. Allocation-free.
   Obis code_of(std::string_view name) const noexcept;
+  /// True where a code is called so: readings of that name may come.
+  bool gives(std::string_view name) const noexcept;
 
  private:
   Match changed(const Obis& obis, const Quantity* row) const noexcept;
