@@ -6,6 +6,7 @@
 
 #include "daemon/mqtt/data_point_profile.hpp"
 #include "daemon/mqtt/forward_profile.hpp"
+#include "daemon/mqtt/home_assistant.hpp"
 #include "daemon/mqtt/raw_profile.hpp"
 #include "daemon/mqtt/rl_dsp_profile.hpp"
 #include "daemon/mqtt/seed_profile.hpp"
@@ -31,6 +32,8 @@ struct Row {
 };
 constexpr Row rows[] = {
     {"smartmeterd", nullptr, make<SmartmeterdProfile>},
+    // About the topics of that profile; with discovery off, it takes away what was shown.
+    {"smartmeterd", nullptr, make<HomeAssistantProfile>},
     {"seed", nullptr, make<SeedProfile>},
     {"rl-dsp", nullptr, make<RlDspProfile>},
     {"datacollector", nullptr, make<DatacollectorProfile>},

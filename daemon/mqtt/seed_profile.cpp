@@ -58,10 +58,9 @@ Values values_of(const Meter& meter, const meter::QuantityMap& quantities) {
 SeedProfile::SeedProfile(const ProfileContext& context)
     : context_(context), prefix_(with_slash(context.broker.seed_prefix)) {}
 
-std::string_view SeedProfile::key_of(std::string_view quantity_name) noexcept {
-  const meter::Quantity* quantity = meter::find_quantity(quantity_name);
-  if (quantity == nullptr) return {};
-  const auto found = std::ranges::find(keys, quantity->obis, &Key::code);
+std::string_view SeedProfile::key_of(const meter::Obis& code) noexcept {
+  const auto* found = std::ranges::find_if(
+      keys, [&](const Key& key) { return is_same_quantity(key.code, code); });
   return found == keys.end() ? std::string_view() : found->name;
 }
 

@@ -15,8 +15,8 @@ namespace smartmeterd::mqtt {
 class SeedProfile final : public Profile {
  public:
   explicit SeedProfile(const ProfileContext& context);
-  /// The bridge's key of a quantity by its canonical name; empty: it has none.
-  static std::string_view key_of(std::string_view quantity_name) noexcept;
+  /// The bridge's key of a quantity; empty: it has none.
+  static std::string_view key_of(const meter::Obis& code) noexcept;
   void telegram(const Telegram& telegram) override;
   void meter_removed(const Meter& meter) override;
 

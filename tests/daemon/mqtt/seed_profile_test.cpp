@@ -88,10 +88,10 @@ TEST_F(SeedProfileTest, ShowsTheFirstElectricityMeterAlone) {
 }
 
 TEST(SeedProfileKey, IsKnownByTheQuantitysName) {
-  EXPECT_EQ(SeedProfile::key_of("energy_import"), "energy_in");
-  EXPECT_EQ(SeedProfile::key_of("current_l3"), "current_l3");
-  EXPECT_EQ(SeedProfile::key_of("power_net"), "");
-  EXPECT_EQ(SeedProfile::key_of("no such name"), "");
+  EXPECT_EQ(SeedProfile::key_of("1-0:1.8.0"_obis), "energy_in");
+  EXPECT_EQ(SeedProfile::key_of("1-0:71.7.0"_obis), "current_l3");
+  EXPECT_EQ(SeedProfile::key_of("1-0:16.7.0"_obis), "");
+  EXPECT_EQ(SeedProfile::key_of(meter::Obis{}), "");
 }
 
 }  // namespace
