@@ -87,7 +87,8 @@ TEST_F(SeedProfileTest, ShowsTheFirstElectricityMeterAlone) {
                   R"("power_in":1})"));
 }
 
-TEST(SeedProfileKey, IsKnownByTheQuantitysName) {
+TEST(SeedProfileKey, IsKnownByTheQuantitysCode) {
+  using namespace meter::literals;
   EXPECT_EQ(SeedProfile::key_of("1-0:1.8.0"_obis), "energy_in");
   EXPECT_EQ(SeedProfile::key_of("1-0:71.7.0"_obis), "current_l3");
   EXPECT_EQ(SeedProfile::key_of("1-0:16.7.0"_obis), "");
