@@ -252,9 +252,8 @@ std::vector<ha::Component> HomeAssistantProfile::components_of(const Entry& entr
 }
 
 void HomeAssistantProfile::broker_online() {
-  if (look_backs_ == 0 && context_.broker.discovery != Discovery::off)
-    context_.client.subscribe(std::string(birth_topic), 0);
-  if (is_looking_back_) look_back();
+  // The first time waits for a tick: who ends at once has no answer to read.
+  if (is_looking_back_ && look_backs_ > 0) look_back();
 }
 
 void HomeAssistantProfile::look_back() {
@@ -269,6 +268,8 @@ void HomeAssistantProfile::look_back() {
   found_.clear();
   look_back_end_ = context_.loop.now() + look_back_time;
   if (look_backs_ > 1) return;  // the client subscribes again by itself
+  if (context_.broker.discovery != Discovery::off)
+    context_.client.subscribe(std::string(birth_topic), 0);
   for (const std::string& filter : look_back_filters_) context_.client.subscribe(filter, 0);
 }
 
@@ -367,6 +368,7 @@ void HomeAssistantProfile::take_over(Entry& entry) {
 }
 
 void HomeAssistantProfile::tick() {
+  if (look_backs_ == 0) look_back();
   if (is_looking_back_ && context_.loop.now() >= look_back_end_) end_look_back();
   if (!is_looking_back_ && !is_over_ && context_.broker.discovery != Discovery::off &&
       context_.loop.now() >= next_due_)

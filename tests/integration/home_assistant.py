@@ -26,8 +26,8 @@ ABBREVIATIONS = {
     "json_attr_t": "json_attributes_topic", "o": "origin", "ops": "options", "p": "platform",
     "pl_avail": "payload_available", "pl_not_avail": "payload_not_available",
     "stat_cla": "state_class", "stat_t": "state_topic",
-    "sug_dsp_prc": "suggested_display_precision", "t": "topic", "uniq_id": "unique_id", "unit_of_meas": "unit_of_measurement",
-    "val_tpl": "value_template",
+    "sug_dsp_prc": "suggested_display_precision", "t": "topic", "uniq_id": "unique_id",
+    "unit_of_meas": "unit_of_measurement", "val_tpl": "value_template",
 }
 DEVICE_ABBREVIATIONS = {
     "cu": "configuration_url", "cns": "connections", "ids": "identifiers", "mf": "manufacturer",
