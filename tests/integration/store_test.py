@@ -85,12 +85,12 @@ class Store(World):
         self.daemon.send_signal(signal.SIGCONT)
         return subscriber
 
-    def rows(self):
-        """How many readings the file holds; 0 while there is none."""
+    def rows(self, table="backlog"):
+        """How many of them the file holds; 0 while there is none."""
         try:
             database = sqlite3.connect(f"file:{self.state / 'state.db'}?mode=ro", uri=True)
             try:
-                return database.execute("SELECT count(*) FROM backlog").fetchone()[0]
+                return database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
             finally:
                 database.close()
         except sqlite3.OperationalError:
@@ -206,6 +206,8 @@ class Store(World):
     def test_without_store_nothing_is_kept(self):
         self.store = False
         self.start()
+        self.send(1)
+        wait_for("the line to be remembered", lambda: self.rows("line_settings") == 1)
         wal = self.state / "state.db-wal"
         size = wal.stat().st_size
         self.send(30)
