@@ -113,6 +113,23 @@ class MeterRegistryTest : public testing::Test {
 
 using Events = std::vector<std::string>;
 
+TEST_F(MeterRegistryTest, WhatIsLeftOutLeavesAtTheReload) {
+  ASSERT_FALSE(send("1", {number("1-0:1.7.0", 5, Unit::watt), number("1-0:32.7.0", 230, Unit::volt),
+                          number("1-0:52.7.0", 231, Unit::volt)}));
+  std::vector<meter::QuantityMap::Change> changes;
+  changes.push_back({.obis = *Obis::parse("1-0:32.7.0"), .name = ""});
+  changes.push_back({.obis = *Obis::parse("1-0:52.7.0"), .name = "mains"});
+  registry_.configure({}, meter::QuantityMap(std::move(changes)));
+  const Meter& meter = *recorder_.meters.at("1");
+  EXPECT_NE(meter.find("power_import"), nullptr);
+  EXPECT_EQ(meter.find("voltage_l1"), nullptr);
+  EXPECT_EQ(meter.find("voltage_l2"), nullptr);
+  ASSERT_FALSE(
+      send("1", {number("1-0:32.7.0", 230, Unit::volt), number("1-0:52.7.0", 231, Unit::volt)}));
+  EXPECT_EQ(meter.find("voltage_l1"), nullptr);
+  EXPECT_NE(meter.find("mains"), nullptr);
+}
+
 TEST_F(MeterRegistryTest, UnknownUntilAnIdIsSeenAndThenForGood) {
   send("", {number("1-0:1.7.0", 5, Unit::watt)});
   send("LGZ1", {number("1-0:1.8.0", 7, Unit::watt_hour)});

@@ -16,8 +16,8 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import tap  # noqa: E402
-from harness import (LIMIT_S, METERSIM, TEST_AUTHENTICATION_KEY, TEST_KEY, World, stop, telegrams,
-                     wait_for)
+from harness import (LIMIT_S, METERSIM, SMARTMETERD, TEST_AUTHENTICATION_KEY, TEST_KEY, World,
+                     stop, telegrams, wait_for)
 from home_assistant import HomeAssistant, check
 from simulated import dutch_p1
 
@@ -354,7 +354,7 @@ class Device(Home):
         self.pty.send(octets[octets.index(b"\x7e", 1):])
         numbers = {name: value for name, value in values[-1]["readings"].items() if name in often}
         self.wait_values(home, device, numbers)
-        time.sleep(4)  # longer than the look back
+        time.sleep(6)  # longer than the look back
         for name in rare:
             self.assertIn(home.of_device(device)[name].state, (before[name],), name)
         self.assertEqual(home.problems, [])
@@ -389,7 +389,7 @@ class Leaving(Home):
         self.run_daemon()
         self.push()
         self.wait_state(home, f"{DEVICE}_key-state", "ok")
-        time.sleep(4)  # longer than the look back
+        time.sleep(6)  # longer than the look back
         values = self.push()
         wait_for("it to go", lambda: not self.there(home, "voltage_l2"))
         del values["voltage_l1"], values["voltage_l2"]
@@ -464,7 +464,7 @@ class Leaving(Home):
             self.begin(settings)
             self.push()
             wait_for("the state", lambda: f"smartmeter/{METER}/state" in self.retained())
-            time.sleep(4)  # longer than the look back
+            time.sleep(6)  # longer than the look back
             self.end_daemon()
         retained = self.retained()
         self.assertEqual({topic: retained.get(topic) for topic in others}, others)
@@ -476,7 +476,7 @@ class Leaving(Home):
         self.end_daemon()
         self.run_daemon()
         self.wait_state(home, f"{SERVICE}_dropped", "0")
-        time.sleep(4)  # longer than the look back
+        time.sleep(6)  # longer than the look back
         self.assertTrue(self.there(home, "power_import"))
         self.assertEqual(home.by_unique_id(f"{DEVICE}_power_import").state, "unavailable")
 
@@ -559,6 +559,30 @@ class Bridge(Home):
     @staticmethod
     def there_is(home, unique_id):
         return home.by_unique_id(unique_id) is not None
+
+
+class Page(World):
+    """daemon/doc/home-assistant.md, taken by its word."""
+
+    TEXT = (pathlib.Path(__file__).resolve().parents[2] / "daemon" / "doc" /
+            "home-assistant.md").read_text()
+
+    def test_its_settings_are_settings(self):
+        blocks = re.findall(r"```toml\n(.*?)```", self.TEXT, re.DOTALL)
+        self.assertGreaterEqual(len(blocks), 5)
+        for block in blocks:
+            self.config.write_text(block)
+            done = subprocess.run([SMARTMETERD, "--check", "--config", str(self.config)],
+                                  capture_output=True, text=True, check=False, timeout=LIMIT_S)
+            self.assertEqual(done.returncode, 0, block + done.stderr)
+
+    def test_its_entities_are_those_of_the_payloads(self):
+        printed = subprocess.run([PAYLOADS, "--print"], capture_output=True, text=True, check=True,
+                                 timeout=LIMIT_S).stdout
+        named = set(re.findall(r"`(sensor\.[a-z_]+)`", self.TEXT))
+        self.assertGreaterEqual(len(named), 5)
+        for entity_id in named:
+            self.assertIn(f'"{entity_id}"', printed)
 
 
 if __name__ == "__main__":
