@@ -109,6 +109,39 @@ inline int run(const std::vector<std::string>& arguments) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+/// A certificate authority of this test's own, and certificates of it.
+class Authority {
+ public:
+  explicit Authority(const std::string& name) {
+    openssl({"req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+             "-days", "2", "-subj", "/CN=" + name, "-keyout", file("ca.key"), "-out",
+             file("ca.pem"), "-addext", "keyUsage=critical,keyCertSign"});
+  }
+  std::string file(const std::string& name) const { return directory_ / name; }
+  /// name.pem and name.key for this host name; -1 day: expired since yesterday.
+  void issue(const std::string& name, const std::string& host, int days = 2) {
+    write_file(file("extensions"), "subjectAltName=DNS:" + host + "\n");
+    openssl({"req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj",
+             "/CN=" + host, "-keyout", file(name + ".key"), "-out", file(name + ".csr")});
+    openssl({"x509", "-req", "-in", file(name + ".csr"), "-CA", file("ca.pem"), "-CAkey",
+             file("ca.key"), "-CAcreateserial", "-days", std::to_string(days), "-extfile",
+             file("extensions"), "-out", file(name + ".pem")});
+    std::filesystem::permissions(file(name + ".key"), std::filesystem::perms{0644});
+  }
+  /// A broker's lines for its certificate `name`.
+  std::string settings(const std::string& name) const {
+    return "allow_anonymous true\ncafile " + file("ca.pem") + "\ncertfile " + file(name + ".pem") +
+           "\nkeyfile " + file(name + ".key") + "\n";
+  }
+
+ private:
+  static void openssl(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "openssl");
+    if (run(arguments) != 0) throw std::runtime_error("openssl " + arguments[1]);
+  }
+  TemporaryDirectory directory_;
+};
+
 /// A mosquitto of this test's own. `settings` are further lines of its configuration.
 class Broker {
  public:
@@ -202,7 +235,15 @@ class Subscriber {
   Subscriber(const Subscriber&) = delete;
   Subscriber& operator=(const Subscriber&) = delete;
 
-  void step(int timeout_ms = 0) { mosquitto_loop(handle_, timeout_ms, 1); }
+  /// Takes what is there: one turn of the library reads one message or a few.
+  void step(int timeout_ms = 0) {
+    std::size_t before = 0;
+    do {
+      before = messages_.size();
+      mosquitto_loop(handle_, timeout_ms, 1);
+      timeout_ms = 0;
+    } while (messages_.size() != before);
+  }
   const std::vector<Message>& messages() const noexcept { return messages_; }
   /// The newest message of a topic, or null.
   const Message* find(const std::string& topic) const {
@@ -253,5 +294,18 @@ class Subscriber {
   bool subscribed_ = false;
   std::vector<Message> messages_;
 };
+
+/// Everything that a broker has retained: what comes before a message that is not.
+inline std::map<std::string, std::string> retained_on(const Broker& broker) {
+  Subscriber subscriber(broker.port());
+  run({"mosquitto_pub", "-p", std::to_string(broker.port()), "-t", "end-of-retained", "-m", "x"});
+  const auto end = std::chrono::steady_clock::now() + patience;
+  while (!subscriber.payload("end-of-retained") && std::chrono::steady_clock::now() < end)
+    subscriber.step(10);
+  std::map<std::string, std::string> retained;
+  for (const auto& message : subscriber.messages())
+    if (message.retained) retained[message.topic] = message.payload;
+  return retained;
+}
 
 }  // namespace smartmeterd::test

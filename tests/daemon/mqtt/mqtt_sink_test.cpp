@@ -30,6 +30,7 @@ using namespace std::chrono_literals;
 using meter::Decimal;
 using meter::Unit;
 using namespace meter::literals;
+using test::Authority;
 using test::Broker;
 using test::FakeMeter;
 using test::patience;
@@ -542,35 +543,6 @@ TEST_P(MqttSinkTest, SilentServerIsGivenUp) {
   make_sink(options);
   EXPECT_TRUE(fail_with("the broker does not answer")) << sink_->publisher().last_error;
 }
-
-/// A certificate authority of this test's own, and certificates of it.
-class Authority {
- public:
-  explicit Authority(const std::string& name) : name_(name) {
-    openssl({"req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-             "-days", "2", "-subj", "/CN=" + name, "-keyout", file("ca.key"), "-out",
-             file("ca.pem"), "-addext", "keyUsage=critical,keyCertSign"});
-  }
-  std::string file(const std::string& name) const { return directory_ / name; }
-  /// name.pem and name.key for this host name.
-  void issue(const std::string& name, const std::string& host) {
-    test::write_file(file("extensions"), "subjectAltName=DNS:" + host + "\n");
-    openssl({"req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj",
-             "/CN=" + host, "-keyout", file(name + ".key"), "-out", file(name + ".csr")});
-    openssl({"x509", "-req", "-in", file(name + ".csr"), "-CA", file("ca.pem"), "-CAkey",
-             file("ca.key"), "-CAcreateserial", "-days", "2", "-extfile", file("extensions"),
-             "-out", file(name + ".pem")});
-    std::filesystem::permissions(file(name + ".key"), std::filesystem::perms{0644});
-  }
-
- private:
-  static void openssl(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), "openssl");
-    if (test::run(arguments) != 0) throw std::runtime_error("openssl " + arguments[1]);
-  }
-  std::string name_;
-  test::TemporaryDirectory directory_;
-};
 
 TEST_P(MqttSinkTest, TlsTrustsTheGivenAuthorityOnly) {
   if (!test::knows_localhost()) GTEST_SKIP() << test::no_localhost;
