@@ -198,6 +198,7 @@ class Rights(WithPage):
             watcher = readers["homeassistant"]
             watcher.wait(f"smartmeter/{meter.slug}/info")
             watcher.wait(f"smartmeter/{meter.slug}/availability", lambda text: text == "online")
+            watcher.wait(f"homeassistant/device/smartmeterd_{meter.slug}/config")
         watcher.wait("smartmeter/gateway/cellar/health")
         watcher.wait("smartmeter/gateway/cellar/status", lambda text: text == "online")
         # evcc sees the states, and nothing else of all that.
@@ -361,6 +362,7 @@ class Bridge(WithPage):
         at_main = watcher.state(meter.slug)
         self.assertEqual(at_main["readings"]["power_import"], meter.values["power_import"])
         watcher.wait(f"smartmeter/{meter.slug}/availability", lambda text: text == "online")
+        watcher.wait(f"homeassistant/device/smartmeterd_{meter.slug}/config")
         # Retained there too: a late reader has it at once.
         late = self.listen(OBSERVER)
         late.wait(state)

@@ -8,8 +8,10 @@ import re
 import sys
 import unittest
 
+import jinja2
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from consumer import House, block, json, net_power, page, slug, total  # noqa: E402
+from consumer import House, block, json, net_power, page, slug, total, wait_for  # noqa: E402
 import tap  # noqa: E402
 
 PAGE = "openhab.md"
@@ -112,6 +114,38 @@ class Messages(House):
                 self.assertEqual(value, wanted.get(name, value), name)
             else:
                 self.assertRegex(value, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
+
+
+class Announced(House):
+    def test_each_entity_by_itself(self):
+        """What openHAB reads of the form for Home Assistant: one sensor a message, grouped by its
+        device, and templates that need nothing of Home Assistant's own for what the meter says.
+        """
+        self.broker.start()
+        self.start_house("dsmr-5", broker='discovery = "entities"')
+        subscriber = self.subscriber()
+        said = self.send("dsmr-5")
+        state = subscriber.state(said.slug)
+        stem = f"homeassistant/sensor/smartmeterd_{said.slug}_"
+        devices = {}
+        for name in state["readings"]:
+            entity = json.loads(subscriber.wait(f"{stem}{name}/config"))
+            self.assertEqual(entity["stat_t"], f"smartmeter/{said.slug}/state")
+            template = jinja2.Environment().from_string(entity["val_tpl"])
+            if isinstance(state["readings"][name], (int, float)):
+                self.assertEqual(float(template.render(value_json=state)),
+                                 state["readings"][name], name)
+            devices.setdefault(tuple(entity["dev"]["ids"]), set()).add(entity["uniq_id"])
+        self.assertEqual([len(entities) for entities in devices.values()],
+                         [len(state["readings"])])
+        gas = wait_for("the gas meter's volume", lambda: next(
+            (json.loads(payload) for topic, payload in list(subscriber.latest.items())
+             if re.fullmatch(r"homeassistant/sensor/smartmeterd_g\w+_volume/config", topic)), None))
+        self.assertNotIn(tuple(gas["dev"]["ids"]), devices)
+        for topic, payload in list(subscriber.latest.items()):
+            if topic.startswith("homeassistant/"):
+                self.assertRegex(topic, "^homeassistant/sensor/[a-zA-Z0-9_-]+/config$")
+                self.assertNotIn("json_attr_t", json.loads(payload))
 
 
 if __name__ == "__main__":
