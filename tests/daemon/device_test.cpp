@@ -8,6 +8,8 @@
 
 #include "meter/base/hex.hpp"
 #include "tests/daemon/io/io_fixture.hpp"
+#include "tests/daemon/p1_telegram.hpp"
+#include "tests/libmeter/link/frames.hpp"
 
 namespace smartmeterd {
 namespace {
@@ -58,6 +60,24 @@ std::unique_ptr<Session> make_scripted(meter::Link link, const meter::SessionOpt
   return std::make_unique<ScriptedSession>();
 }
 
+/// What is passed on.
+struct RawSink : Sink {
+  struct Raw {
+    std::string frames;
+    meter::Link link;
+    bool is_verified;
+    friend bool operator==(const Raw&, const Raw&) = default;
+  };
+  void telegram(const Telegram& telegram) override { order += "t" + telegram.meter.id; }
+  void raw_telegram(const RawTelegram& telegram) override {
+    order += "r";
+    raw.push_back({std::string(meter::text_of(telegram.frames)), telegram.link,
+                   telegram.is_verified});
+  }
+  std::string order;
+  std::vector<Raw> raw;
+};
+
 /// EN 13757-2 6.2: a long frame whose checksum is right, with no telegram in it.
 const std::string frame("\x68\x03\x03\x68\x53\xfe\xbd\x0e\x16", 9);
 
@@ -83,9 +103,10 @@ class DeviceTest : public io::LoopTest {
     config.link = link;
     config.interval = 900s;
     config.addresses = {"1", "2"};
+    config.line = line_;
     const DeviceEnvironment environment{*loop,     sink_, *meters_,
                                         *storage_, false, make_scripted};
-    device_ = std::make_unique<Device>(environment, config, std::nullopt, nullptr);
+    device_ = std::make_unique<Device>(environment, config, std::nullopt, keys_);
     ASSERT_TRUE(run_until([&] { return device_->adapter().state == AdapterState::probing; }));
   }
   /// What the device wrote so far.
@@ -98,8 +119,10 @@ class DeviceTest : public io::LoopTest {
   }
   static meter::Bytes bytes(std::string_view text) { return meter::bytes_of(text); }
 
+  std::optional<LineSettings> line_;
+  std::shared_ptr<const meter::dlms::KeyRing> keys_;
   Script script_;
-  Sink sink_;
+  RawSink sink_;
   io::Pty pty_;
   std::unique_ptr<MeterRegistry> meters_;
   std::unique_ptr<history::Storage> storage_;
@@ -193,6 +216,38 @@ TEST_P(DeviceTest, WhoListensNeverWritesAByte) {
   }
   EXPECT_EQ(written(), "");
   EXPECT_THAT(script_.links, IsEmpty());
+}
+
+TEST_P(DeviceTest, PassesOnWhatItRead) {
+  const std::string telegram = test::p1_telegram();
+  std::string damaged = telegram;
+  damaged[30] ^= 1;
+  line_ = LineSettings{115200, 8, 'N', 1};
+  start(Role::listen, meter::Link::p1);
+  send(pty_.master, telegram + damaged + telegram);
+  ASSERT_TRUE(run_until([&] { return sink_.raw.size() == 2; }));
+  const RawSink::Raw whole{telegram, meter::Link::p1, true};
+  EXPECT_THAT(sink_.raw, ElementsAre(whole, whole));
+  EXPECT_EQ(sink_.order, "tE0044007123456789rtE0044007123456789r");
+}
+
+/// DLMS/COSEM Green Book 9.2.7.2.4: DB, system title, length, security control 30, counter,
+/// ciphertext, tag; what it says needs a key.
+std::string locked() {
+  constexpr std::string_view content(
+      "\x53\xff\x10\x01\x67\xdb\x08KFM\x10\x00\x00\x00\x01\x15\x30\x00\x00\x00\x01"
+      "ciphertext tag..",
+      37);
+  return std::string(meter::text_of(meter::test::mbus_frame(meter::bytes_of(content))));
+}
+
+TEST_P(DeviceTest, PassesOnWhatItHasNoKeyForAsUnverified) {
+  line_ = LineSettings{2400, 8, 'E', 1};
+  start(Role::listen);
+  send(pty_.master, locked());
+  ASSERT_TRUE(run_until([&] { return !sink_.raw.empty(); }));
+  EXPECT_THAT(sink_.raw, ElementsAre(RawSink::Raw{locked(), meter::Link::mbus, false}));
+  EXPECT_EQ(sink_.order, "r");
 }
 
 TEST_P(DeviceTest, ASessionBeginsAnewWithThePort) {

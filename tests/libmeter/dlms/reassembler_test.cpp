@@ -329,6 +329,134 @@ TEST_F(Blocks, TheLimitIsRefusedByName) {
   EXPECT_EQ(raw_block(257, 1), "oversize");
 }
 
+/// Which frames an APDU came in: each frame here is one letter.
+class FramesOfApdu : public testing::Test {
+ protected:
+  /// The frames of the APDU; "more", or the refusal's name.
+  std::string take(Link link, const Octets& payload, const char* frame,
+                   std::string_view closing = "") {
+    const auto result =
+        reassembler.take(link, payload, {bytes_of(frame), bytes_of(closing)});
+    if (result && *result) return std::string(text_of(reassembler.frames()));
+    EXPECT_TRUE(reassembler.frames().empty());
+    return result ? "more" : std::string(name(result.error().code));
+  }
+  std::string fragment(const char* ci, const char* frame) {
+    return take(Link::mbus, concatenated({from_hex("53 FF"), from_hex(ci), from_hex("01 67 0F")}),
+                frame);
+  }
+  /// `part` of a block that comes in two HDLC segments; 0: whole.
+  std::string block(unsigned number, bool last, const char* frame, unsigned part = 0) {
+    const Octets apdu = {std::byte{0xe0}, last ? std::byte{0xc0} : std::byte{0x40}, std::byte{0},
+                         static_cast<std::byte>(number), std::byte{0}, std::byte{0}, std::byte{1},
+                         std::byte{0x0f}};
+    const Octets llc = from_hex("E6 E7 00");
+    const auto half = apdu.begin() + 4;
+    const Octets piece = part == 0   ? concatenated({llc, apdu})
+                         : part == 1 ? concatenated({llc, Octets(apdu.begin(), half)})
+                                     : Octets(half, apdu.end());
+    const Octets body = test::hdlc_body(from_hex("CE FF 03 13"), piece, part == 1);
+    return take(Link::hdlc, Octets(body.begin(), body.end() - 2), frame);
+  }
+  std::string line(std::string_view text, const char* frame) {
+    const Bytes octets = bytes_of(text);
+    return take(Link::iec62056_21, Octets(octets.begin(), octets.end()), frame);
+  }
+  Reassembler reassembler;
+};
+
+TEST_F(FramesOfApdu, OneFrameIsAView) {
+  const char* const frame = "a";
+  EXPECT_EQ(take(Link::raw, from_hex("0F 01"), frame), "a");
+  EXPECT_EQ(text_of(reassembler.frames()).data(), frame);
+}
+
+TEST_F(FramesOfApdu, WhatClosesAFrameIsBehindIt) {
+  EXPECT_EQ(take(Link::raw, from_hex("0F 01"), "a", "~"), "a~");
+  EXPECT_EQ(take(Link::raw, from_hex("0F 01"), "b", "~"), "b~");
+}
+
+TEST_F(FramesOfApdu, OfFragments) {
+  EXPECT_EQ(fragment("00", "a"), "more");
+  EXPECT_EQ(fragment("01", "b"), "more");
+  EXPECT_EQ(fragment("12", "c"), "abc");
+  EXPECT_EQ(fragment("00", "d"), "more");
+  EXPECT_EQ(fragment("11", "e"), "de");
+}
+
+TEST_F(FramesOfApdu, OfFragmentsThatBeginAnew) {
+  EXPECT_EQ(fragment("00", "a"), "more");
+  EXPECT_EQ(fragment("00", "b"), "lost-fragment");
+  EXPECT_EQ(fragment("11", "c"), "bc");
+  EXPECT_EQ(fragment("00", "d"), "more");
+  EXPECT_EQ(fragment("02", "e"), "lost-fragment");
+  EXPECT_EQ(fragment("10", "f"), "f");
+  EXPECT_EQ(fragment("00", "g"), "more");
+  EXPECT_EQ(fragment("10", "h"), "h");
+}
+
+/// A message of another application between fragments is one by itself.
+TEST_F(FramesOfApdu, OfAMessageBetweenFragments) {
+  EXPECT_EQ(fragment("00", "a"), "more");
+  EXPECT_EQ(fragment("72", "b"), "b");
+  EXPECT_EQ(fragment("11", "c"), "ac");
+}
+
+TEST_F(FramesOfApdu, OfBlocks) {
+  EXPECT_EQ(block(1, false, "a"), "more");
+  EXPECT_EQ(block(2, false, "b"), "more");
+  EXPECT_EQ(block(2, false, "c"), "more");  // once is enough
+  EXPECT_EQ(block(3, true, "d"), "abd");
+  EXPECT_EQ(block(1, true, "e"), "e");
+}
+
+TEST_F(FramesOfApdu, OfBlocksInSegments) {
+  EXPECT_EQ(block(1, false, "a", 1), "more");
+  EXPECT_EQ(block(1, false, "b", 2), "more");
+  EXPECT_EQ(block(2, false, "c"), "more");
+  EXPECT_EQ(block(1, false, "d", 1), "more");
+  EXPECT_EQ(block(1, false, "e", 2), "lost-fragment");  // begun anew
+  EXPECT_EQ(block(2, true, "f"), "def");
+  EXPECT_EQ(block(1, true, "g", 1), "more");
+  EXPECT_EQ(block(1, true, "h", 2), "gh");
+}
+
+TEST_F(FramesOfApdu, OfAWholeApduBetweenBlocks) {
+  EXPECT_EQ(block(1, false, "a"), "more");
+  EXPECT_EQ(take(Link::raw, from_hex("0F 01"), "b"), "b");
+  EXPECT_EQ(block(2, true, "c"), "lost-fragment");
+  EXPECT_EQ(block(1, false, "d"), "more");
+  EXPECT_EQ(block(2, true, "e"), "de");
+}
+
+TEST_F(FramesOfApdu, OfAReadout) {
+  EXPECT_EQ(line("/ESY5Q3D", "a"), "more");
+  EXPECT_EQ(line("\x01R1\x02 1.8.0()\x03", "b"), "more");  // a command is not of it
+  EXPECT_EQ(line("\x02 1.8.0(1)\r\n\x04", "c"), "more");
+  EXPECT_EQ(line("\x02 2.8.0(1)\r\n\x03", "d"), "acd");
+  EXPECT_EQ(line("\x02 2.8.0(1)\r\n\x03", "e"), "e");
+  EXPECT_EQ(line("/ESY5Q3D", "f"), "more");
+  EXPECT_EQ(line("/ESY5Q3D", "g"), "more");
+  EXPECT_EQ(line("\x02 1.8.0(1)\r\n\x04", "h"), "more");
+  EXPECT_TRUE(reassembler.reset());
+  EXPECT_EQ(line("\x02 1.8.0(1)\r\n\x03", "i"), "gi");  // who answered stays known
+}
+
+TEST_F(FramesOfApdu, BeyondTheLimitThereAreNone) {
+  const Octets large(Reassembler::frames_size_max / 2 + 1, std::byte{0x20});
+  const auto piece = [&](const char* ci) {
+    const Octets payload =
+        concatenated({from_hex("53 FF"), from_hex(ci), from_hex("01 67 0F")});
+    return reassembler.take(Link::mbus, payload, {large});
+  };
+  EXPECT_TRUE(piece("00"));
+  const auto whole = piece("11");
+  ASSERT_TRUE(whole && *whole);
+  EXPECT_TRUE(reassembler.frames().empty());
+  EXPECT_EQ(fragment("00", "a"), "more");
+  EXPECT_EQ(fragment("11", "b"), "ab");
+}
+
 TEST(Reassembler, RawApdusPassThrough) {
   Reassembler reassembler;
   EXPECT_EQ(take(reassembler, Link::raw, from_hex("E6 E7 00 0F 01")), "0F01");
