@@ -9,6 +9,7 @@
 #include "meter/base/hex.hpp"
 #include "tests/daemon/io/io_fixture.hpp"
 #include "tests/daemon/p1_telegram.hpp"
+#include "tests/libmeter/dlms/ciphering.hpp"
 #include "tests/libmeter/link/frames.hpp"
 
 namespace smartmeterd {
@@ -88,7 +89,7 @@ class DeviceTest : public io::LoopTest {
     if (IsSkipped()) return;
     script = &script_;
     meters_ = std::make_unique<MeterRegistry>(*loop, sink_);
-    storage_ = history::Storage::open("/nonexistent");
+    storage_ = history::Storage::open("/dev/null/none");
   }
   void TearDown() override {
     device_.reset();
@@ -248,6 +249,34 @@ TEST_P(DeviceTest, PassesOnWhatItHasNoKeyForAsUnverified) {
   ASSERT_TRUE(run_until([&] { return !sink_.raw.empty(); }));
   EXPECT_THAT(sink_.raw, ElementsAre(RawSink::Raw{locked(), meter::Link::mbus, false}));
   EXPECT_EQ(sink_.order, "r");
+}
+
+/// A tag that is right, around a list that nobody knows.
+TEST_P(DeviceTest, PassesOnNoReplayAndNoRepetition) {
+  using namespace meter::test;
+  const Octets key = from_hex("000102030405060708090A0B0C0D0E0F");
+  const Octets authentication_key = from_hex("D0D1D2D3D4D5D6D7D8D9DADBDCDDDEDF");
+  std::vector<meter::dlms::KeyEntry> entries;
+  entries.push_back({"*", *meter::dlms::EncryptionKey::from_octets(key), {}, {}});
+  entries[0].authentication.push_back(
+      *meter::dlms::AuthenticationKey::from_octets(authentication_key));
+  keys_ = std::make_shared<const meter::dlms::KeyRing>(std::move(entries));
+  const auto telegram = [&](std::uint32_t counter) {
+    const Octets title = from_hex("4B464D1000000001");
+    const Octets apdu = general_glo(
+        title, protected_content(0x30, counter, title, key, authentication_key,
+                                 from_hex("0F 00000001 00 02 01 06 000001F4")));
+    return std::string(
+        meter::text_of(mbus_frame(concatenated({from_hex("53 FF 10 01 67"), apdu}))));
+  };
+  line_ = LineSettings{2400, 8, 'E', 1};
+  start(Role::listen);
+  send(pty_.master, telegram(5) + telegram(4) + telegram(5) + telegram(6));
+  ASSERT_TRUE(run_until([&] { return sink_.raw.size() == 2; }));
+  settle();
+  EXPECT_THAT(sink_.raw, ElementsAre(RawSink::Raw{telegram(5), meter::Link::mbus, false},
+                                     RawSink::Raw{telegram(6), meter::Link::mbus, false}));
+  EXPECT_EQ(device_->adapter().errors.find("replay")->second, 1u);
 }
 
 TEST_P(DeviceTest, ASessionBeginsAnewWithThePort) {

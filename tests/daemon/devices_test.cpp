@@ -93,7 +93,7 @@ class DevicesTest : public testing::Test {
   test::FakeLoop loop_;
   Recorder recorder_;
   MeterRegistry meters_{loop_, recorder_};
-  std::unique_ptr<history::Storage> storage_ = history::Storage::open("/nonexistent");
+  std::unique_ptr<history::Storage> storage_ = history::Storage::open("/dev/null/none");
   Devices devices_{{.loop = loop_,
                     .sinks = recorder_,
                     .meters = meters_,
