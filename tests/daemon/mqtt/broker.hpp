@@ -277,11 +277,12 @@ class Subscriber {
     char *name = nullptr, *value = nullptr;
     if (mosquitto_property_read_string(properties, MQTT_PROP_CONTENT_TYPE, &value, false))
       heard.content_type = take(value);
-    for (const auto* at = properties;
-         (at = mosquitto_property_read_string_pair(at, MQTT_PROP_USER_PROPERTY, &name, &value,
-                                                   at != properties));) {
+    bool is_further = false;
+    while ((properties = mosquitto_property_read_string_pair(
+                properties, MQTT_PROP_USER_PROPERTY, &name, &value, is_further)) != nullptr) {
       const std::string key = take(name);
       heard.properties[key] = take(value);
+      is_further = true;
     }
     static_cast<Subscriber*>(self)->messages_.push_back(std::move(heard));
   }
