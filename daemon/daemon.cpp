@@ -148,10 +148,7 @@ Daemon::~Daemon() {
 void Daemon::run() {
   sd_watchdog_enabled(0, &watchdog_us_);
   start_watchdog();
-  const int hook = loop_->add_before_wait([this] {
-    control_flow();
-    notify_status();
-  });
+  const int hook = loop_->add_before_wait([this] { notify_status(); });
   sd_notify(0, "READY=1");
   loop_->run();
   loop_->remove_before_wait(hook);
@@ -247,7 +244,7 @@ void Daemon::apply(Settings settings) {
   sources_.configure(config_, keys, [this](std::string_view name) -> mqtt::MqttSink& {
     return broker_named(name);
   });
-  sources_.pause(are_sources_paused_);  // the new ones too
+  control_flow();  // for the new ones too
 }
 
 /// One that the configuration names.
@@ -292,6 +289,7 @@ void Daemon::apply_brokers() {
         [this](const Publisher& publisher) {
           sinks_.publisher_changed(publisher);
           sources_.publisher_changed(publisher);
+          control_flow();
         },
         backlog_of(config));
     for (const auto& device : devices_.all()) sink->adapter_added(device->adapter());
@@ -306,12 +304,9 @@ void Daemon::apply_brokers() {
 
 /// What a slow broker cannot take yet is not read from another one either.
 void Daemon::control_flow() {
-  const bool is_congested = std::ranges::any_of(
-      brokers_, [](const Broker& broker) { return broker.sink->is_congested(); });
-  if (is_congested == are_sources_paused_) return;
-  are_sources_paused_ = is_congested;
-  sources_.pause(is_congested);
-  log::debug("sources {}", is_congested ? "wait for a slow broker" : "go on");
+  sources_.pause(std::ranges::any_of(brokers_, [](const Broker& broker) {
+    return broker.sink && broker.sink->is_congested();  // null: the list is just being shortened
+  }));
 }
 
 void Daemon::notify_status() {

@@ -90,7 +90,6 @@ class Daemon {
   };
   std::vector<Broker> brokers_;
   Sources sources_;
-  bool are_sources_paused_ = false;
   Exports exports_;
   int signal_fd_ = -1;
   io::Operation signal_poll_;

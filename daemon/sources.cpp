@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "daemon/log.hpp"
+
 namespace smartmeterd {
 
 void Sources::configure(const Config& config, std::shared_ptr<const meter::dlms::KeyRing> keys,
@@ -67,6 +69,8 @@ void Sources::publisher_changed(const Publisher& publisher) {
 }
 
 void Sources::pause(bool is_paused) {
+  if (is_paused != std::exchange(is_paused_, is_paused) && !listening_.empty())
+    log::debug("sources {}", is_paused ? "wait for a slow broker" : "go on");
   for (const Listening& one : listening_) one.broker->pause_reading(is_paused);
 }
 

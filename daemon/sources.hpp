@@ -54,6 +54,7 @@ class Sources {
   std::vector<std::string> prefixes_;
   std::string instance_;
   bool accept_counter_reset_ = false;
+  bool is_paused_ = false;
   std::vector<Listening> listening_;
 };
 

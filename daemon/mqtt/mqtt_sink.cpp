@@ -66,6 +66,7 @@ class BrokerSink final : public MqttSink, private ClientListener {
     each([](Profile& profile) { profile.tick(); });
   }
   void client_changed() override { changed_(client_.publisher()); }
+  void congestion_changed() override { changed_(client_.publisher()); }
   void message(const Message& message) override;
   void subscription_refused(std::string_view filter, std::string_view reason) override;
   void acknowledged(std::uint64_t ticket) override {

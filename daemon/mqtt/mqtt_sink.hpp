@@ -32,6 +32,7 @@ class MqttSink : public Sink {
   /// Publishes `offline` and disconnects; the caller runs the loop a moment longer, or not.
   virtual void shut_down() = 0;
 };
+/// `changed`: the publisher, or `is_congested`, did; may be called from inside of any other call.
 /// `backlog` keeps what the broker misses, and outlives the sink; null: nothing is kept.
 std::unique_ptr<MqttSink> make_mqtt_sink(io::Loop& loop, const BrokerConfig& broker,
                                          const std::string& instance,

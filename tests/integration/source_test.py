@@ -21,11 +21,10 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import tap  # noqa: E402
 from harness import (CORPUS, LIMIT_S, METERSIM, OTHER_KEY, SMARTMETERD, TEST_AUTHENTICATION_KEY,
-                     TEST_KEY, Bus, Pty, Subscriber, World, free_port, stop, telegrams, wait_for)
+                     TEST_KEY, Broker, Bus, Pty, Subscriber, World, free_port, stop, telegrams,
+                     wait_for)
 
 IO = os.environ.get("SMARTMETERD_IO", "auto")
-# The same for every meter of Luxembourg (SMARTY P1 specification 1.1.3).
-SMARTY_AUTHENTICATION_KEY = "00112233445566778899AABBCCDDEEFF"
 RAW = "smartmeter/gateway/there/raw/meter"
 
 
@@ -331,6 +330,104 @@ class Translated(Sources):
         node.wait_adapter("there-meter", lambda adapter: adapter["Errors"] == {"replay": 1})
 
 
+def families():
+    """Those that send by themselves, on a line."""
+    done = subprocess.run([METERSIM, "list"], capture_output=True, text=True, check=True)
+    lines = done.stdout.split("\n\n")[0].splitlines()
+    return [line.split()[0] for line in lines if "JSON" not in line and "gPlug" not in line]
+
+
+# What bytes alone do not tell: links without a checksum of their own, and which bus it is.
+LINKS = {"amis-td351x": "amis", "iec-mode-c": "iec62056-21", "mode-d": "iec62056-21",
+         "dsmr-2.2": "p1", "smarty-lu": "p1", "steiermark-at": "p1", "kaifa-pl": "p1",
+         "mbus-heat": "mbus-master", "mbus-water": "mbus-master",
+         "mbus-electricity": "mbus-master", "mbus-fixed": "mbus-master"}
+
+
+class SameAsLocal(Sources):
+    """A gateway without keys sends what it receives; a translator with the keys makes of it what a
+    daemon with the keys makes of the same bytes on a port of its own."""
+
+    COUNT = 4
+
+    def node_with_ports(self, name, names, broker, keys=()):
+        ports, tables = {}, ""
+        for family in names:
+            directory = self.directory / f"{name}-ports" / family
+            directory.mkdir(parents=True)
+            ports[family] = Pty(directory)
+            self.addCleanup(ports[family].unplug)
+            tables += (f'[adapter.{slug(family)}]\ndevice = "{ports[family].path}"\n'
+                       f'line = "115200-8N1"\nlink = "{LINKS.get(family, "auto")}"\n')
+        node = Node(self, name, f'[gateway]\ninstance = "{name}"\n[broker.main]\n'
+                                f'url = "{self.broker.url}"\n{broker}\n{tables}', keys=keys)
+        wait_for("the ports", lambda: node.log().count(" opened") == len(names))
+        return node, ports
+
+    @staticmethod
+    def count(node, adapter):
+        return node.bus.property("/org/smartmeterd1/adapter/" + encoded(adapter), "Adapter",
+                                 "TelegramsReceived")
+
+    @staticmethod
+    def states(subscriber, prefix):
+        """Of each meter, without what a clock or a counter says."""
+        states = {}
+        for topic, payload in subscriber.latest.copy().items():
+            if topic.startswith(prefix + "/") and topic.endswith("/state"):
+                payload = re.sub('"received":"[^"]*","sequence":[0-9]*,', "", payload)
+                states[topic.split("/")[1]] = re.sub(',"ages":{[^}]*}', "", payload)
+        return states
+
+    def test_every_family(self):
+        names = families()
+        keys = (TEST_KEY, TEST_AUTHENTICATION_KEY)
+        amis = "amis-td351x"  # names itself not at all
+        local, local_ports = self.node_with_ports(
+            "local", names, 'prefix = "local"\nregisters = true\n'
+            f'[meter.{amis}]\nid = "{amis}"\nadapter = "{amis}"', keys)
+        gateway, gateway_ports = self.node_with_ports("gate", names, "raw = true\nqos = 1")
+        translator = Node(self, "translator", f'''
+[gateway]
+instance = "translator"
+[broker.main]
+url = "{self.broker.url}"
+role = "both"
+prefix = "remote"
+registers = true
+[source.house]
+broker = "main"
+format = "raw"
+topic = "smartmeter/gateway/+/raw/+"
+[meter.{amis}]
+id = "{amis}"
+adapter = "gate-{slug(str(gateway_ports[amis].path)[1:])}"
+''', keys=keys)
+        translator.wait_subscribed("house")
+        subscriber = self.subscriber("+/+/state")
+        for number, family in enumerate(names):
+            octets, said = telegrams(family, self.COUNT, "--unit", str(number))
+            local_ports[family].send(octets)
+            gateway_ports[family].send(octets)
+            here = slug(str(local_ports[family].path)[1:])
+            there = "gate-" + slug(str(gateway_ports[family].path)[1:])
+            with self.subTest(family=family):
+                for node, adapter in ((local, here), (translator, there)):
+                    wait_for(f"{len(said)} telegrams of {family} at {node.name}",
+                             lambda: self.count(node, adapter) == len(said), 10)
+                with contextlib.suppress(AssertionError):  # said better below
+                    wait_for("the states", lambda: self.states(subscriber, "local") ==
+                             self.states(subscriber, "remote"), 10)
+                states = self.states(subscriber, "remote")
+                for meter, state in self.states(subscriber, "local").items():
+                    self.assertEqual(states.pop(meter, None), state)
+                self.assertEqual(states, {})
+        self.assertGreaterEqual(len(self.states(subscriber, "local")), len(names))
+        self.assertEqual(
+            gateway.adapter(slug(str(gateway_ports["kaifa-noe"].path)[1:]))["Problem"],
+            "key-missing")
+
+
 class Shared(Sources):
     """Several translators."""
 
@@ -406,9 +503,8 @@ format = "glow"
 ''')
         subscriber = self.subscriber()
         node.wait_subscribed("glow")
-        _, values = telegrams("glow-zcl")
-        payload, _ = telegrams("glow-zcl")
-        cloud.publish("SMART/HILD/AABBCCDDEEFF", payload)
+        payload, values = telegrams("glow-zcl")
+        cloud.publish("SMART/HILD/AABBCCDDEEFF", payload.strip())
         meter = values[0]["meter"]
         node.wait_meter(meter)
         subscriber.state(slug(meter))
@@ -485,6 +581,56 @@ format = "glow"
         self.assertEqual(set(said.values()), {1}, said)
         state = self.subscriber().state(slug(meter))
         self.assertEqual((state["sequence"], state["link"]), (1, "hdlc"))
+
+
+class Slow(Sources):
+    def patient_broker(self, name):
+        """One that drops nothing for want of room."""
+        directory = self.directory / name
+        directory.mkdir()
+        broker = Broker(directory)
+        broker.config.write_text(broker.config.read_text() + "max_queued_messages 0\n")
+        self.addCleanup(broker.stop)
+        broker.start()
+        return broker
+
+    def test_what_the_sink_cannot_take_waits_at_the_source(self):
+        """The sink's broker stands still; an outbox of 64 KiB is soon full of 3 MB of states."""
+        source, sink = self.patient_broker("source"), self.patient_broker("sink")
+        node = Node(self, "translator", f'''
+[broker.in]
+url = "{source.url}"
+role = "source"
+[broker.out]
+url = "{sink.url}"
+qos = 1
+registers = true
+outbox_bytes = 65536
+[source.house]
+broker = "in"
+format = "gplug"
+''')
+        node.wait_subscribed("house")
+        subscriber = Subscriber(sink, "smartmeter/77/state",
+                                ["-h", "127.0.0.1", "-p", str(sink.port), "-q", "1"])
+        self.addCleanup(subscriber.stop)
+        wait_for("the sink", lambda: node.log().count("connected to") == 2)
+        self.settle()
+        count = 3000
+        keys = ",".join(f'"{key}":1.5' for key in "V1 V2 V3 I1 I2 I3 Eo Q5 Q6 Q7 Q8 pf".split())
+        lines = "".join(f'{{"z":{{"SMid":"77","Ei":{n},{keys}}}}}\n' for n in range(1, count + 1))
+        sink.process.send_signal(signal.SIGSTOP)
+        try:
+            subprocess.run(["mosquitto_pub", "-h", "127.0.0.1", "-p", str(source.port), "-q", "1",
+                            "-t", "tele/x/SENSOR", "-l"], input=lines.encode(), check=True,
+                           timeout=LIMIT_S)
+            wait_for("the pause", lambda: "sources wait for a slow broker" in node.log())
+        finally:
+            sink.process.send_signal(signal.SIGCONT)
+        topic = "smartmeter/77/state"
+        wait_for("all states", lambda: len(subscriber.heard.get(topic, ())) >= count)
+        self.assertEqual([json.loads(payload)["readings"]["energy_import"]
+                          for payload in subscriber.heard[topic]], list(range(1, count + 1)))
 
 
 class SecretBroker:
