@@ -71,6 +71,11 @@ class Install(unittest.TestCase):
         for end in EXPECTED_ENDS:
             self.assertEqual(len([p for p in self.installed if p.endswith(end)]), 1, end)
 
+    def test_every_page_is_there(self):
+        for name in os.listdir(os.path.join(ROOT, "daemon/doc")):
+            self.assertIn(os.path.join(self.prefix, "share/doc/smartmeterd/daemon/doc", name),
+                          self.installed)
+
     def test_nothing_in_etc(self):
         self.assertEqual([path for path in self.installed if path.startswith("/etc/")], [])
 
