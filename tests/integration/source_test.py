@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
@@ -26,6 +27,25 @@ from harness import (CORPUS, LIMIT_S, METERSIM, OTHER_KEY, SMARTMETERD, TEST_AUT
 
 IO = os.environ.get("SMARTMETERD_IO", "auto")
 RAW = "smartmeter/gateway/there/raw/meter"
+
+
+def reads_json():
+    """A build without simdjson refuses such a source, and says why."""
+    with tempfile.TemporaryDirectory() as directory:
+        config = pathlib.Path(directory) / "smartmeterd.toml"
+        config.write_text('[broker.main]\nurl = "mqtt://localhost"\nrole = "both"\n'
+                          '[source.house]\nbroker = "main"\nformat = "gplug"\n')
+        done = subprocess.run([SMARTMETERD, "--check", "--config", str(config)],
+                              capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return True
+    refusal = ('[source.house]: this smartmeterd was built without simdjson and reads no JSON, '
+               'expected format = "raw"')
+    assert done.returncode == 2 and refusal in done.stderr, done.stderr
+    return False
+
+
+needs_json = unittest.skipUnless(reads_json(), "built without simdjson")
 
 
 def slug(text):
@@ -155,6 +175,7 @@ class Sources(World):
         return outcome
 
 
+@needs_json
 class Json(Sources):
     def check_family(self, family, table, link, *options):
         node = self.source(table)
@@ -477,6 +498,7 @@ class Roles(Sources):
         self.assertEqual(set(path.split("/")[-1] for path in node.bus.objects()
                              if "/adapter/" in path), {encoded(name), encoded("there-meter")})
 
+    @needs_json
     def test_a_source_broker_is_not_the_sink_broker(self):
         """Hildebrand's broker in (TLS, user and password), a local one out."""
         cloud = SecretBroker(self.directory)
@@ -511,6 +533,7 @@ format = "glow"
         stop(node.process)
         self.assertEqual(list(cloud_subscriber.latest), ["SMART/HILD/AABBCCDDEEFF"])
 
+    @needs_json
     def test_an_exact_topic_where_wildcards_are_refused(self):
         """By mosquitto's dynamic security: its ACL files withhold messages, and refuse nothing."""
         strict = StrictBroker(self.directory, allowed="SMART/HILD/AABBCCDDEEFF")
@@ -529,6 +552,7 @@ format = "glow"
         self.assertEqual(node.adapter("mine")["State"], "synced")
         self.assertIn("give the exact topic", node.log())
 
+    @needs_json
     def test_a_reload_changes_sources_and_keeps_the_others(self):
         node = self.source('format = "gplug"', more='[source.other]\nbroker = "main"\n'
                                                     'topic = "first/+"\n')
@@ -547,6 +571,7 @@ format = "glow"
         self.assertNotIn("3", node.bus.meters())
         self.assertEqual(node.log().count("connected to"), 1)
 
+    @needs_json
     def test_the_broker_comes_back(self):
         node = self.source('format = "gplug"')
         self.broker.stop(signal.SIGKILL)
@@ -556,6 +581,7 @@ format = "glow"
         publish(self.broker, "tele/x/SENSOR", '{"z":{"SMid":"2","Pi":1.5}}')
         node.wait_meter("2")
 
+    @needs_json
     def test_two_that_translate_each_other_settle(self):
         """A has a meter at a port and publishes data points; B reads those, and has that profile
         too; A reads whatever there is."""
@@ -583,6 +609,7 @@ format = "glow"
         self.assertEqual((state["sequence"], state["link"]), (1, "hdlc"))
 
 
+@needs_json
 class Slow(Sources):
     def patient_broker(self, name):
         """One that drops nothing for want of room."""
