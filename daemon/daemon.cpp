@@ -302,10 +302,15 @@ void Daemon::apply_brokers() {
   }
 }
 
-/// What a slow broker cannot take yet is not read from another one either.
+/// What a slow broker cannot take yet is not read from another one either, nor what a broker would
+/// miss that is about to be there for the first time: after a start, what sessions have kept.
 void Daemon::control_flow() {
   sources_.pause(std::ranges::any_of(brokers_, [](const Broker& broker) {
-    return broker.sink && broker.sink->is_congested();  // null: the list is just being shortened
+    if (!broker.sink) return false;  // the list is just being shortened
+    const Publisher& publisher = broker.sink->publisher();
+    const bool is_expected = broker.config.publishes() && publisher.state == "connecting" &&
+                             publisher.last_error.empty();
+    return is_expected || broker.sink->is_congested();
   }));
 }
 

@@ -242,15 +242,15 @@ class Translators {
       std::vector<std::string> topics;
       for (std::size_t gateway = i; gateway < options.gateways; gateway += count)
         topics.push_back(topic_of(gateway));
+      const std::string name = fmt::format("translator-{}", i);
       if (kind == Kind::echo)
         echoes_.push_back(std::make_unique<Child>([&] { echo(port, topics); }));
       else
         daemons_.push_back(std::make_unique<DaemonProcess>(
-            options.smartmeterd, fmt::format("translator-{}", i),
-            std::vector<std::string>{"--translate", "--bus", "none"},
-            configuration(port, kind == Kind::shared, topics)));
+            options.smartmeterd, name, std::vector<std::string>{"--translate", "--bus", "none"},
+            configuration(port, name, kind == Kind::shared, topics)));
     }
-    for (const auto& daemon : daemons_) daemon->wait_for_log("connected to");
+    for (const auto& daemon : daemons_) daemon->wait_for_log("connected to", 2);
   }
   std::vector<pid_t> pids() const {
     std::vector<pid_t> all;
@@ -268,12 +268,14 @@ class Translators {
     for (const std::string& topic : topics) client.subscribe(topic);
     for (;;) client.step(1000);
   }
-  static std::string configuration(std::uint16_t port, bool shared,
+  /// A connection for each direction, as daemon/doc/fleet.md has it.
+  static std::string configuration(std::uint16_t port, const std::string& name, bool shared,
                                    const std::vector<std::string>& topics) {
     std::string text = fmt::format(
-        "[broker.fleet]\nurl = \"mqtt://127.0.0.1:{}\"\nrole = \"both\"\nqos = 1\n"
-        "discovery = \"off\"\n[source.fleet]\nbroker = \"fleet\"\nformat = \"raw\"\n",
-        port);
+        "[broker.raw]\nurl = \"mqtt://127.0.0.1:{0}\"\nrole = \"source\"\nclient_id = \"{1}-raw\"\n"
+        "[broker.states]\nurl = \"mqtt://127.0.0.1:{0}\"\nqos = 1\nclient_id = \"{1}-states\"\n"
+        "discovery = \"off\"\n[source.fleet]\nbroker = \"raw\"\nformat = \"raw\"\n",
+        port, name);
     if (shared) return text + "topic = \"smartmeter/gateway/+/raw/+\"\ngroup = \"translators\"\n";
     text += "topic = [";
     for (const std::string& topic : topics) text += fmt::format("\"{}\",\n", topic);

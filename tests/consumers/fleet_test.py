@@ -88,7 +88,8 @@ class Fleet(House):
         def is_connected():
             if process.poll() is not None:
                 raise AssertionError(f"smartmeterd ended with {process.returncode}")
-            return "connected to" in log_file.read_text()[before:]
+            said = log_file.read_text()[before:]
+            return said.count("connected to") == settings.count("[broker.")
         wait_for(f"{name} to connect", is_connected)
         return process
 
@@ -113,7 +114,8 @@ class Fleet(House):
         done = subprocess.run(
             [METERSIM, "run", ENCRYPTED, "--mqtt", self.fleet.url, "--user", gateway,
              "--password-file", str(self.password_file), "--topic",
-             f"smartmeter/gateway/{gateway}/raw/main", "--interval", "0.001", "--print-values",
+             f"smartmeter/gateway/{gateway}/raw/main", "--interval", "1", "--fast",
+             "--print-values",
              "--unit", gateway[-1], *map(str, arguments)],
             capture_output=True, text=True, timeout=LIMIT_S, check=True)
         return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
@@ -176,9 +178,9 @@ class Translation(Fleet):
         wait_for("three states", lambda: len(states_of(control, meter)) == 3)
         process.kill()
         process.wait()
-        said = self.send("gw-0001", "--count", 500, "--counter", 4)
+        said = self.send("gw-0001", "--count", 3000, "--counter", 4)
         self.translator()
-        wait_for("the states of all telegrams", lambda: len(states_of(control, meter)) >= 503)
+        wait_for("the states of all telegrams", lambda: len(states_of(control, meter)) >= 3003)
         translated = states_of(control, meter)[3:]
         self.assertEqual([state["time"] for state in translated],
                          [telegram["time"] for telegram in said], "in order, each once")
