@@ -840,6 +840,10 @@ void add_names(std::vector<std::string>& names, std::string_view table,
 
 }  // namespace
 
+std::string_view name(BrokerRole role) noexcept {
+  return std::ranges::find(broker_roles, role, &Choice<BrokerRole>::value)->word;
+}
+
 std::vector<fs::path> toml_files(const fs::path& directory) {
   std::vector<fs::path> files;
   std::error_code error;

@@ -9,6 +9,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "daemon/io/loop.hpp"
@@ -65,6 +66,7 @@ struct MeterConfig {
 /// sink: readings are published there. source: messages of other gateways are read there, and
 /// nothing is ever published.
 enum class BrokerRole : std::uint8_t { sink, source, both };
+std::string_view name(BrokerRole role) noexcept;
 /// Home Assistant's discovery: one message for each device, one for each entity, or none.
 enum class Discovery : std::uint8_t { off, device, entities };
 /// Whose ids Home Assistant's entities have: ours, or those of the Kaifa bridge smartmeter-ha.

@@ -173,10 +173,10 @@ struct Meter {
 /// The MQTT side: one configured broker.
 struct Publisher {
   std::string name;
-  std::string role = "sink";         ///< sink, source
+  std::string role = "sink";         ///< sink, source, both
   std::string state = "disabled";    ///< disabled, connecting, online, waiting
-  std::string broker;                ///< host:port, never credentials
-  std::string last_error;            ///< empty while online
+  std::string broker;                ///< host:port or unix://path, never credentials
+  std::string last_error;            ///< why it is not online, or what the broker does not allow
   std::uint64_t queued = 0;          ///< messages kept for later
   std::uint64_t dropped = 0;         ///< messages given up since start
 };

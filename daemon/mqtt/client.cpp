@@ -98,6 +98,7 @@ Client::Client(io::Loop& loop, const BrokerConfig& broker, std::string client_id
         if (result != -ECANCELED) deliver();
       }) {
   publisher_.name = broker.name;
+  publisher_.role = name(broker.role);
   publisher_.broker = address(broker);
   publisher_.state = "connecting";
   init_library();
@@ -508,9 +509,7 @@ std::optional<int> Client::send(const Publication& publication, std::uint64_t ti
 void Client::count() {
   publisher_.queued = outbox_.queued();
   publisher_.dropped = outbox_.dropped() + inbox_.dropped();
-  const bool is_congested =
-      online_ && (is_congested_ ? !outbox_.is_relaxed() : outbox_.is_filling());
-  if (std::exchange(is_congested_, is_congested) != is_congested) listener_.congestion_changed();
+  is_congested_ = online_ && (is_congested_ ? !outbox_.is_relaxed() : outbox_.is_filling());
 }
 
 void Client::set_state(std::string_view state, std::string last_error) {

@@ -371,6 +371,11 @@ TEST(Doctor, TheBrokerInEachOfItsStates) {
         {"waiting", "another client uses the client id smartmeterd-x",
          "broker-taken-over at broker"},
         {"waiting", "No route to host", "broker-unreachable at broker"},
+        {"waiting", "certificate has expired", "broker-unreachable at broker"},
+        {"online", "not allowed to publish smartmeter/gateway/x/status: Not authorized",
+         "broker-forbids at broker"},
+        {"online", "not allowed to subscribe to raw/#: Not authorized",
+         "broker-forbids at broker"},
         {"connecting", "No route to host", "broker-unreachable at broker"},
         {"connecting", "", "broker-connecting at broker"},
         {"online", "", "fine"}}) {

@@ -80,7 +80,7 @@ void Walk::broker() {
               "one is set in a [broker.NAME] table of /etc/smartmeterd/smartmeterd.toml");
   std::string online;
   const auto troubled = std::ranges::find_if(found_.publishers, [](const Value& publisher) {
-    return publisher["State"].text() != "online";
+    return publisher["State"].text() != "online" || !publisher["LastError"].text().empty();
   });
   if (troubled == found_.publishers.end()) {
     for (const Value& publisher : found_.publishers)
@@ -96,10 +96,17 @@ void Walk::broker() {
   const std::string evidence =
       fmt::format("{}: {}", broker, error.empty() ? "not connected" : error);
   const std::string port = broker.substr(broker.rfind(':') + 1);
+  if (error.starts_with("not allowed to "))
+    return fail("broker-forbids", evidence,
+                "allow it in the broker's list of rights, or correct the prefix in the "
+                "[broker.NAME] table or the topic in the [source.NAME] table");
   if (error.starts_with("not authorized"))
     return fail("broker-unauthorised", evidence,
                 "correct user and password_file in the [broker.NAME] table, then \"sudo systemctl "
                 "reload smartmeterd\"");
+  if (error.ends_with("onnection refused") && broker.starts_with("unix://"))
+    return fail("broker-refused", evidence,
+                "nobody listens there any more: start the broker, with this socket as a listener");
   if (error.ends_with("onnection refused"))
     return fail("broker-refused", evidence,
                 fmt::format("nobody listens there: start the broker, or have it listen on port {}, "
