@@ -442,13 +442,17 @@ void Client::say_again_below(std::string_view topic_prefix) {
   count();
 }
 
-void Client::subscribe(std::string filter, int qos) {
-  subscriptions_.push_back({std::move(filter), qos});
+std::uint32_t Client::subscribe(std::string filter, int qos) {
+  const auto same = std::ranges::find(subscriptions_, filter, &Subscription::filter);
+  const std::uint32_t id = same != subscriptions_.end() ? same->id : ++last_subscription_id_;
+  subscriptions_.push_back({std::move(filter), qos, id});
   if (online_) subscribe(subscriptions_.back(), false);
+  return id;
 }
 
 void Client::subscribe(const Subscription& subscription, bool is_known) {
-  const int code = connection_->subscribe(subscription.filter, subscription.qos, is_known);
+  const int code =
+      connection_->subscribe(subscription.filter, subscription.qos, subscription.id, is_known);
   if (code == MOSQ_ERR_INVAL || code == MOSQ_ERR_MALFORMED_UTF8)
     log::warning("mqtt {}: {} is not a topic filter", broker_.name, subscription.filter);
 }

@@ -64,7 +64,8 @@ class Client {
   /// Says what is retained and begins like this again, for who came after it was said.
   void say_again_below(std::string_view topic_prefix);
   /// Subscribes now and after each connect. MQTT 5: what this client publishes does not come back.
-  void subscribe(std::string filter, int qos);
+  /// Returns its number, which `Message::subscriptions` has; the same filter has the same one.
+  std::uint32_t subscribe(std::string filter, int qos);
   void unsubscribe(const std::string& filter);
   /// Hands over at QoS 1, but only while online, with nothing else waiting and fewer than 20
   /// messages in flight; false otherwise. `acknowledged` tells when the broker has it; what was
@@ -86,6 +87,7 @@ class Client {
   struct Subscription {
     std::string filter;
     int qos;
+    std::uint32_t id;
   };
   void connect();
   void on_opened();
@@ -122,6 +124,7 @@ class Client {
   Outbox outbox_;
   Inbox inbox_;
   std::vector<Subscription> subscriptions_;
+  std::uint32_t last_subscription_id_ = 0;
   std::shared_ptr<Connection> connection_;
   bool version_5_;
   bool has_socket_ = false;  ///< the connect thread is done with the connection

@@ -47,6 +47,9 @@ class Properties {
   void add(int identifier, std::uint32_t value) {
     mosquitto_property_add_int32(&list_, identifier, value);
   }
+  void add_varint(int identifier, std::uint32_t value) {
+    mosquitto_property_add_varint(&list_, identifier, value);
+  }
   void add(int identifier, const char* text) {
     mosquitto_property_add_string(&list_, identifier, text);
   }
@@ -269,13 +272,16 @@ std::optional<Connection::InFlight> Connection::take_answered() {
   return std::nullopt;
 }
 
-int Connection::subscribe(const std::string& filter, int qos, bool is_known) {
+int Connection::subscribe(const std::string& filter, int qos, std::uint32_t id, bool is_known) {
   // The library leaves the options out with 3.1.1. A shared subscription must not say "no local"
   // (MQTT 5.0 section 3.8.3.1).
   int options = is_known ? MQTT_SUB_OPT_SEND_RETAIN_NEW : MQTT_SUB_OPT_SEND_RETAIN_ALWAYS;
   if (!filter.starts_with("$share/")) options |= MQTT_SUB_OPT_NO_LOCAL;
   int mid = 0;
-  const int code = mosquitto_subscribe_v5(handle_, &mid, filter.c_str(), qos, options, nullptr);
+  Properties properties;
+  if (has_subscription_ids_) properties.add_varint(MQTT_PROP_SUBSCRIPTION_IDENTIFIER, id);
+  const int code =
+      mosquitto_subscribe_v5(handle_, &mid, filter.c_str(), qos, options, properties.get());
   if (code == MOSQ_ERR_SUCCESS) asked_.push_back({mid, filter});
   return code;
 }
@@ -316,8 +322,12 @@ void Connection::on_connect(mosquitto* handle, void* self, int code, int flags,
   if (code == 0) mosquitto_log_callback_set(handle, nullptr);
   std::uint8_t qos_max = 1;
   std::uint16_t receive_maximum = in_flight_max;
+  std::uint8_t has_subscription_ids = connection.settings_.version_5 ? 1 : 0;
   mosquitto_property_read_byte(properties, MQTT_PROP_MAXIMUM_QOS, &qos_max, false);
   mosquitto_property_read_int16(properties, MQTT_PROP_RECEIVE_MAXIMUM, &receive_maximum, false);
+  mosquitto_property_read_byte(properties, MQTT_PROP_SUBSCRIPTION_ID_AVAILABLE,
+                               &has_subscription_ids, false);
+  connection.has_subscription_ids_ = has_subscription_ids != 0;
   connection.qos_max_ = std::min<int>(qos_max, 1);
   connection.in_flight_limit_ = std::min<std::size_t>(receive_maximum, in_flight_max);
 }

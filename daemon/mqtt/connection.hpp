@@ -79,8 +79,9 @@ class Connection {
 
   /// The broker still has what was subscribed before.
   bool session_present() const noexcept { return session_present_; }
-  /// With `is_known`, retained messages come only where the broker did not know the filter.
-  int subscribe(const std::string& filter, int qos, bool is_known);
+  /// With `is_known`, retained messages come only where the broker did not know the filter. `id` is
+  /// what the broker calls the subscription in its messages, with MQTT 5.
+  int subscribe(const std::string& filter, int qos, std::uint32_t id, bool is_known);
   int unsubscribe(const std::string& filter);
   /// A filter that was refused, and why; one at a time.
   struct Refusal {
@@ -124,6 +125,7 @@ class Connection {
   std::size_t in_flight_limit_ = in_flight_max;  ///< the broker may set less
   int qos_max_ = 1;
   bool session_present_ = false;
+  bool has_subscription_ids_ = false;
   struct Asked {
     int mid;
     std::string filter;

@@ -9,7 +9,7 @@
 
 namespace smartmeterd::mqtt {
 
-bool Inbox::put(const mosquitto_message& message, const mosquitto_property* properties) {
+bool Inbox::put(const mosquitto_message& message, const mosquitto_property* all_properties) {
   ++received_;
   const std::string_view topic = message.topic;
   const std::string_view payload(static_cast<const char*>(message.payload),
@@ -20,7 +20,12 @@ bool Inbox::put(const mosquitto_message& message, const mosquitto_property* prop
     dropped_topic_ = topic;
     return false;
   }
-  Entry entry{store(topic), store(payload), message.retain, properties_.size(), 0};
+  Entry entry{.topic = store(topic),
+              .payload = store(payload),
+              .retained = message.retain,
+              .first_property = properties_.size(),
+              .first_subscription = subscriptions_.size()};
+  const mosquitto_property* properties = all_properties;
   char* name = nullptr;
   char* value = nullptr;
   bool is_further = false;
@@ -32,6 +37,15 @@ bool Inbox::put(const mosquitto_message& message, const mosquitto_property* prop
     is_further = true;
   }
   entry.properties = properties_.size() - entry.first_property;
+  std::uint32_t subscription = 0;
+  properties = all_properties;
+  is_further = false;
+  while ((properties = mosquitto_property_read_varint(properties, MQTT_PROP_SUBSCRIPTION_IDENTIFIER,
+                                                      &subscription, is_further)) != nullptr) {
+    subscriptions_.push_back(subscription);
+    is_further = true;
+  }
+  entry.subscriptions = subscriptions_.size() - entry.first_subscription;
   entries_.push_back(entry);
   return true;
 }
@@ -53,7 +67,9 @@ Message Inbox::front() {
   return {.topic = view(entry.topic),
           .payload = meter::bytes_of(view(entry.payload)),
           .retained = entry.retained,
-          .properties = views_};
+          .properties = views_,
+          .subscriptions =
+              std::span(subscriptions_).subspan(entry.first_subscription, entry.subscriptions)};
 }
 
 void Inbox::pop() {
@@ -63,6 +79,7 @@ void Inbox::pop() {
   text_.clear();
   entries_.clear();
   properties_.clear();
+  subscriptions_.clear();
 }
 
 }  // namespace smartmeterd::mqtt

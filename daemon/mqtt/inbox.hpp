@@ -48,6 +48,8 @@ class Inbox {
     bool retained = false;
     std::size_t first_property = 0;
     std::size_t properties = 0;
+    std::size_t first_subscription = 0;
+    std::size_t subscriptions = 0;
   };
   struct Property {
     Piece name, value;
@@ -58,6 +60,7 @@ class Inbox {
   std::string text_;
   std::vector<Entry> entries_;
   std::vector<Property> properties_;
+  std::vector<std::uint32_t> subscriptions_;
   std::vector<UserProperty> views_;  ///< of the front's properties
   std::size_t next_ = 0;
   std::uint64_t received_ = 0;

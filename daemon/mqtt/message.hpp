@@ -33,6 +33,9 @@ struct Message {
   meter::Bytes payload;
   bool retained = false;
   std::span<const UserProperty> properties = {};
+  /// Which subscriptions (`Client::subscribe`) the broker sent it for: where filters overlap it may
+  /// send one copy for each. Empty: it does not say.
+  std::span<const std::uint32_t> subscriptions = {};
 };
 
 /// Who has subscribed.

@@ -54,12 +54,19 @@ class BrokerSink final : public MqttSink, private ClientListener {
   }
 
  private:
+  struct Filter {
+    std::string text;
+    std::uint32_t id;
+    bool is_refused = false;
+  };
   struct Subscription {
-    std::vector<std::string> filters;
+    std::vector<Filter> filters;
     Subscriber* subscriber;
   };
 
   void broker_online() override {
+    for (Subscription& subscription : subscriptions_)
+      for (Filter& filter : subscription.filters) filter.is_refused = false;
     each([](Profile& profile) { profile.broker_online(); });
   }
   void broker_tick() override {
@@ -89,6 +96,7 @@ class BrokerSink final : public MqttSink, private ClientListener {
   std::function<void(const Publisher&)> changed_;
   std::vector<Subscription> subscriptions_;
   std::map<const Meter*, io::TimePoint> last_;  ///< telegram that was passed on, with a throttle
+  std::string topic_;                           ///< of a message: the library wants its end marked
   meter::NamedReadings collected_;  ///< reused for each telegram, so that none allocates
   Client client_;
   Profiles profiles_;
@@ -147,39 +155,54 @@ std::string_view without_group(std::string_view filter) {
 
 void BrokerSink::subscribe(const std::vector<std::string>& filters, int qos,
                            Subscriber& subscriber) {
-  subscriptions_.push_back({filters, &subscriber});
-  for (const std::string& filter : filters) client_.subscribe(filter, qos);
+  subscriptions_.push_back({{}, &subscriber});
+  for (const std::string& filter : filters)
+    subscriptions_.back().filters.push_back({filter, client_.subscribe(filter, qos)});
 }
 
 void BrokerSink::unsubscribe(Subscriber& subscriber) {
   const auto over = std::ranges::find(subscriptions_, &subscriber, &Subscription::subscriber);
   if (over == subscriptions_.end()) return;
-  const std::vector<std::string> filters = std::move(over->filters);
+  const std::vector<Filter> filters = std::move(over->filters);
   subscriptions_.erase(over);
-  for (const std::string& filter : filters)
+  for (const Filter& filter : filters)
     if (std::ranges::none_of(subscriptions_, [&](const Subscription& other) {
-          return std::ranges::count(other.filters, filter) > 0;
+          return std::ranges::count(other.filters, filter.text, &Filter::text) > 0;
         }))
-      client_.unsubscribe(filter);
+      client_.unsubscribe(filter.text);
 }
 
+/// Where filters overlap a broker may send one copy for each, and then says which it is for: of a
+/// subscriber's filters the first that matches counts. What is for a filter of an earlier session
+/// is for everyone whom it matches.
 void BrokerSink::message(const Message& message) {
   each([&](Profile& profile) { profile.message(message); });
-  const std::string topic(message.topic);
-  const auto matches = [&](const std::string& filter) {
-    bool does = false;
-    mosquitto_topic_matches_sub(std::string(without_group(filter)).c_str(), topic.c_str(), &does);
-    return does;
+  topic_.assign(message.topic);
+  const auto is_meant = [&](const Filter& filter) {
+    return std::ranges::find(message.subscriptions, filter.id) != message.subscriptions.end();
   };
-  for (const Subscription& subscription : subscriptions_)
-    if (std::ranges::any_of(subscription.filters, matches))
+  const bool is_known = std::ranges::any_of(subscriptions_, [&](const Subscription& subscription) {
+    return std::ranges::any_of(subscription.filters, is_meant);
+  });
+  const auto matches = [&](const Filter& filter) {
+    bool does = false;  // the end of a string ends where the string does
+    mosquitto_topic_matches_sub(without_group(filter.text).data(), topic_.c_str(), &does);
+    return does && !filter.is_refused;
+  };
+  for (const Subscription& subscription : subscriptions_) {
+    const auto first = std::ranges::find_if(subscription.filters, matches);
+    if (first != subscription.filters.end() && (!is_known || is_meant(*first)))
       subscription.subscriber->message(message);
+  }
 }
 
 void BrokerSink::subscription_refused(std::string_view filter, std::string_view reason) {
-  for (const Subscription& subscription : subscriptions_)
-    if (std::ranges::find(subscription.filters, filter) != subscription.filters.end())
-      subscription.subscriber->subscription_refused(filter, reason);
+  for (Subscription& subscription : subscriptions_) {
+    const auto refused = std::ranges::find(subscription.filters, filter, &Filter::text);
+    if (refused == subscription.filters.end()) continue;
+    refused->is_refused = true;
+    subscription.subscriber->subscription_refused(filter, reason);
+  }
 }
 
 void BrokerSink::shut_down() {

@@ -21,7 +21,8 @@ namespace smartmeterd::mqtt {
 class MqttSink : public Sink {
  public:
   virtual const Publisher& publisher() const noexcept = 0;
-  /// Every message that matches one of the filters, each once, until `unsubscribe`.
+  /// Every message that matches one of the filters, each once, until `unsubscribe`. With 3.1.1 a
+  /// broker may send one more for each further filter, of whomever, that matches.
   /// "$share/<group>/<filter>": this client's share of them.
   virtual void subscribe(const std::vector<std::string>& filters, int qos,
                          Subscriber& subscriber) = 0;

@@ -365,60 +365,6 @@ TEST_P(MqttSinkTest, StoppedBrokerHoldsNothingUp) {
   EXPECT_EQ(sink_->publisher().state, "online");
 }
 
-/// The bridge's names, units (kWh, W, V, A) and time format (smartmeter-ha, src/kaifa.py), with
-/// every decimal that the meter sent.
-TEST_P(MqttSinkTest, SeedProfileSpeaksAsTheBridge) {
-  Broker broker;
-  BrokerConfig options = config(broker.port());
-  options.profiles = {"seed"};
-  make_sink(options);
-  ASSERT_TRUE(come_online());
-  Subscriber subscriber(broker.port());
-  FakeMeter meter;
-  FakeMeter second("second");
-  second.fill();
-  meter.set("energy_import", {12937, -3}, Unit::kilowatt_hour);
-  meter.set("energy_export", {0, -3}, Unit::kilowatt_hour);
-  meter.set("power_import", {545, 0}, Unit::watt);
-  meter.set("power_export", {0, 0}, Unit::watt);
-  meter.set("reactive_energy_import", {2, -3}, Unit::kilovar_hour);
-  meter.set("reactive_energy_export", {4567, -3}, Unit::kilovar_hour);
-  meter.set("voltage_l1", {2337, -1}, Unit::volt);
-  meter.set("voltage_l2", {2340, -1}, Unit::volt);
-  meter.set("voltage_l3", {2350, -1}, Unit::volt);
-  meter.set("current_l1", {13, -2}, Unit::ampere);
-  meter.set("current_l2", {7, -2}, Unit::ampere);
-  meter.set("current_l3", {0, -2}, Unit::ampere);
-  meter.send(*sink_);
-  second.send(*sink_);
-  const std::map<std::string, std::string> expected = {{"energy_in", "12.937"},
-                                                       {"energy_out", "0.000"},
-                                                       {"power_in", "545"},
-                                                       {"power_out", "0"},
-                                                       {"reactive_energy_in", "0.002"},
-                                                       {"reactive_energy_out", "4.567"},
-                                                       {"voltage_l1", "233.7"},
-                                                       {"voltage_l2", "234.0"},
-                                                       {"voltage_l3", "235.0"},
-                                                       {"current_l1", "0.13"},
-                                                       {"current_l2", "0.07"},
-                                                       {"current_l3", "0.00"},
-                                                       {"timestamp", "2025-11-20T11:00:05Z"}};
-  for (const auto& [key, value] : expected)
-    EXPECT_TRUE(hear(subscriber, "home/smart_meter/" + key, value)) << key;
-  EXPECT_TRUE(
-      hear(subscriber, "home/smart_meter/json",
-           R"({"timestamp":"2025-11-20T11:00:05Z","energy_in":12.937,"energy_out":0.000,)"
-           R"("power_in":545,"power_out":0,"reactive_energy_in":0.002,"reactive_energy_out":4.567,)"
-           R"("voltage_l1":233.7,"voltage_l2":234.0,"voltage_l3":235.0,)"
-           R"("current_l1":0.13,"current_l2":0.07,"current_l3":0.00})"));
-  for (const auto& message : subscriber.messages()) {
-    EXPECT_TRUE(message.topic.starts_with("home/smart_meter/") ||
-                message.topic == "smartmeter/gateway/host/status")
-        << message.topic;
-  }
-}
-
 TEST_P(MqttSinkTest, CountsIdleWakeUps) {
   Broker broker;
   make_sink(config(broker.port()));

@@ -5,6 +5,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "tests/daemon/mqtt/profile_fixture.hpp"
@@ -113,6 +114,41 @@ TEST_F(ProfilesTest, WhatATelegramBroughtThatWasLeftOutComesWithTheNext) {
                   AllOf(HasSubstr(R"("energy_import":7)"), HasSubstr(R"("power_import":3)"))));
   EXPECT_THAT(heard_below("dt/smartmeterd/1/ds"),
               ElementsAre(HasSubstr(R"("1.7.0":1}})"), HasSubstr(R"("1.7.0":3,"1.8.0":7000)")));
+}
+
+/// Keeps the topics that it is told of.
+struct Listener final : Subscriber {
+  void message(const Message& message) override { topics.emplace_back(message.topic); }
+  std::vector<std::string> topics;
+};
+
+TEST_F(ProfilesTest, AMessageGoesOnceToEachWhoseFilterMatches) {
+  config_.role = BrokerRole::both;
+  start();
+  Listener gplugs, shared, everything;
+  sink_->subscribe({"tele/+/SENSOR", "tele/gPlug11/+"}, 1, gplugs);
+  sink_->subscribe({"$share/group/glow/+/SENSOR/+"}, 1, shared);
+  sink_->subscribe({"tele/#", "end"}, 0, everything);
+  const auto publish = [&](const std::string& topic) {
+    ASSERT_EQ(test::run({"mosquitto_pub", "-h", "127.0.0.1", "-p", std::to_string(broker_.port()),
+                         "-t", topic, "-m", "{}", "-q", "1"}),
+              0);
+  };
+  // The broker answers a subscription after what it had before; this comes until it has it.
+  ASSERT_TRUE(run_until([&] {
+    publish("end");
+    return !everything.topics.empty();
+  }));
+  for (const char* topic : {"tele/gPlug11/SENSOR", "tele/gPlug11/STATE", "tele/other/STATE",
+                            "glow/123/SENSOR/electricitymeter", "smartmeter/1/state", "end"})
+    publish(topic);
+  const auto ends = std::ranges::count(everything.topics, "end");
+  ASSERT_TRUE(run_until([&] { return std::ranges::count(everything.topics, "end") > ends; }));
+  std::erase(everything.topics, "end");
+  EXPECT_THAT(everything.topics,
+              ElementsAre("tele/gPlug11/SENSOR", "tele/gPlug11/STATE", "tele/other/STATE"));
+  EXPECT_THAT(gplugs.topics, ElementsAre("tele/gPlug11/SENSOR", "tele/gPlug11/STATE"));
+  EXPECT_THAT(shared.topics, ElementsAre("glow/123/SENSOR/electricitymeter"));
 }
 
 }  // namespace
