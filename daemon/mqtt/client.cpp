@@ -513,7 +513,9 @@ std::optional<int> Client::send(const Publication& publication, std::uint64_t ti
 void Client::count() {
   publisher_.queued = outbox_.queued();
   publisher_.dropped = outbox_.dropped() + inbox_.dropped();
-  is_congested_ = online_ && (is_congested_ ? !outbox_.is_relaxed() : outbox_.is_filling());
+  const bool is_congested =
+      online_ && (is_congested_ ? !outbox_.is_relaxed() : outbox_.is_filling());
+  if (std::exchange(is_congested_, is_congested) != is_congested) listener_.congestion_changed();
 }
 
 void Client::set_state(std::string_view state, std::string last_error) {

@@ -37,6 +37,8 @@ class ClientListener {
   virtual void subscription_refused(std::string_view /*filter*/, std::string_view /*reason*/) {}
   /// The broker has what `Client::offer` was given with this ticket.
   virtual void acknowledged(std::uint64_t /*ticket*/) {}
+  /// `Client::is_congested` changed.
+  virtual void congestion_changed() {}
 };
 
 /// Connects, reconnects with back-off, and publishes as fast as the socket takes it; what has to
