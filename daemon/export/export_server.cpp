@@ -215,7 +215,10 @@ bool ExportServer::shows(const Meter& meter) {
   if (meter.medium != name(meter::Medium::electricity) || !meter.parent_id.empty()) return false;
   if (!is_wanted(meter.adapter)) return false;
   if (!config_.meter.empty() && config_.meter != meter.id) return false;
-  if (shown_ == nullptr) shown_ = &meter;
+  if (shown_ == nullptr) {
+    shown_ = &meter;
+    synthetic_.forget_sub_meters();
+  }
   if (shown_ != &meter && !std::exchange(others_told_, true))
     log::notice("export {}: shows meter {} only; meter = \"…\" or adapter = \"…\" names another "
                 "one, and each [export.NAME] may have its own",
@@ -240,8 +243,14 @@ void ExportServer::raw_telegram(const RawTelegram& telegram) {
   send_to_all(meter::text_of(telegram.frames));
 }
 
+/// One whose facts have changed goes and comes back at once: it stays the one.
+void ExportServer::meter_added(const Meter& meter) {
+  if (std::exchange(last_shown_, nullptr) == &meter) shown_ = &meter;
+}
+
 void ExportServer::meter_removed(const Meter& meter) {
-  if (shown_ == &meter) shown_ = nullptr;
+  if (shown_ != &meter) return;
+  last_shown_ = std::exchange(shown_, nullptr);
 }
 
 }  // namespace smartmeterd

@@ -40,6 +40,7 @@ class ExportServer : public Sink {
 
   void telegram(const Telegram& telegram) override;
   void raw_telegram(const RawTelegram& telegram) override;
+  void meter_added(const Meter& meter) override;
   void meter_removed(const Meter& meter) override;
 
  private:
@@ -83,6 +84,7 @@ class ExportServer : public Sink {
   std::uint64_t dropped_ = 0;
 
   const Meter* shown_ = nullptr;  ///< the one that dsmr5 is about
+  const Meter* last_shown_ = nullptr;  ///< gone; not to be looked into
   bool others_told_ = false;
   bool is_of_meter_ = false;      ///< the raw telegram that follows is the configured meter's
   SyntheticTelegram synthetic_;

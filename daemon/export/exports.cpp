@@ -84,6 +84,10 @@ void Exports::raw_telegram(const RawTelegram& telegram) {
   for (const Server& each : servers_) each.server->raw_telegram(telegram);
 }
 
+void Exports::meter_added(const Meter& meter) {
+  for (const Server& each : servers_) each.server->meter_added(meter);
+}
+
 void Exports::meter_removed(const Meter& meter) {
   for (const Server& each : servers_) each.server->meter_removed(meter);
 }

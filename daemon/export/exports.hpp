@@ -31,6 +31,7 @@ class Exports : public Sink {
 
   void telegram(const Telegram& telegram) override;
   void raw_telegram(const RawTelegram& telegram) override;
+  void meter_added(const Meter& meter) override;
   void meter_removed(const Meter& meter) override;
 
  private:

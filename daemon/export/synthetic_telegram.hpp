@@ -21,6 +21,10 @@ class SyntheticTelegram {
  public:
   /// Takes what the meter's telegram says beside its values.
   void take(const Telegram& telegram);
+  /// What follows is another meter's.
+  void forget_sub_meters() noexcept {
+    for (SubMeter& each : sub_meters_) each.arrived = {};
+  }
   /// Valid until the next call.
   std::string_view write(const Meter& meter, io::TimePoint now);
 

@@ -4,6 +4,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -92,6 +93,11 @@ class Install(unittest.TestCase):
         self.assertIn(f"\nExecStart={program} claim --hint /dev/%i\n", hint)
         self.assertIn(f"\nExecPaths={program} ", hint)
         self.assertIn("SystemdService=smartmeterd.service", self.read("/org.smartmeterd1.service"))
+
+    def test_the_units_name_documents_that_are_there(self):
+        for unit in (end for end in EXPECTED_ENDS if "/system/" in end):
+            for path in re.findall(r"(?m)^Documentation=file:(.*)$", self.read(unit)):
+                self.assertIn(path, self.installed, unit)
 
     def test_programs_run(self):
         for program in ("sbin/smartmeterd", "bin/smartmeterctl"):

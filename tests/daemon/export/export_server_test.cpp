@@ -184,6 +184,25 @@ TEST_P(ExportServerTest, ShowsTheFirstElectricityMeterOnly) {
   EXPECT_EQ(all.find("/SMD5"), all.rfind("/SMD5"));
 }
 
+/// Learning its medium or its parent, a meter goes and comes back.
+TEST_P(ExportServerTest, TheFirstMeterStaysTheOneWhoseFactsChange) {
+  start({});
+  const io::Fd client = connect();
+  const auto other = meter_named("E3");
+  tell(*meter_);
+  server_->meter_removed(*meter_);
+  server_->meter_added(*meter_);
+  (void)received(client);
+  tell(*other);
+  EXPECT_EQ(received(client), "");
+  tell(*meter_);
+  EXPECT_NE(received(client), "");
+  server_->meter_removed(*meter_);
+  server_->meter_added(*other);
+  tell(*other);
+  EXPECT_NE(received(client), "") << "it is really gone";
+}
+
 TEST_P(ExportServerTest, ShowsTheMeterOrAdapterOfTheConfiguration) {
   for (const auto& [meter, adapter, is_shown] :
        {std::tuple{"1KFM0200169986", "", true}, std::tuple{"E3", "", false},
