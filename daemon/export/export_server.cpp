@@ -102,9 +102,10 @@ void ExportServer::open() {
   for (const int fd : *fds) listen(fd);
   log::notice("export {}: listening on {}", config_.name, address_text(config_));
   if (!is_local(config_))
-    log::warning("export {}: whoever reaches {} sees the readings: there is no password and no "
-                 "encryption",
-                 config_.name, address_text(config_));
+    log::warning(
+        "export {}: whoever reaches {} sees the readings: there is no password and no "
+        "encryption",
+        config_.name, address_text(config_));
 }
 
 void ExportServer::listen(int fd) {
@@ -220,9 +221,10 @@ bool ExportServer::shows(const Meter& meter) {
     synthetic_.forget_sub_meters();
   }
   if (shown_ != &meter && !std::exchange(others_told_, true))
-    log::notice("export {}: shows meter {} only; meter = \"…\" or adapter = \"…\" names another "
-                "one, and each [export.NAME] may have its own",
-                config_.name, shown_->id);
+    log::notice(
+        "export {}: shows meter {} only; meter = \"…\" or adapter = \"…\" names another "
+        "one, and each [export.NAME] may have its own",
+        config_.name, shown_->id);
   return shown_ == &meter;
 }
 

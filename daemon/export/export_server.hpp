@@ -51,8 +51,8 @@ class ExportServer : public Sink {
   };
   struct Client {
     Client(ExportServer& server, int fd);
-    int fd;              ///< -1: gone, and about to be forgotten
-    std::string queue;   ///< what the kernel has not taken yet
+    int fd;                ///< -1: gone, and about to be forgotten
+    std::string queue;     ///< what the kernel has not taken yet
     std::size_t sent = 0;  ///< of the queue
     io::Operation readable;
     io::Operation writable;
@@ -68,7 +68,9 @@ class ExportServer : public Sink {
   void send(Client& client, std::string_view bytes);
   void send_to_all(std::string_view bytes);
   void drop(Client& client, std::string_view why);
-  void forget_gone() { clients_.remove_if([](const Client& client) { return client.fd < 0; }); }
+  void forget_gone() {
+    clients_.remove_if([](const Client& client) { return client.fd < 0; });
+  }
   bool is_wanted(const Adapter* adapter) const noexcept;
   bool shows(const Meter& meter);
 
@@ -77,16 +79,16 @@ class ExportServer : public Sink {
   std::list<Listener> listeners_;
   std::list<Client> clients_;
   io::Operation open_timer_;
-  std::string told_;             ///< why it does not listen, once
-  bool is_bound_here_ = false;   ///< not handed over
+  std::string told_;            ///< why it does not listen, once
+  bool is_bound_here_ = false;  ///< not handed over
   bool slow_told_ = false;
   bool full_told_ = false;
   std::uint64_t dropped_ = 0;
 
-  const Meter* shown_ = nullptr;  ///< the one that dsmr5 is about
+  const Meter* shown_ = nullptr;       ///< the one that dsmr5 is about
   const Meter* last_shown_ = nullptr;  ///< gone; not to be looked into
   bool others_told_ = false;
-  bool is_of_meter_ = false;      ///< the raw telegram that follows is the configured meter's
+  bool is_of_meter_ = false;  ///< the raw telegram that follows is the configured meter's
   SyntheticTelegram synthetic_;
 };
 

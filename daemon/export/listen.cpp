@@ -72,7 +72,7 @@ Address address_at(int fd) {
 
 /// Its file is there, and nobody listens.
 bool is_left_behind(const Address& address, const std::string& path) {
-  struct stat status{};
+  struct stat status {};
   if (lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return false;
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return false;
@@ -118,10 +118,12 @@ std::string explain(int error, const ExportConfig& config) {
                          config.socket.empty() ? "a port above 1023"
                                                : "a directory that the service may write to, as "
                                                  "/run/smartmeterd");
-    case EADDRINUSE: return fmt::format("{}: another program listens there", reason);
+    case EADDRINUSE:
+      return fmt::format("{}: another program listens there", reason);
     case EADDRNOTAVAIL:
       return fmt::format("{}: no interface of this machine has the address", reason);
-    default: return reason;
+    default:
+      return reason;
   }
 }
 

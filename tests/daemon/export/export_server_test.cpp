@@ -95,8 +95,7 @@ class ExportServerTest : public io::LoopTest {
     server_->telegram({meter, *readings_, *named_, quantities_, {}});
   }
   void tell_raw(std::string_view frames, bool is_verified = true) {
-    server_->raw_telegram(
-        {adapter_, meter::bytes_of(frames), meter::Link::p1, 0, is_verified});
+    server_->raw_telegram({adapter_, meter::bytes_of(frames), meter::Link::p1, 0, is_verified});
   }
 
   io::Operation wake_{[](int) {}};
