@@ -171,7 +171,7 @@ void Client::read(int revents) {
 
 /// Outside of the library's callbacks, so that what is published in answer is written at once.
 void Client::deliver() {
-  while (!is_paused_ && !inbox_.empty()) {
+  while ((!is_paused_ || is_blocked()) && !inbox_.empty()) {
     listener_.message(inbox_.front());
     inbox_.pop();
   }
@@ -185,6 +185,13 @@ void Client::pause_reading(bool is_paused) {
   if (is_paused_ && !is_paused && !deliver_again_.pending())
     loop_.timer(deliver_again_, loop_.now());
   is_paused_ = is_paused;
+}
+
+/// The answers that the broker owes stand behind more messages than there is room for, and without
+/// them nothing that waits goes out: the pause would never end. mosquitto 2.0.11 sends a queue that
+/// has formed whatever the receive maximum says. What the outbox cannot hold then is counted.
+bool Client::is_blocked() const noexcept {
+  return online_ && connection_->in_flight() > 0 && !inbox_.has_room();
 }
 
 /// In a pause too while the broker owes answers to what was published here: those come behind the

@@ -105,6 +105,7 @@ class Client {
   void drop_connection();
   void read(int revents);
   void deliver();
+  bool is_blocked() const noexcept;
   void answers();
   void answered(const Connection::InFlight& message);
   void forbidden(std::string what);
