@@ -403,7 +403,7 @@ void Client::shut_down() {
     if (!status_topic_.empty())
       send({.topic = status_topic_, .payload = "offline", .retain = true});
     online_ = false;
-    mosquitto_disconnect(connection_->handle());
+    connection_->leave();
     settle(MOSQ_ERR_SUCCESS);
   } else {
     drop_connection();

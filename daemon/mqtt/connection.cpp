@@ -2,16 +2,20 @@
 // Connection: one life of a libmosquitto object, opened by a short-lived thread.
 #include "daemon/mqtt/connection.hpp"
 
+#include <fcntl.h>
 #include <mqtt_protocol.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <string_view>
@@ -30,6 +34,9 @@ constexpr int keepalive_min_s = 5;
 constexpr std::uint32_t will_delay_s = 5;
 /// What the broker may send at once: a payload of the length that is taken, and its properties.
 constexpr std::uint32_t packet_size_max = 4 * Inbox::payload_size_max;
+
+/// How long a broker that was told goodbye is waited for.
+constexpr std::chrono::seconds leave_max{1};
 
 /// Wiped when it dies.
 struct Secret {
@@ -105,6 +112,34 @@ Connection::Connection(Settings settings)
 Connection::~Connection() {
   if (handle_ != nullptr) mosquitto_destroy(handle_);
   close(event_fd_);
+}
+
+/// A socket that is closed with something unread in it resets its connection, and the broker throws
+/// away what it has not read yet. So it stays open, and is read, until the broker has closed it.
+void Connection::leave() {
+  const int fd = fcntl(mosquitto_socket(handle_), F_DUPFD_CLOEXEC, 0);
+  mosquitto_disconnect(handle_);
+  if (fd < 0) return;
+  const auto wait_for_end = [fd] {
+    const auto end = std::chrono::steady_clock::now() + leave_max;
+    pollfd readable{.fd = fd, .events = POLLIN, .revents = 0};
+    std::array<char, 4096> unread;
+    const auto is_open = [&] {
+      const ssize_t size = read(fd, unread.data(), unread.size());
+      return size > 0 || (size < 0 && errno == EAGAIN);
+    };
+    while (is_open()) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(
+          end - std::chrono::steady_clock::now());
+      if (left.count() <= 0 || poll(&readable, 1, static_cast<int>(left.count())) <= 0) break;
+    }
+    close(fd);
+  };
+  try {
+    std::thread(wait_for_end).detach();
+  } catch (const std::system_error&) {
+    close(fd);
+  }
 }
 
 void Connection::open() {

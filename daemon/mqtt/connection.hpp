@@ -90,6 +90,10 @@ class Connection {
   };
   std::optional<Refusal> take_refusal();
 
+  /// DISCONNECT. What was published before arrives, also where messages came in that nobody reads
+  /// any more.
+  void leave();
+
  private:
   explicit Connection(Settings settings);
   void open();

@@ -774,6 +774,28 @@ TEST_P(ClientTest, PausedReadingLosesNothing) {
   EXPECT_EQ(listener_.connects, 1);
 }
 
+/// Who leaves with messages unread must not take down what was published just before.
+TEST_P(ClientTest, LastWordsArriveWithMessagesUnread) {
+  Broker broker;
+  const std::string port = std::to_string(broker.port());
+  test::run({"mosquitto_pub", "-p", port, "-r", "-t", "unread", "-m", "x"});
+  Subscriber subscriber(broker.port());
+  const std::string padding(100'000, 'x');
+  for (int round = 0; round < 20; ++round) {
+    const std::string last = padding + std::to_string(round);
+    connect(config(broker.port()));
+    ASSERT_TRUE(come_online());
+    client_->pause_reading(true);
+    client_->subscribe("unread", 0);
+    for (int turn = 0; turn < 10; ++turn) loop_->run_once();
+    client_->publish({.topic = "last", .payload = last});
+    client_->shut_down();
+    client_.reset();
+    ASSERT_TRUE(hear(subscriber, "last", last)) << round;
+    ASSERT_TRUE(hear(subscriber, "smartmeter/gateway/host/status", "offline")) << round;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Loop, ClientTest,
                          testing::Values(io::Backend::io_uring, io::Backend::epoll),
                          [](const auto& backend) {
