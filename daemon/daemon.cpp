@@ -53,6 +53,26 @@ void translate_only(Settings& settings) {
   }
 }
 
+/// A connection for each direction. On a common one the broker's answers to what is published stand
+/// behind what it has sent, and who stops reading until they come would wait for ever.
+void split_connections(Config& config) {
+  std::vector<BrokerConfig> readers;
+  for (BrokerConfig& broker : config.brokers) {
+    if (broker.role != BrokerRole::both) continue;
+    broker.role = BrokerRole::sink;
+    BrokerConfig reader = broker;
+    reader.role = BrokerRole::source;
+    reader.name += "-source";
+    if (reader.client_id.empty())
+      reader.client_id = fmt::format("smartmeterd-{}", meter::slug(config.instance));
+    reader.client_id += "-source";
+    for (SourceConfig& source : config.sources)
+      if (source.broker == broker.name) source.broker = reader.name;
+    readers.push_back(std::move(reader));
+  }
+  std::ranges::move(readers, std::back_inserter(config.brokers));
+}
+
 void check_sources(const Config& config) {
   for (const SourceConfig& source : config.sources)
     if (source.format != SourceFormat::raw && !reads_json())
@@ -84,6 +104,7 @@ Settings Settings::load(const Options& options, bool strict) {
     settings.config.exports.push_back(given);
   }
   if (options.translate) translate_only(settings);
+  split_connections(settings.config);
   check_sources(settings.config);
   std::vector<std::string> refused;
   settings.keys = load_keys(options.config_file.parent_path() / "keys.d",

@@ -113,9 +113,13 @@ void Source::subscription_refused(std::string_view /*filter*/, std::string_view 
 }
 
 /// True where this gateway has sent it, or one that says it is this one.
-bool Source::is_loop(std::string_view topic) {
-  const std::size_t at = topic.find(own_gateway_);
-  if (at == topic.npos || (at != 0 && topic[at - 1] != '/')) return false;
+bool Source::is_loop(const mqtt::Message& message) {
+  const std::size_t at = message.topic.find(own_gateway_);
+  const bool has_topic = at != message.topic.npos && (at == 0 || message.topic[at - 1] == '/');
+  const bool has_property = std::ranges::any_of(message.properties, [&](const auto& property) {
+    return property.name == mqtt::gateway_property && property.value == environment_.instance;
+  });
+  if (!has_topic && !has_property) return false;
   input_.count("loop");
   if (!std::exchange(is_loop_told_, true))
     log::notice("{}: what gateway {} sends is not read, because this one has the same name; if "
@@ -132,7 +136,7 @@ void Source::message(const mqtt::Message& message) {
     return is_smartmeterd_topic(message.topic, prefix);
   });
   if (is_ours && !(is_raw && raw_topic)) return;  // what others like us say of their meters
-  if (is_loop(message.topic)) return;
+  if (is_loop(message)) return;
   input_.heard(message.payload.size());
   const std::size_t size_max =
       is_raw ? meter::Decoder::buffer_size_min : meter::json::message_size_max;

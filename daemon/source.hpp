@@ -66,7 +66,7 @@ class Source : public mqtt::Subscriber {
   void each_input(const std::function<void(SourceInput&)>& call);
 
  private:
-  bool is_loop(std::string_view topic);
+  bool is_loop(const mqtt::Message& message);
   void watch_silence();
 
   SourceEnvironment environment_;

@@ -15,6 +15,9 @@ struct UserProperty {
   std::string_view name, value;
 };
 
+/// Which smartmeterd a message of one value is from, where nothing in its topic says so.
+inline constexpr std::string_view gateway_property = "gateway";
+
 /// One message on its way out. Everything in it is valid during the call only.
 struct Publication {
   std::string_view topic;

@@ -353,8 +353,10 @@ TEST_F(SourceTest, WhatThisGatewaySentIsNeverReadBack) {
   for (const char* topic : {"smartmeter/gateway/here/raw/ttyusb0", "gateway/here/raw/ttyusb0",
                             "moved/by/a/bridge/gateway/here/raw/ttyusb0"})
     take(topic, test::p1_telegram());
+  take("datacollector/1/ACTIVE_POWER_P", R"({"value":1,"timestamp":1629055611})",
+       false, {{"gateway", "here"}});
   EXPECT_THAT(recorder_.meter_ids(), IsEmpty());
-  EXPECT_THAT(adapter("house").errors, ElementsAre(Pair("loop", 3)));
+  EXPECT_THAT(adapter("house").errors, ElementsAre(Pair("loop", 4)));
   take("smartmeter/gateway/there/raw/ttyusb0", test::p1_telegram());
   EXPECT_EQ(recorder_.meters.size(), 1u);
 }

@@ -569,7 +569,8 @@ format = "glow"
         node.wait_meter("4")
         node.wait_adapter("house", lambda adapter: adapter["TelegramsReceived"] == 2)
         self.assertNotIn("3", node.bus.meters())
-        self.assertEqual(node.log().count("connected to"), 1)
+        # Once for each direction.
+        self.assertEqual(node.log().count("connected to"), 2)
 
     @needs_json
     def test_the_broker_comes_back(self):
