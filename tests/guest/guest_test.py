@@ -7,8 +7,10 @@ The cases run in the order in which they are written: one boot serves all but th
 alone needs those that it builds on: FirstPage Service.test_quick_replugs
 """
 
+import base64
 import json
 import os
+import re
 import sys
 import time
 import unittest
@@ -16,6 +18,7 @@ import unittest
 import world
 from world import UNIT
 from harness import TEST_KEY
+from simulated import crc16_arc
 
 import tap
 
@@ -24,6 +27,8 @@ REPLUGS = int(os.environ.get("SMARTMETER_GUEST_REPLUGS", "10"))
 # How long a quick replug leaves the adapter plugged: before, while and after the port is opened.
 PLUGGED_S = (0.0, 0.1, 0.3, 0.8)
 METER_LINK = "/dev/smartmeter_mbus"
+EXPORT = "smartmeterd-export.socket"
+EXPORT_RECEIVED = "smartmeterd-export-received.socket"
 
 HOUSE = world.Meter("kaifa-noe")  # encrypted
 ATTIC = world.Meter("dsmr-5")
@@ -307,6 +312,91 @@ class Service(Adapters):
         self.wait_retained(f"{HOUSE.id}/availability", "online")
         self.wait(f"{world.retained(f'{HOUSE.id}/state')} | grep power_import")
         self.read_through(self.house.send, HOUSE)
+
+    def start_exports(self, *sockets):
+        """By the lines of the page."""
+        commands = world.page_commands("daemon/doc/p1-export.md", f"systemctl enable {EXPORT}")
+        # The next case finds the service as it was, whatever becomes of this one.
+        self.addCleanup(self.guest.shell, f"systemctl disable -q --now {' '.join(sockets)}; "
+                                          f"systemctl restart {UNIT}")
+        self.guest.shell(commands.replace(EXPORT, " ".join(sockets)))
+        self.wait_opened()
+
+    def connect(self, port):
+        """A client; the file with what it is told."""
+        client, told = f"client-{port}", f"/run/client-{port}"
+        self.guest.shell(f"systemd-run -q --unit={client} bash -c "
+                         f"'exec cat </dev/tcp/127.0.0.1/{port} >{told}'")
+        self.addCleanup(self.guest.shell, f"rm {told}")
+        self.addCleanup(self.guest.attempt, f"systemctl stop {client}")
+        # It is a cat only once it is connected.
+        self.wait(f"grep -x cat /proc/$(systemctl show -P MainPID {client})/comm")
+        return told
+
+    def wait_told(self, told, condition):
+        """All that a client was told, once the condition holds."""
+        return base64.b64decode(self.wait(f"{condition} && base64 -w 0 {told}"))
+
+    def wait_telegram(self, told, power):
+        """The last telegram of DSMR 5 that a client was told, once one has the power."""
+        line = f"1-0:1.7.0({power / 1000:06.3f}*kW)"
+        octets = self.wait_told(
+            told, f"grep -qF '{line}' {told} && tail -n 1 {told} | grep -q '^!'")
+        content, crc = re.findall(rb"(/[^!]*!)(....)\r\n", octets)[-1]
+        self.assertTrue(content.startswith(b"/SMD5\\2smartmeterd\r\n\r\n"), content)
+        self.assertIn(f"\r\n{line}\r\n".encode(), content)
+        self.assertEqual(crc.decode(), f"{crc16_arc(content):04X}")
+
+    def test_telegrams_on_the_network(self):
+        """Off until somebody starts their sockets; the service is in its shipped sandbox."""
+        for unit, port in ((EXPORT, 1502), (EXPORT_RECEIVED, 1503)):
+            self.assertEqual(
+                self.guest.attempt(f"systemctl is-enabled {unit}")[1].strip(), "disabled")
+            self.guest.shell(f"! : </dev/tcp/127.0.0.1/{port}")
+        self.start_exports(EXPORT, EXPORT_RECEIVED)
+        self.assertEqual(self.guest.shell(f"systemctl show -P SocketBindDeny {UNIT}").strip(),
+                         "any")
+        self.assertEqual(self.guest.shell(f"systemctl show -P DropInPaths {UNIT}").strip(), "")
+        self.guest.shell(f"systemctl stop {UNIT}")
+        synthetic = self.connect(1502)  # starts it
+        self.wait_opened()
+        self.read_through(self.house.send, HOUSE)
+        received = self.connect(1503)
+        octets, power = HOUSE.next()
+        self.house.send(octets)
+        self.assertEqual(
+            self.wait_told(received, f"[ $(stat -c %s {received}) -ge {len(octets)} ]"), octets)
+        self.wait_telegram(synthetic, power)
+
+    def test_an_export_at_an_address_of_no_socket_is_refused(self):
+        """Until the socket has the address, as the journal says; meters are read all the same."""
+        table = "/etc/smartmeterd/conf.d/export.toml"
+        drop_ins = f"/run/systemd/system/{UNIT}.d", f"/run/systemd/system/{EXPORT}.d"
+        self.guest.shell(f"mkdir -p /etc/smartmeterd/conf.d {' '.join(drop_ins)}")
+        self.addCleanup(self.guest.shell, f"rm -r {table} {' '.join(drop_ins)}; "
+                                          f"systemctl daemon-reload && systemctl restart {UNIT}")
+        if "+BPF_FRAMEWORK" not in self.guest.shell("systemctl --version"):
+            # Debian 12's systemd ignores SocketBindDeny=: another part of it refuses instead.
+            self.guest.write(f"{drop_ins[0]}/refuse.conf", b"[Service]\nSystemCallFilter=~listen\n")
+            self.guest.shell("systemctl daemon-reload")
+        self.guest.write(table, b'[export.x]\nlisten = "127.0.0.1:4711"\n')
+        self.guest.shell(f"systemctl restart {UNIT}")
+        self.wait_opened()
+        said = self.wait(f"journalctl -b -u {UNIT} | "
+                         "grep -F 'export x: cannot listen on 127.0.0.1:4711: '")
+        for advice in (EXPORT, "ListenStream=", "SocketBindAllow=tcp:4711"):
+            self.assertIn(advice, said)
+        self.guest.shell("! : </dev/tcp/127.0.0.1/4711")
+        self.read_through(self.house.send, HOUSE)
+        self.guest.write(f"{drop_ins[1]}/address.conf",
+                         b"[Socket]\nListenStream=127.0.0.1:4711\n")
+        self.guest.shell("systemctl daemon-reload")
+        self.start_exports(EXPORT)
+        self.read_through(self.house.send, HOUSE)
+        told = self.connect(4711)
+        octets, power = HOUSE.next()
+        self.house.send(octets)
+        self.wait_telegram(told, power)
 
 
 class Chips(Adapters):

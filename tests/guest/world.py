@@ -39,13 +39,17 @@ SERIALS = ("HOUSE1", "ATTIC1")
 TELEGRAMS_MAX = 10
 
 
-def readme_commands(start):
-    """The commands of README's block of shell commands with a line that starts so, without sudo."""
-    for block in re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL):
+def page_commands(page, start):
+    """The commands of a page's block of shell commands with a line that starts so, without sudo."""
+    for block in re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
         if f"\nsudo {start}" in f"\n{block}":
             return "\n".join(line.replace("sudo ", "") for line in block.splitlines()
                              if not line.startswith("meson "))
-    raise AssertionError(f"README.md has no block of commands with: sudo {start}")
+    raise AssertionError(f"{page} has no block of commands with: sudo {start}")
+
+
+def readme_commands(start):
+    return page_commands("README.md", start)
 
 
 def runtime_packages(programs):
