@@ -175,9 +175,16 @@ void Client::deliver() {
     listener_.message(inbox_.front());
     inbox_.pop();
   }
-  if (inbox_.dropped() > 0 && !std::exchange(long_message_logged_, true))
+  const auto lost = inbox_.take_lost();
+  if (!lost) return;
+  if (lost->why == Inbox::Loss::too_long && !std::exchange(long_message_logged_, true))
     log::warning("mqtt {}: a message on {} is longer than {} KiB: dropped", broker_.name,
-                 inbox_.dropped_topic(), Inbox::payload_size_max / 1024);
+                 lost->topic, Inbox::payload_size_max / 1024);
+  if (lost->why == Inbox::Loss::no_room && !std::exchange(full_inbox_logged_, true))
+    log::warning(
+        "mqtt {}: a message on {} is dropped: {} KiB wait already until a slow broker has "
+        "taken them; expect further ones",
+        broker_.name, lost->topic, Inbox::bytes_max / 1024);
 }
 
 void Client::pause_reading(bool is_paused) {

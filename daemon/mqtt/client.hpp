@@ -136,6 +136,7 @@ class Client {
   bool exposed_password_logged_ = false;
   bool refusal_logged_ = false;
   bool long_message_logged_ = false;
+  bool full_inbox_logged_ = false;
   bool is_congested_ = false;
   bool is_paused_ = false;
   std::set<std::string, std::less<>> forbidden_;  ///< what the journal has of it

@@ -33,7 +33,7 @@ constexpr int keepalive_min_s = 5;
 /// the session lives (section 3.1.3.2.2), so it needs one.
 constexpr std::uint32_t will_delay_s = 5;
 /// What the broker may send at once: a payload of the length that is taken, and its properties.
-constexpr std::uint32_t packet_size_max = 4 * Inbox::payload_size_max;
+constexpr std::uint32_t packet_size_max = 2 * Inbox::payload_size_max;
 
 /// How long a broker that was told goodbye is waited for.
 constexpr std::chrono::seconds leave_max{1};
@@ -129,8 +129,8 @@ void Connection::leave() {
       return size > 0 || (size < 0 && errno == EAGAIN);
     };
     while (is_open()) {
-      const auto left = std::chrono::ceil<std::chrono::milliseconds>(
-          end - std::chrono::steady_clock::now());
+      const auto left =
+          std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
       if (left.count() <= 0 || poll(&readable, 1, static_cast<int>(left.count())) <= 0) break;
     }
     close(fd);

@@ -41,7 +41,8 @@ constexpr auto settle_time = 2s;
 constexpr auto earlier_kept = 25h;
 /// More discovery messages than this are not ours.
 constexpr std::size_t found_max = 10'000;
-constexpr std::size_t payload_max = 256 * 1024;
+/// As many bytes of them are kept until they are compared.
+constexpr std::size_t found_bytes_max = 32 * 1024 * 1024;
 /// A home has fewer, and the outbox has to hold the discovery of all of them.
 constexpr std::size_t meters_max = 500;
 /// Readings that are this many intervals old are shown no more, even where nobody can say so.
@@ -266,6 +267,7 @@ void HomeAssistantProfile::look_back() {
     return;
   }
   found_.clear();
+  found_bytes_ = 0;
   look_back_end_ = context_.loop.now() + look_back_time;
   if (look_backs_ > 1) return;  // the client subscribes again by itself
   if (context_.broker.discovery != Discovery::off)
@@ -312,8 +314,8 @@ bool HomeAssistantProfile::is_own(std::string_view payload) const {
 void HomeAssistantProfile::found(std::string_view topic, std::string_view payload) {
   constexpr std::string_view end = "/config";
   const std::size_t id_at = topic.rfind(std::string("/").append(id_stem));
-  if (id_at == topic.npos || !topic.ends_with(end) || payload.size() > payload_max ||
-      found_.size() >= found_max || !is_own(payload))
+  if (id_at == topic.npos || !topic.ends_with(end) || found_.size() >= found_max ||
+      found_bytes_ + payload.size() > found_bytes_max || !is_own(payload))
     return;
   std::string_view id = topic.substr(id_at + 1);
   id.remove_suffix(end.size());
@@ -332,6 +334,7 @@ void HomeAssistantProfile::found(std::string_view topic, std::string_view payloa
     found.component = id.substr(slug_end + 1);
   }
   found.payload = payload;
+  found_bytes_ += payload.size();
   found_.push_back(std::move(found));
 }
 

@@ -108,6 +108,7 @@ class HomeAssistantProfile final : public Profile {
   int look_backs_ = 0;
   io::TimePoint look_back_end_{};
   std::vector<Found> found_;
+  std::size_t found_bytes_ = 0;  ///< of their payloads
   bool is_over_ = false;
   bool has_too_many_ = false;
 

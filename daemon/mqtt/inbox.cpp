@@ -14,10 +14,10 @@ bool Inbox::put(const mosquitto_message& message, const mosquitto_property* all_
   const std::string_view topic = message.topic;
   const std::string_view payload(static_cast<const char*>(message.payload),
                                  static_cast<std::size_t>(message.payloadlen));
-  if (payload.size() > payload_size_max ||
-      text_.size() + topic.size() + payload.size() > bytes_max) {
+  const bool is_too_long = payload.size() > payload_size_max;
+  if (is_too_long || text_.size() + topic.size() + payload.size() > bytes_max) {
     ++dropped_;
-    dropped_topic_ = topic;
+    lost_ = {is_too_long ? Loss::too_long : Loss::no_room, std::string(topic)};
     return false;
   }
   Entry entry{.topic = store(topic),

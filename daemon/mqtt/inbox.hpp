@@ -6,7 +6,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "daemon/mqtt/message.hpp"
@@ -18,12 +20,19 @@ namespace smartmeterd::mqtt {
 /// copied here and delivered after it.
 class Inbox {
  public:
-  /// No meter, gateway or consumer sends more.
-  static constexpr std::size_t payload_size_max = 64 * 1024;
+  /// The longest that is read back is discovery of our own: of the service with 200 adapters. What
+  /// a source takes has limits of its own.
+  static constexpr std::size_t payload_size_max = 256 * 1024;
   /// Of all that waits.
   static constexpr std::size_t bytes_max = 1024 * 1024;
 
-  /// False, and counted: too long, or no room.
+  enum class Loss : std::uint8_t { too_long, no_room };
+  struct Lost {
+    Loss why;
+    std::string topic;
+  };
+
+  /// False, and counted: lost.
   bool put(const mosquitto_message& message, const mosquitto_property* properties);
   bool empty() const noexcept { return next_ == entries_.size(); }
   /// Room for whatever one turn of the library may bring: one more message, and with TLS the rest
@@ -35,8 +44,8 @@ class Inbox {
 
   std::uint64_t received() const noexcept { return received_; }
   std::uint64_t dropped() const noexcept { return dropped_; }
-  /// Where the last dropped one came in.
-  const std::string& dropped_topic() const noexcept { return dropped_topic_; }
+  /// The last one that was dropped, told once.
+  std::optional<Lost> take_lost() { return std::exchange(lost_, std::nullopt); }
 
  private:
   struct Piece {
@@ -65,7 +74,7 @@ class Inbox {
   std::size_t next_ = 0;
   std::uint64_t received_ = 0;
   std::uint64_t dropped_ = 0;
-  std::string dropped_topic_;
+  std::optional<Lost> lost_;
 };
 
 }  // namespace smartmeterd::mqtt
