@@ -188,7 +188,7 @@ TEST(P1Writer, TheChecksumIsThatOfAnotherImplementation) {
   const std::string telegram = example();
   const auto end = telegram.find('!') + 1;
   const unsigned crc = test::slow_crc_arc(bytes_of(std::string_view(telegram).substr(0, end)));
-  char digits[8];
+  char digits[16];
   std::snprintf(digits, sizeof digits, "%04X\r\n", crc);
   EXPECT_EQ(telegram.substr(end), digits);
 }
