@@ -280,7 +280,7 @@ void Daemon::remove_brokers(const std::vector<BrokerConfig>& all_but) {
   std::erase_if(brokers_, [&](Broker& broker) {
     // One that was refused may wait for what a file now says rightly: its password.
     const bool hopeful = !broker.config.password_file.empty() &&
-                         broker.sink->publisher().last_error.starts_with("not authorized");
+                         broker.sink->publisher().is_unauthorized;
     if (std::ranges::count(all_but, broker.config) > 0 && !hopeful) return false;
     sources_.forget(*broker.sink);
     sinks_.remove(*broker.sink);
@@ -329,7 +329,8 @@ void Daemon::control_flow() {
   sources_.pause(std::ranges::any_of(brokers_, [](const Broker& broker) {
     if (!broker.sink) return false;  // the list is just being shortened
     const Publisher& publisher = broker.sink->publisher();
-    const bool is_expected = broker.config.publishes() && publisher.state == "connecting" &&
+    const bool is_expected = broker.config.publishes() &&
+                             publisher.state == PublisherState::connecting &&
                              publisher.last_error.empty();
     return is_expected || broker.sink->is_congested();
   }));
@@ -338,7 +339,7 @@ void Daemon::control_flow() {
 void Daemon::notify_status() {
   Status now{.adapters = devices_.all().size(), .meters = meters_.size()};
   for (const Broker& broker : brokers_)
-    if (broker.sink->publisher().state == "online") ++now.online;
+    if (broker.sink->publisher().state == PublisherState::online) ++now.online;
   now.brokers = brokers_.size();
   if (now == status_) return;
   status_ = now;

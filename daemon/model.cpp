@@ -70,6 +70,16 @@ std::string_view name(KeyState state) noexcept {
   return "";
 }
 
+std::string_view name(PublisherState state) noexcept {
+  switch (state) {
+    case PublisherState::disabled: return "disabled";
+    case PublisherState::connecting: return "connecting";
+    case PublisherState::online: return "online";
+    case PublisherState::waiting: return "waiting";
+  }
+  return "";
+}
+
 std::string_view text_of(const meter::NamedReading& reading, std::span<char> buffer) noexcept {
   if (reading.is_time) return reading.time.to_text(buffer);
   return reading.is_text ? reading.text : std::string_view();

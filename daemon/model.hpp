@@ -23,6 +23,7 @@
 namespace smartmeterd {
 
 enum class AdapterState : std::uint8_t { waiting, probing, synced, silent, failed };
+inline constexpr auto last_adapter_state = AdapterState::failed;
 std::string_view name(AdapterState state) noexcept;
 
 /// Why an adapter gives no readings: different states with different messages.
@@ -30,6 +31,7 @@ enum class Problem : std::uint8_t {
   none, port_busy, no_access, no_bytes, line_break, no_frame, bad_checksum, key_missing, key_wrong,
   authentication_key_wrong, list_unknown, replay, less_protected,
 };
+inline constexpr auto last_problem = Problem::less_protected;
 std::string_view name(Problem problem) noexcept;  ///< as on D-Bus: "port-busy", "break"
 
 /// Where an adapter's line settings come from.
@@ -107,6 +109,7 @@ struct Adapter {
 };
 
 enum class KeyState : std::uint8_t { not_needed, missing, wrong, authentication_key_wrong, ok };
+inline constexpr auto last_key_state = KeyState::ok;
 std::string_view name(KeyState state) noexcept;
 
 /// One value of a meter, kept after the telegram is gone.
@@ -170,13 +173,17 @@ struct Meter {
   std::optional<io::Clock::duration> stale_after() const noexcept;
 };
 
+enum class PublisherState : std::uint8_t { disabled, connecting, online, waiting };
+std::string_view name(PublisherState state) noexcept;
+
 /// The MQTT side: one configured broker.
 struct Publisher {
   std::string name;
   std::string role = "sink";         ///< sink, source, both
-  std::string state = "disabled";    ///< disabled, connecting, online, waiting
+  PublisherState state = PublisherState::disabled;
   std::string broker;                ///< host:port or unix://path, never credentials
   std::string last_error;            ///< why it is not online, or what the broker does not allow
+  bool is_unauthorized = false;      ///< the broker has refused user and password
   std::uint64_t queued = 0;          ///< messages kept for later
   std::uint64_t dropped = 0;         ///< messages given up since start
 };

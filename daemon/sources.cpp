@@ -41,7 +41,7 @@ void Sources::configure(const Config& config, std::shared_ptr<const meter::dlms:
                           .names = names_,
                           .is_name_taken = environment_.is_name_taken},
         source, *on, keys);
-    made->set_online(sink.publisher().state == "online");
+    made->set_online(sink.publisher().state == PublisherState::online);
     sink.subscribe(made->filters(), source.qos, *made);
     listening_.push_back({std::move(made), &sink});
   }
@@ -65,7 +65,7 @@ void Sources::clear() {
 void Sources::publisher_changed(const Publisher& publisher) {
   for (const Listening& one : listening_)
     if (one.source->config().broker == publisher.name)
-      one.source->set_online(publisher.state == "online");
+      one.source->set_online(publisher.state == PublisherState::online);
 }
 
 void Sources::pause(bool is_paused) {

@@ -40,7 +40,6 @@ class Sources {
   /// Shows a new sink every adapter.
   void introduce(Sink& sink) const;
   void clear();
-  std::size_t size() const noexcept { return listening_.size(); }
 
  private:
   struct Listening {

@@ -184,10 +184,14 @@ const sd_bus_vtable manager_members[] = {
 
 // Publisher
 
+std::string_view publisher_state(const Publisher& publisher) {
+  return name(publisher.state);
+}
+
 const sd_bus_vtable publisher_members[] = {
     SD_BUS_VTABLE_START(0),
     SD_BUS_PROPERTY("Role", "s", get<&Publisher::role>, 0, emits),
-    SD_BUS_PROPERTY("State", "s", get<&Publisher::state>, 0, emits),
+    SD_BUS_PROPERTY("State", "s", get<publisher_state>, 0, emits),
     SD_BUS_PROPERTY("Broker", "s", get<&Publisher::broker>, 0, emits),
     SD_BUS_PROPERTY("LastError", "s", get<&Publisher::last_error>, 0, emits),
     SD_BUS_PROPERTY("Queued", "t", get<&Publisher::queued>, 0, 0),
@@ -488,7 +492,7 @@ const sd_bus_vtable* manager_vtable() noexcept {
 }
 
 PublisherView::Values PublisherView::read(const Publisher& p) {
-  return {p.role, p.state, p.broker, p.last_error};
+  return {p.role, std::string(name(p.state)), p.broker, p.last_error};
 }
 std::string PublisherView::path(const Publisher& publisher) {
   return object_path("broker", publisher.name);

@@ -59,12 +59,15 @@ void Exports::configure(const std::vector<ExportConfig>& configs) {
   }
   // First those that go: their addresses may be wanted again.
   std::erase_if(servers_, [&](const Server& each) {
-    return std::ranges::count(wanted, std::pair(each.server->config(), each.sockets)) == 0;
+    if (std::ranges::count(wanted, std::pair(each.server->config(), each.sockets)) > 0)
+      return false;
+    remove(*each.server);
+    return true;
   });
-  for (auto& [config, sockets] : wanted) add(config, std::move(sockets));
+  for (auto& [config, sockets] : wanted) serve(config, std::move(sockets));
 }
 
-void Exports::add(const ExportConfig& config, std::vector<int> sockets) {
+void Exports::serve(const ExportConfig& config, std::vector<int> sockets) {
   const bool is_there = std::ranges::any_of(servers_, [&](const Server& each) {
     return each.server->config() == config && each.sockets == sockets;
   });
@@ -74,22 +77,7 @@ void Exports::add(const ExportConfig& config, std::vector<int> sockets) {
     if (const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0); copy >= 0) own.push_back(copy);
   servers_.push_back(
       {std::move(sockets), std::make_unique<ExportServer>(loop_, config, std::move(own))});
-}
-
-void Exports::telegram(const Telegram& telegram) {
-  for (const Server& each : servers_) each.server->telegram(telegram);
-}
-
-void Exports::raw_telegram(const RawTelegram& telegram) {
-  for (const Server& each : servers_) each.server->raw_telegram(telegram);
-}
-
-void Exports::meter_added(const Meter& meter) {
-  for (const Server& each : servers_) each.server->meter_added(meter);
-}
-
-void Exports::meter_removed(const Meter& meter) {
-  for (const Server& each : servers_) each.server->meter_removed(meter);
+  add(*servers_.back().server);
 }
 
 }  // namespace smartmeterd

@@ -9,14 +9,14 @@
 #include "daemon/config.hpp"
 #include "daemon/export/export_server.hpp"
 #include "daemon/io/loop.hpp"
-#include "daemon/model.hpp"
+#include "daemon/sinks.hpp"
 
 namespace smartmeterd {
 
 /// Sockets of systemd's stay open as long as the service runs. One that listens where an
 /// [export.NAME] wants to is that table's; each other one is served by its FileDescriptorName: its
 /// format.
-class Exports : public Sink {
+class Exports final : public Sinks {
  public:
   explicit Exports(io::Loop& loop) : loop_(loop) {}
   ~Exports() override;
@@ -27,12 +27,6 @@ class Exports : public Sink {
   void take_sockets();
   /// Servers that stay the same keep their clients.
   void configure(const std::vector<ExportConfig>& configs);
-  void clear() { servers_.clear(); }
-
-  void telegram(const Telegram& telegram) override;
-  void raw_telegram(const RawTelegram& telegram) override;
-  void meter_added(const Meter& meter) override;
-  void meter_removed(const Meter& meter) override;
 
  private:
   struct Socket {
@@ -43,7 +37,7 @@ class Exports : public Sink {
     std::vector<int> sockets;  ///< of systemd's; not its own copies
     std::unique_ptr<ExportServer> server;
   };
-  void add(const ExportConfig& config, std::vector<int> sockets);
+  void serve(const ExportConfig& config, std::vector<int> sockets);
 
   io::Loop& loop_;
   std::vector<Socket> sockets_;

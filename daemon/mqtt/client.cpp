@@ -100,7 +100,7 @@ Client::Client(io::Loop& loop, const BrokerConfig& broker, std::string client_id
   publisher_.name = broker.name;
   publisher_.role = name(broker.role);
   publisher_.broker = address(broker);
-  publisher_.state = "connecting";
+  publisher_.state = PublisherState::connecting;
   init_library();
   hook_ = loop_.add_before_wait([this] { before_wait(); });
 }
@@ -116,7 +116,7 @@ void Client::start() {
 
 void Client::connect() {
   if (shut_down_) return;
-  set_state("connecting", publisher_.last_error);
+  set_state(PublisherState::connecting, publisher_.last_error);
   try {
     connection_ = Connection::start({broker_, client_id_, status_topic_, version_5_});
   } catch (const std::system_error& error) {
@@ -280,7 +280,7 @@ void Client::answered(const Connection::InFlight& message) {
                           mosquitto_reason_string(message.reason)));
   } else if (online_ && message.topic == forbidden_topic_) {
     forbidden_topic_.clear();
-    set_state("online", {});
+    set_state(PublisherState::online, {});
   }
   if (is_offered && !is_refused)
     listener_.acknowledged(message.ticket - static_cast<std::uint64_t>(Kind::offered));
@@ -291,11 +291,12 @@ void Client::forbidden(std::string what) {
   if (!online_) return;
   if (forbidden_.size() < forbidden_max && forbidden_.insert(what).second)
     log::warning("mqtt {}: {}: {}", broker_.name, publisher_.broker, what);
-  set_state("online", std::move(what));
+  set_state(PublisherState::online, std::move(what));
 }
 
 void Client::come_online() {
   online_ = true;
+  publisher_.is_unauthorized = false;
   back_off_ = back_off_min;
   online_since_ = loop_.now();
   logged_error_.clear();
@@ -309,7 +310,7 @@ void Client::come_online() {
   for (const Subscription& subscription : subscriptions_)
     subscribe(subscription, connection_->session_present());
   outbox_.connected();
-  set_state("online", {});
+  set_state(PublisherState::online, {});
   listener_.broker_online();
   pump();
   count();
@@ -326,7 +327,7 @@ void Client::refused(int code) {
   } else if (version) {
     wait("MQTT version not supported by the broker", next_back_off());
   } else if (is_not_authorized(code)) {
-    wait("not authorized", back_off_not_authorized);
+    wait("not authorized", back_off_not_authorized, true);
   } else {
     wait(fmt::format("refused: {}",
                      version_5_ ? mosquitto_reason_string(code) : mosquitto_connack_string(code)),
@@ -377,8 +378,9 @@ seconds Client::next_back_off() noexcept {
   return std::exchange(back_off_, std::min(back_off_ * 2, back_off_max));
 }
 
-void Client::wait(std::string reason, seconds delay) {
+void Client::wait(std::string reason, seconds delay, bool is_unauthorized) {
   drop_connection();
+  publisher_.is_unauthorized = is_unauthorized;
   if (reason != logged_error_) {
     log::write(
         log::Level::warning, log::Event::broker_lost,
@@ -389,7 +391,7 @@ void Client::wait(std::string reason, seconds delay) {
   const auto jittered =
       std::chrono::milliseconds(delay) * std::uniform_int_distribution<int>(80, 120)(random_) / 100;
   loop_.timer(retry_, loop_.now() + jittered);
-  set_state("waiting", std::move(reason));
+  set_state(PublisherState::waiting, std::move(reason));
 }
 
 void Client::drop_connection() {
@@ -415,7 +417,7 @@ void Client::shut_down() {
   } else {
     drop_connection();
   }
-  set_state("disabled", {});
+  set_state(PublisherState::disabled, {});
 }
 
 bool Client::can_send(int qos) const noexcept {
@@ -532,7 +534,7 @@ void Client::count() {
   if (std::exchange(is_congested_, is_congested) != is_congested) listener_.congestion_changed();
 }
 
-void Client::set_state(std::string_view state, std::string last_error) {
+void Client::set_state(PublisherState state, std::string last_error) {
   count();
   if (publisher_.state == state && publisher_.last_error == last_error) return;
   publisher_.state = state;

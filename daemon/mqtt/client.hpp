@@ -101,7 +101,7 @@ class Client {
   void refused(int code);
   void lost(int code);
   void closed_by_broker();
-  void wait(std::string reason, std::chrono::seconds delay);
+  void wait(std::string reason, std::chrono::seconds delay, bool is_unauthorized = false);
   void drop_connection();
   void read(int revents);
   void deliver();
@@ -115,7 +115,7 @@ class Client {
   std::optional<int> send(const Publication& publication, std::uint64_t ticket = 0);
   bool wants_to_read() const noexcept;
   void count();
-  void set_state(std::string_view state, std::string last_error);
+  void set_state(PublisherState state, std::string last_error);
   std::chrono::seconds next_back_off() noexcept;
 
   io::Loop& loop_;

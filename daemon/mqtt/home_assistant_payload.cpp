@@ -272,7 +272,7 @@ Component key_state_component(std::string info_topic) {
   out.state_topic = std::move(info_topic);
   out.value_template = "{{ value_json.key_state | default(None) }}";
   out.device_class = "enum";
-  out.options = names_up_to(KeyState::ok);
+  out.options = names_up_to(last_key_state);
   out.is_diagnostic = true;
   return out;
 }
@@ -304,11 +304,11 @@ std::vector<Component> adapter_components(std::string_view adapter_name) {
   out.push_back(component("state", fmt::format("{} state", adapter_name),
                           path + ".state | default('waiting')"));
   out.back().device_class = "enum";
-  out.back().options = names_up_to(AdapterState::failed);
+  out.back().options = names_up_to(last_adapter_state);
   out.push_back(component("problem", fmt::format("{} problem", adapter_name),
                           path + ".problem | default('none')"));
   out.back().device_class = "enum";
-  out.back().options = names_up_to(Problem::less_protected);
+  out.back().options = names_up_to(last_problem);
   out.push_back(component("errors", fmt::format("{} errors", adapter_name),
                           "(" + path + ".errors | default({})).values() | sum"));
   out.back().state_class = total_increasing;

@@ -29,29 +29,11 @@ class BrokerSink final : public MqttSink, private ClientListener {
   void pause_reading(bool is_paused) override { client_.pause_reading(is_paused); }
   void shut_down() override;
 
-  void adapter_added(const Adapter& adapter) override {
-    each([&](Profile& profile) { profile.adapter_added(adapter); });
-  }
-  void adapter_changed(const Adapter& adapter) override {
-    each([&](Profile& profile) { profile.adapter_changed(adapter); });
-  }
-  void adapter_removed(const Adapter& adapter) override {
-    each([&](Profile& profile) { profile.adapter_removed(adapter); });
-  }
-  void meter_added(const Meter& meter) override {
-    each([&](Profile& profile) { profile.meter_added(meter); });
-  }
-  void meter_changed(const Meter& meter) override {
-    each([&](Profile& profile) { profile.meter_changed(meter); });
-  }
   void meter_removed(const Meter& meter) override {
     last_.erase(&meter);
-    each([&](Profile& profile) { profile.meter_removed(meter); });
+    Sinks::meter_removed(meter);
   }
   void telegram(const Telegram& telegram) override;
-  void raw_telegram(const RawTelegram& telegram) override {
-    each([&](Profile& profile) { profile.raw_telegram(telegram); });
-  }
 
  private:
   struct Filter {
@@ -80,9 +62,6 @@ class BrokerSink final : public MqttSink, private ClientListener {
     each([&](Profile& profile) { profile.acknowledged(ticket); });
   }
 
-  void pass_on(const Telegram& telegram) {
-    each([&](Profile& profile) { profile.telegram(telegram); });
-  }
   void collect_since(const Meter& meter, io::TimePoint last);
 
   template <class Call>
@@ -112,20 +91,22 @@ BrokerSink::BrokerSink(io::Loop& loop, const BrokerConfig& broker, const std::st
               broker.client_id.empty() ? "smartmeterd-" + meter::slug(instance) : broker.client_id,
               broker.publishes() ? gateway_prefix(broker, instance) + "status" : "", *this),
       profiles_(make_profiles({loop, client_, broker_, instance_, backlog})) {
+  for (const auto& profile : profiles_) add(*profile);
   client_.start();
 }
 
 /// With a throttle: the first telegram after its time, and with it what the ones before it brought.
 void BrokerSink::telegram(const Telegram& telegram) {
-  if (broker_.throttle.count() == 0) return pass_on(telegram);
+  if (broker_.throttle.count() == 0) return Sinks::telegram(telegram);
   const auto [last, is_first] = last_.try_emplace(&telegram.meter, loop_.now());
-  if (is_first) return pass_on(telegram);
+  if (is_first) return Sinks::telegram(telegram);
   if (loop_.now() < last->second + broker_.throttle) return;
   if (telegram.meter.is_stateless) {
-    pass_on(telegram);
+    Sinks::telegram(telegram);
   } else {
     collect_since(telegram.meter, last->second);
-    pass_on({telegram.meter, telegram.readings, collected_, telegram.quantities, telegram.changed});
+    Sinks::telegram(
+        {telegram.meter, telegram.readings, collected_, telegram.quantities, telegram.changed});
   }
   last->second = loop_.now();
 }

@@ -12,13 +12,14 @@
 #include "daemon/io/loop.hpp"
 #include "daemon/model.hpp"
 #include "daemon/mqtt/message.hpp"
+#include "daemon/sinks.hpp"
 
 namespace smartmeterd::mqtt {
 
 /// Tells one broker's profiles what the sinks are told, each meter's telegrams no more often than
 /// the broker is to have them. The broker is tried again with back-off while it is away; everything
 /// retained is published anew after each connect. Never blocks.
-class MqttSink : public Sink {
+class MqttSink : public Sinks {
  public:
   virtual const Publisher& publisher() const noexcept = 0;
   /// Every message that matches one of the filters, each once, until `unsubscribe`. With 3.1.1 a

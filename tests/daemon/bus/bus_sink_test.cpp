@@ -226,7 +226,7 @@ TEST_P(BusSinkTest, SignalsWhatChangedAndNoCounters) {
     world_.electricity.key_state = KeyState::wrong;
     world_.electricity.interval_s = 10;
     sink.meter_changed(world_.electricity);
-    world_.broker.state = "waiting";
+    world_.broker.state = PublisherState::waiting;
     world_.broker.last_error = "connection refused";
     world_.broker.queued = 7;
     sink.publisher_changed(world_.broker);

@@ -119,7 +119,7 @@ struct World {
     gas.adapter = &adapter;
     gas.parent_id = electricity.id;
     broker.name = "home";
-    broker.state = "online";
+    broker.state = PublisherState::online;
     broker.broker = "localhost:1883";
   }
 

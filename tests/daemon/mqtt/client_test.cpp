@@ -147,7 +147,7 @@ TEST_P(ClientTest, BrokerThatIsKilledComesBack) {
   client_->publish({.topic = "state", .payload = "1", .retain = true});
   broker.stop(SIGKILL);
   ASSERT_TRUE(fail_with("connection lost"));
-  EXPECT_EQ(client_->publisher().state, "waiting");
+  EXPECT_EQ(client_->publisher().state, PublisherState::waiting);
   client_->publish({.topic = "state", .payload = "2", .retain = true});
   client_->publish({.topic = "event", .payload = "a"});
   client_->publish({.topic = "state", .payload = "3", .retain = true});
@@ -190,7 +190,7 @@ TEST_P(ClientTest, BrokerThatIsStoppedIsGivenUpByTheKeepalive) {
   ASSERT_TRUE(come_online());
   broker.send_signal(SIGSTOP);
   ASSERT_TRUE(fail_with("the broker does not answer"));
-  EXPECT_EQ(client_->publisher().state, "waiting");
+  EXPECT_EQ(client_->publisher().state, PublisherState::waiting);
   broker.send_signal(SIGCONT);
   EXPECT_TRUE(come_online());
 }
@@ -226,7 +226,7 @@ TEST_P(ClientTest, PskRightAndWrong) {
   EXPECT_TRUE(fail_with("PSK file " + file + " does not hold hex digits alone"));
   test::write_file(options.tls_psk_file, "00000000000000000000000000000000\n");
   connect(options);
-  ASSERT_TRUE(run_until([&] { return client_->publisher().state == "waiting"; }));
+  ASSERT_TRUE(run_until([&] { return client_->publisher().state == PublisherState::waiting; }));
   EXPECT_TRUE(client_->publisher().last_error.starts_with("TLS: "))
       << client_->publisher().last_error;
   test::write_file(options.tls_psk_file, "0123456789abcdef0123456789abcdef \r\n");
@@ -234,7 +234,7 @@ TEST_P(ClientTest, PskRightAndWrong) {
   EXPECT_TRUE(come_online()) << client_->publisher().last_error;
   options.tls_psk_identity = "stranger";
   connect(options);
-  ASSERT_TRUE(run_until([&] { return client_->publisher().state == "waiting"; }));
+  ASSERT_TRUE(run_until([&] { return client_->publisher().state == PublisherState::waiting; }));
   EXPECT_NE(client_->publisher().last_error.find("TLS"), std::string::npos)
       << client_->publisher().last_error;
 }
@@ -283,7 +283,7 @@ TEST_P(ClientTest, PublicationThatIsNotAllowedIsNamed) {
   client_->publish({.topic = "other/a", .payload = "1", .retain = true, .qos = 1});
   const std::string refusal = "not allowed to publish other/a: Not authorized";
   EXPECT_TRUE(fail_with(refusal)) << client_->publisher().last_error;
-  EXPECT_EQ(client_->publisher().state, "online");
+  EXPECT_EQ(client_->publisher().state, PublisherState::online);
   client_->publish({.topic = "smartmeter/a", .payload = "2", .qos = 1});
   Subscriber subscriber(broker.port());
   client_->publish({.topic = "smartmeter/a", .payload = "3", .qos = 1});
@@ -298,7 +298,7 @@ TEST_P(ClientTest, PublicationThatIsNotAllowedIsNamed) {
         return client_->publisher().last_error.empty();
       },
       &subscriber));
-  EXPECT_EQ(client_->publisher().state, "online");
+  EXPECT_EQ(client_->publisher().state, PublisherState::online);
 }
 
 /// mosquitto's ACL file knows no right to subscribe; its plugin of dynamic rights does.
@@ -336,7 +336,7 @@ TEST_P(ClientTest, SubscriptionThatIsNotAllowedIsNamed) {
     EXPECT_TRUE(fail_with("not allowed to subscribe to forbidden/#: " + why))
         << client_->publisher().last_error;
     EXPECT_EQ(listener_.refused, std::vector<std::string>{"forbidden/#"});
-    EXPECT_EQ(client_->publisher().state, "online");
+    EXPECT_EQ(client_->publisher().state, PublisherState::online);
     Listener other;
     const auto publisher = make(options, other, "publisher");
     publisher->publish({.topic = "allowed/a", .payload = protocol});
@@ -358,7 +358,7 @@ TEST_P(ClientTest, ConsumerThatDoesNotReadHoldsNothingUp) {
     if (i % 100 == 0) keen.step();
   }
   EXPECT_TRUE(hear(keen, "state", padding + "19999"));
-  EXPECT_EQ(client_->publisher().state, "online");
+  EXPECT_EQ(client_->publisher().state, PublisherState::online);
   EXPECT_EQ(client_->publisher().dropped, 0u);
   EXPECT_EQ(listener_.connects, 1);
 }
@@ -669,7 +669,7 @@ TEST_P(ClientTest, TooLongAMessageIsDroppedAndCounted) {
   EXPECT_EQ(listener_.heard[0].payload.size(), 256u * 1024);
   // The longest one is more than the client asked the broker for.
   EXPECT_TRUE(run_until([&] { return client_->publisher().dropped == 1; }));
-  EXPECT_EQ(client_->publisher().state, "online");
+  EXPECT_EQ(client_->publisher().state, PublisherState::online);
 }
 
 TEST_P(ClientTest, SessionKeepsMessagesForASource) {

@@ -135,10 +135,10 @@ class ForwardProfileTest : public testing::TestWithParam<io::Backend> {
     return true;
   }
   bool come_online() {
-    return run_until([this] { return sink_->publisher().state == "online"; });
+    return run_until([this] { return sink_->publisher().state == PublisherState::online; });
   }
   bool is_away() {
-    return run_until([this] { return sink_->publisher().state == "waiting"; });
+    return run_until([this] { return sink_->publisher().state == PublisherState::waiting; });
   }
   bool is_forwarded(Subscriber* subscriber = nullptr) {
     return run_until([this] { return backlog_->stored() == 0; }, subscriber);
@@ -312,7 +312,7 @@ TEST_P(ForwardProfileTest, WhatAHangingConnectionSwallowedIsToldAgain) {
   FakeMeter meter;
   send(meter, 5);  // the socket takes it
   loop_->run_once();
-  EXPECT_EQ(sink_->publisher().state, "online");
+  EXPECT_EQ(sink_->publisher().state, PublisherState::online);
   broker.stop(SIGKILL);
   ASSERT_TRUE(is_away());
   send(meter, 5);

@@ -160,6 +160,18 @@ TEST(HomeAssistantPayload, ComponentsComeBackAsTheyWere) {
   }
 }
 
+/// Home Assistant refuses a state that is not among an entity's options.
+TEST(HomeAssistantPayload, EveryStateIsAnOption) {
+  const auto is_last = [](auto state) {
+    const auto next = static_cast<decltype(state)>(static_cast<int>(state) + 1);
+    return !name(state).empty() && name(next).empty();
+  };
+  EXPECT_TRUE(is_last(last_adapter_state));
+  EXPECT_TRUE(is_last(last_problem));
+  EXPECT_TRUE(is_last(last_key_state));
+  EXPECT_EQ(key_state_component("info").options.back(), name(last_key_state));
+}
+
 TEST(HomeAssistantPayload, WhatIsNotOursHasNoComponents) {
   for (const char* payload :
        {"", "{}", R"({"cmps":)", R"({"cmps":{)", R"({"cmps":{"a)", R"({"cmps":{"a":)",

@@ -77,7 +77,7 @@ class MqttSinkTest : public testing::TestWithParam<io::Backend> {
     return true;
   }
   bool come_online() {
-    return run_until([this] { return sink_->publisher().state == "online"; });
+    return run_until([this] { return sink_->publisher().state == PublisherState::online; });
   }
   bool fail_with(const std::string& reason) {
     return run_until([&] { return sink_->publisher().last_error == reason; });
@@ -89,7 +89,7 @@ class MqttSinkTest : public testing::TestWithParam<io::Backend> {
   std::unique_ptr<io::Loop> loop_;
   std::unique_ptr<io::Operation> alarm_;
   std::unique_ptr<MqttSink> sink_;
-  std::vector<std::string> states_;
+  std::vector<PublisherState> states_;
 };
 
 TEST_P(MqttSinkTest, StateIsRetainedForWhoComesLater) {
@@ -211,7 +211,7 @@ TEST_P(MqttSinkTest, ShutDownSaysOffline) {
   Subscriber subscriber(broker.port());
   ASSERT_TRUE(hear(subscriber, "smartmeter/gateway/host/status", "online"));
   sink_->shut_down();
-  EXPECT_EQ(sink_->publisher().state, "disabled");
+  EXPECT_EQ(sink_->publisher().state, PublisherState::disabled);
   EXPECT_TRUE(hear(subscriber, "smartmeter/gateway/host/status", "offline"));
 }
 
@@ -244,7 +244,7 @@ TEST_P(MqttSinkTest, EverythingIsSaidAgainToABrokerThatCameBack) {
   sink_->meter_added(meter.meter);
   meter.send(*sink_);
   broker.stop(SIGKILL);
-  ASSERT_TRUE(run_until([&] { return sink_->publisher().state == "waiting"; }));
+  ASSERT_TRUE(run_until([&] { return sink_->publisher().state == PublisherState::waiting; }));
   EXPECT_EQ(sink_->publisher().last_error, "connection lost");
   meter.set("power_import", {601, 0}, Unit::watt);
   meter.send(*sink_);
@@ -266,9 +266,9 @@ TEST_P(MqttSinkTest, EverythingIsSaidAgainToABrokerThatCameBack) {
 TEST_P(MqttSinkTest, BrokerMayComeLater) {
   const std::uint16_t port = test::free_port();
   make_sink(config(port));
-  EXPECT_EQ(sink_->publisher().state, "connecting");
+  EXPECT_EQ(sink_->publisher().state, PublisherState::connecting);
   ASSERT_TRUE(fail_with("connection refused"));
-  EXPECT_EQ(sink_->publisher().state, "waiting");
+  EXPECT_EQ(sink_->publisher().state, PublisherState::waiting);
   Broker broker("allow_anonymous true\n", port);
   EXPECT_TRUE(come_online());
 }
@@ -302,7 +302,7 @@ TEST_P(MqttSinkTest, AddressThatSwallowsEverythingHoldsNothingUp) {
     loop_->run_once();
   }
   EXPECT_EQ(loop_->iterations(), before + 20);
-  EXPECT_EQ(sink_->publisher().state, "connecting");
+  EXPECT_EQ(sink_->publisher().state, PublisherState::connecting);
   EXPECT_EQ(sink_->publisher().queued, 1u);
   sink_->shut_down();  // neither this nor the destructor waits for the thread
   sink_.reset();
@@ -323,7 +323,8 @@ TEST_P(MqttSinkTest, WrongPasswordIsNotAuthorized) {
     options.protocol = protocol;
     make_sink(options);
     EXPECT_TRUE(fail_with("not authorized")) << sink_->publisher().last_error;
-    EXPECT_EQ(sink_->publisher().state, "waiting");
+    EXPECT_TRUE(sink_->publisher().is_unauthorized);
+    EXPECT_EQ(sink_->publisher().state, PublisherState::waiting);
   }
   test::write_file(files / "password", "right\n");
   make_sink(options);
@@ -362,7 +363,7 @@ TEST_P(MqttSinkTest, StoppedBrokerHoldsNothingUp) {
     for (int i = 0; i < 100 && !late.payload(topic); ++i) late.step(10);
     return late.payload(topic).value_or("").find(R"("power_import":4711)") != std::string::npos;
   }));
-  EXPECT_EQ(sink_->publisher().state, "online");
+  EXPECT_EQ(sink_->publisher().state, PublisherState::online);
 }
 
 TEST_P(MqttSinkTest, CountsIdleWakeUps) {
@@ -475,7 +476,7 @@ TEST_P(MqttSinkTest, ClientIdInDisputeIsSuspected) {
     ASSERT_TRUE(come_online());
     mosquitto* other = mosquitto_new("smartmeterd-host", true, nullptr);
     ASSERT_EQ(mosquitto_connect(other, "127.0.0.1", broker.port(), 60), MOSQ_ERR_SUCCESS);
-    EXPECT_TRUE(run_until([&] { return sink_->publisher().state == "waiting"; }));
+    EXPECT_TRUE(run_until([&] { return sink_->publisher().state == PublisherState::waiting; }));
     mosquitto_destroy(other);
   }
   EXPECT_EQ(sink_->publisher().last_error, suspicion);
@@ -507,7 +508,7 @@ TEST_P(MqttSinkTest, TlsTrustsTheGivenAuthorityOnly) {
   meter.fill();
   for (int i = 0; i < 300; ++i) meter.send(*sink_);
   EXPECT_TRUE(run_until([&] { return sink_->publisher().queued == 0; }));
-  EXPECT_EQ(sink_->publisher().state, "online");
+  EXPECT_EQ(sink_->publisher().state, PublisherState::online);
 
   options.tls_ca = stranger.file("ca.pem");
   make_sink(options);
@@ -537,7 +538,7 @@ TEST_P(MqttSinkTest, TlsShowsAClientCertificate) {
   options.host = "localhost";
   options.tls_ca = authority.file("ca.pem");
   make_sink(options);
-  ASSERT_TRUE(run_until([&] { return sink_->publisher().state == "waiting"; }));
+  ASSERT_TRUE(run_until([&] { return sink_->publisher().state == PublisherState::waiting; }));
   EXPECT_NE(sink_->publisher().last_error, "");
   options.tls_certificate = authority.file("client.pem");
   options.tls_key = authority.file("client.key");

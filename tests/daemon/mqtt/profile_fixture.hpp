@@ -53,7 +53,7 @@ class ProfileTest : public testing::Test {
     registry_ = std::make_unique<MeterRegistry>(*loop_, *sink_);
     registry_->configure({}, meter::QuantityMap(std::move(changes)));
     subscriber_ = std::make_unique<Subscriber>(broker_.port());
-    ASSERT_TRUE(run_until([&] { return sink_->publisher().state == "online"; }));
+    ASSERT_TRUE(run_until([&] { return sink_->publisher().state == PublisherState::online; }));
   }
   /// A telegram of a meter on `adapter_`.
   void send(std::string_view id, std::initializer_list<Register> registers,

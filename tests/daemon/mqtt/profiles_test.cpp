@@ -59,7 +59,7 @@ TEST_F(ProfilesTest, NothingIsPublishedWhereTheRoleIsSource) {
   send("1", {{"1-0:1.7.0", {1, 0}, Unit::watt}});
   sink_->raw_telegram({adapter_, meter::bytes_of("x"), meter::Link::p1, 1, true});
   sink_->shut_down();
-  ASSERT_TRUE(run_until([&] { return sink_->publisher().state == "disabled"; }));
+  ASSERT_TRUE(run_until([&] { return sink_->publisher().state == PublisherState::disabled; }));
   // Somebody else's word shows that everything before it would have been heard.
   config_.role = BrokerRole::sink;
   config_.profiles = {"smartmeterd"};
