@@ -75,6 +75,7 @@ void SmartmeterdProfile::meter_added(const Meter& meter) {
 
 void SmartmeterdProfile::meter_removed(const Meter& meter) {
   std::erase(meters_, &meter);
+  values_.erase(&meter);
   context_.client.remove_below(topic(meter, ""));
 }
 
@@ -95,9 +96,18 @@ void SmartmeterdProfile::publish_state(const Telegram& telegram) {
 void SmartmeterdProfile::publish_values(const Telegram& telegram) {
   topic(telegram.meter, "value/");
   const std::size_t stem = topic_.size();
+  auto& published = values_[&telegram.meter];
+  std::erase_if(published, [&](const std::string& name) {
+    const Meter& meter = telegram.meter;
+    if (meter.is_stateless || meter.find(name) || telegram.quantities.gives(name)) return false;
+    topic_.resize(stem);
+    context_.client.remove(topic_.append(name));
+    return true;
+  });
   for (const meter::NamedReading& reading : telegram.named) {
     topic_.resize(stem);
     topic_.append(reading.name);
+    if (!published.contains(reading.name)) published.emplace(reading.name);
     char digits[meter::Decimal::text_size_max], time[meter::DateTime::text_size_max];
     const bool is_number = !reading.is_text && !reading.is_time;
     context_.client.publish(

@@ -2,6 +2,9 @@
 // SmartmeterdProfile: the topics of this service's own.
 #pragma once
 
+#include <functional>
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,6 +42,8 @@ class SmartmeterdProfile final : public Profile {
   std::string gateway_;  ///< "smartmeter/gateway/<instance>/"
   std::vector<const Adapter*> adapters_;
   std::vector<const Meter*> meters_;
+  /// Names that have a topic of their own: one that quantities have no more is taken away.
+  std::map<const Meter*, std::set<std::string, std::less<>>> values_;
   io::TimePoint next_health_{};
   // Reused for each telegram, so that none allocates.
   std::string topic_;

@@ -57,6 +57,29 @@ TEST_F(SmartmeterdProfileTest, QosOfReadingsIsAnOption) {
   EXPECT_EQ(hear("smartmeter/1kfm0200169986/value/power_import")->qos, 1);
 }
 
+TEST_F(SmartmeterdProfileTest, AValueThatIsLeftOutOrRenamedLeavesNoTopicBehind) {
+  config_.values = true;
+  start();
+  const auto say = [&] {
+    send("1", {{"1-0:1.7.0", {545, 0}, Unit::watt},
+               {"1-0:32.7.0", {2301, -1}, Unit::volt},
+               {"1-0:52.7.0", {2302, -1}, Unit::volt}});
+  };
+  say();
+  ASSERT_TRUE(hears("smartmeter/1/value/voltage_l1", "230.1"));
+  ASSERT_TRUE(hears("smartmeter/1/value/voltage_l2", "230.2"));
+  registry_->configure({},
+                       meter::QuantityMap({{*meter::Obis::parse("1-0:32.7.0"), "", {}, {}},
+                                           {*meter::Obis::parse("1-0:52.7.0"), "mine", {}, {}}}));
+  say();
+  ASSERT_TRUE(hears("smartmeter/1/value/mine", "230.2"));
+  hear_everything();
+  const auto retained = test::retained_on(broker_);
+  EXPECT_FALSE(retained.contains("smartmeter/1/value/voltage_l1"));
+  EXPECT_FALSE(retained.contains("smartmeter/1/value/voltage_l2"));
+  EXPECT_TRUE(retained.contains("smartmeter/1/value/power_import"));
+}
+
 TEST_F(SmartmeterdProfileTest, StateExpiresAfterThreeIntervals) {
   start();
   EXPECT_EQ(state_of(5).expiry_s, 15u);
