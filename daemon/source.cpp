@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "daemon/log.hpp"
+#include "daemon/mqtt/topics.hpp"
 #include "meter/decoder.hpp"
 #include "meter_json/document.hpp"
 
@@ -49,7 +50,7 @@ std::vector<std::string> filters_of(const SourceConfig& config, const BrokerConf
 
 RawTopic RawTopic::parse(std::string_view topic) noexcept {
   const std::string_view adapter = take_level(topic);
-  if (take_level(topic) != "raw") return {};
+  if (take_level(topic) != mqtt::gateway_topic::raw) return {};
   const std::string_view instance = take_level(topic);
   if (instance.empty() || take_level(topic) != "gateway") return {};
   return {instance, adapter};
@@ -58,12 +59,11 @@ RawTopic RawTopic::parse(std::string_view topic) noexcept {
 bool is_smartmeterd_topic(std::string_view topic, std::string_view prefix) noexcept {
   if (!topic.starts_with(prefix)) return false;
   topic.remove_prefix(prefix.size());
-  if (topic.starts_with("gateway/")) return true;
+  if (topic.starts_with(mqtt::gateway_topic::stem)) return true;
   const std::string_view last = take_level(topic);
   if (topic.ends_with("/value")) return topic.find('/') == topic.size() - 6;
-  constexpr std::string_view words[] = {"state", "availability", "info", "history"};
   return !topic.empty() && topic.find('/') == topic.npos &&
-         std::ranges::find(words, last) != std::end(words);
+         std::ranges::count(mqtt::meter_topic::words, last) > 0;
 }
 
 Source::Source(const SourceEnvironment& environment, const SourceConfig& config,
@@ -71,7 +71,7 @@ Source::Source(const SourceEnvironment& environment, const SourceConfig& config,
     : environment_(environment),
       config_(config),
       filters_(filters_of(config, broker)),
-      own_gateway_(fmt::format("gateway/{}/", environment.instance)),
+      own_gateway_(fmt::format("{}{}/", mqtt::gateway_topic::stem, environment.instance)),
       input_(environment_, config.name, config.name, address_of(broker) + filters_.front(),
              config.stateless),
       silence_timer_([this](int result) {

@@ -108,7 +108,7 @@ void ForwardProfile::forward() {
   if (in_flight_.size() >= unacknowledged_max) return;
   while (may_offer_ > 0 && !fetched_.empty()) {
     const Backlog::Entry& entry = fetched_.front();
-    topic_.assign(prefix_).append(entry.meter).append("/history");
+    topic_.assign(prefix_).append(entry.meter).append("/").append(meter_topic::history);
     // Refused: something live waits, or enough is on its way.
     if (!context_.client.offer(
             {.topic = topic_, .payload = entry.payload, .qos = 1, .content_type = json_type},

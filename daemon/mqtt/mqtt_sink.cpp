@@ -87,9 +87,11 @@ BrokerSink::BrokerSink(io::Loop& loop, const BrokerConfig& broker, const std::st
       broker_(broker),
       instance_(instance),
       changed_(std::move(changed)),
-      client_(loop, broker_,
-              broker.client_id.empty() ? "smartmeterd-" + meter::slug(instance) : broker.client_id,
-              broker.publishes() ? gateway_prefix(broker, instance) + "status" : "", *this),
+      client_(
+          loop, broker_,
+          broker.client_id.empty() ? "smartmeterd-" + meter::slug(instance) : broker.client_id,
+          broker.publishes() ? gateway_prefix(broker, instance).append(gateway_topic::status) : "",
+          *this),
       profiles_(make_profiles({loop, client_, broker_, instance_, backlog})) {
   for (const auto& profile : profiles_) add(*profile);
   client_.start();

@@ -8,7 +8,8 @@
 namespace smartmeterd::mqtt {
 
 RawProfile::RawProfile(const ProfileContext& context)
-    : context_(context), prefix_(gateway_prefix(context.broker, context.instance) + "raw/") {}
+    : context_(context),
+      prefix_(gateway_prefix(context.broker, context.instance).append(gateway_topic::raw) + '/') {}
 
 void RawProfile::raw_telegram(const RawTelegram& telegram) {
   const Adapter& adapter = telegram.adapter;

@@ -85,7 +85,7 @@ void SmartmeterdProfile::telegram(const Telegram& telegram) {
 }
 
 void SmartmeterdProfile::publish_state(const Telegram& telegram) {
-  context_.client.publish({.topic = topic(telegram.meter, "state"),
+  context_.client.publish({.topic = topic(telegram.meter, meter_topic::state),
                            .payload = state_.write(telegram, context_.broker.registers),
                            .retain = true,
                            .qos = context_.broker.qos,
@@ -94,7 +94,7 @@ void SmartmeterdProfile::publish_state(const Telegram& telegram) {
 }
 
 void SmartmeterdProfile::publish_values(const Telegram& telegram) {
-  topic(telegram.meter, "value/");
+  topic(telegram.meter, meter_topic::values);
   const std::size_t stem = topic_.size();
   auto& published = values_[&telegram.meter];
   std::erase_if(published, [&](const std::string& name) {
@@ -141,7 +141,7 @@ void SmartmeterdProfile::publish_identity(const Meter& meter) {
   if (meter.adapter != nullptr && !meter.adapter->translated_from.empty())
     write_text(json, "translated_by", context_.instance);
   json.end_object();
-  context_.client.publish_if_changed({.topic = topic(meter, "info"),
+  context_.client.publish_if_changed({.topic = topic(meter, meter_topic::info),
                                       .payload = payload_,
                                       .retain = true,
                                       .qos = 1,
@@ -150,7 +150,7 @@ void SmartmeterdProfile::publish_identity(const Meter& meter) {
 }
 
 void SmartmeterdProfile::publish_availability(const Meter& meter, bool online) {
-  context_.client.publish_if_changed({.topic = topic(meter, "availability"),
+  context_.client.publish_if_changed({.topic = topic(meter, meter_topic::availability),
                                       .payload = online ? "online" : "offline",
                                       .retain = true,
                                       .qos = 1});
@@ -184,7 +184,7 @@ void SmartmeterdProfile::publish_health() {
     write_count(json, "stored_dropped", context_.backlog->dropped());
   }
   json.end_object().end_object().end_object();
-  context_.client.publish({.topic = topic_.assign(gateway_).append("health"),
+  context_.client.publish({.topic = topic_.assign(gateway_).append(gateway_topic::health),
                            .payload = payload_,
                            .retain = true,
                            .content_type = json_type});

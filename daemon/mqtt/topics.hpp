@@ -17,6 +17,21 @@ namespace smartmeterd::mqtt {
 
 inline constexpr std::string_view json_type = "application/json";
 
+/// Topics of the profile "smartmeterd": "<prefix>/<meter's slug>/<word>".
+namespace meter_topic {
+inline constexpr std::string_view state = "state", availability = "availability", info = "info",
+                                  history = "history";
+inline constexpr std::string_view words[] = {state, availability, info, history};
+inline constexpr std::string_view values = "value/";  ///< and the name of a quantity
+}  // namespace meter_topic
+
+/// Of the service itself: "<prefix>/gateway/<instance>/<word>".
+namespace gateway_topic {
+inline constexpr std::string_view stem = "gateway/";
+inline constexpr std::string_view status = "status", health = "health";
+inline constexpr std::string_view raw = "raw";  ///< and the name of an adapter
+}  // namespace gateway_topic
+
 inline std::string with_slash(std::string prefix) {
   if (!prefix.empty() && !prefix.ends_with('/')) prefix += '/';
   return prefix;
@@ -24,7 +39,7 @@ inline std::string with_slash(std::string prefix) {
 
 /// "smartmeter/gateway/<instance>/": what is said of the service itself.
 inline std::string gateway_prefix(const BrokerConfig& broker, const std::string& instance) {
-  return with_slash(broker.prefix) + "gateway/" + meter::slug(instance) + '/';
+  return with_slash(broker.prefix).append(gateway_topic::stem) + meter::slug(instance) + '/';
 }
 
 /// The meter's id as a topic level; its slug where the id has something that a level must not have,
