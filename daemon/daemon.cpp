@@ -23,9 +23,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// Long enough for a broker on the far side of a slow line to take `offline`, and well inside
-/// the unit's TimeoutStopSec.
-constexpr auto stop_grace = 300ms;
+/// How long a broker may take for what waits for it when its connection ends for good: enough for a
+/// full outbox on a network, and well inside the unit's TimeoutStopSec.
+constexpr auto leave_grace = 2s;
 
 /// What a device's decoder was made with.
 std::vector<std::pair<std::string, std::string>> zones(const Config& config) {
@@ -71,6 +71,22 @@ void split_connections(Config& config) {
     readers.push_back(std::move(reader));
   }
   std::ranges::move(readers, std::back_inserter(config.brokers));
+}
+
+/// The filters that sources will have in the session that this connection leaves behind.
+std::vector<std::string> filters_there(const Config& next, const BrokerConfig& broker,
+                                       const Config& now) {
+  std::vector<std::string> filters;
+  for (const BrokerConfig& heir : next.brokers) {
+    const bool is_same = heir.host == broker.host && heir.port == broker.port &&
+                         heir.socket == broker.socket && heir.client_id == broker.client_id &&
+                         (!heir.client_id.empty() || next.instance == now.instance);
+    if (!is_same || heir.session.count() == 0) continue;
+    for (const SourceConfig& source : next.sources)
+      if (source.broker == heir.name)
+        std::ranges::move(filters_of(source, heir), std::back_inserter(filters));
+  }
+  return filters;
 }
 
 void check_sources(const Config& config) {
@@ -138,7 +154,12 @@ Daemon::Daemon(Options options, Settings settings)
         sd_notify(0, "WATCHDOG=1");
         start_watchdog();
       }),
-      stop_timer_([this](int) { loop_->stop(); }) {
+      leave_limit_([this](int result) {
+        if (result == 0) finish_leaving();
+      }),
+      left_([this](int result) {
+        if (result == 0) forget_left();
+      }) {
   log::info("loop runs on {}", loop_->backend_name());
   if (!loop_->reason().empty())
     log::write(log::Level::notice, log::Event::io_fallback,
@@ -199,14 +220,14 @@ void Daemon::on_signals() {
 }
 
 void Daemon::stop() {
-  if (stop_timer_.pending()) return loop_->stop();  // a second signal: do not wait
+  if (std::exchange(is_stopping_, true)) return loop_->stop();  // a second signal: do not wait
   sd_notify(0, "STOPPING=1");
   log::info("stopping");
   monitor_.reset();
+  remove_brokers(nullptr);  // first, for they are not to hear that devices and sources go
   sources_.clear();
   devices_.clear();
-  for (Broker& broker : brokers_) broker.sink->shut_down();
-  loop_->timer(stop_timer_, loop_->now() + (brokers_.empty() ? 0ms : stop_grace));
+  if (leaving_.empty()) loop_->stop();
 }
 
 void Daemon::start_watchdog() {
@@ -237,7 +258,7 @@ void Daemon::start_monitor() {
 }
 
 std::string Daemon::reload() {
-  if (stop_timer_.pending()) return "the service is stopping";
+  if (is_stopping_) return "the service is stopping";
   try {
     apply(Settings::load(options_, true));
     log::notice("configuration and keys read again");
@@ -250,12 +271,12 @@ std::string Daemon::reload() {
 }
 
 void Daemon::apply(Settings settings) {
+  remove_brokers(&settings.config);
   if (settings.config.accept_counter_reset != config_.accept_counter_reset ||
       zones(settings.config) != zones(config_)) {
     devices_.clear();
     sources_.clear();
   }
-  if (settings.config.instance != config_.instance) remove_brokers({});
   config_ = std::move(settings.config);
   meters_.configure(config_.meters, meter::QuantityMap(config_.quantities));
   apply_brokers();  // before the devices, so that the first telegram finds them
@@ -276,18 +297,58 @@ mqtt::MqttSink& Daemon::broker_named(std::string_view name) {
   return *found->sink;
 }
 
-void Daemon::remove_brokers(const std::vector<BrokerConfig>& all_but) {
-  std::erase_if(brokers_, [&](Broker& broker) {
+void Daemon::remove_brokers(const Config* next) {
+  const bool is_same_instance = next != nullptr && next->instance == config_.instance;
+  const auto stays = [&](const Broker& broker) {
     // One that was refused may wait for what a file now says rightly: its password.
     const bool hopeful = !broker.config.password_file.empty() &&
                          broker.sink->publisher().is_unauthorized;
-    if (std::ranges::count(all_but, broker.config) > 0 && !hopeful) return false;
+    return is_same_instance && !hopeful && std::ranges::count(next->brokers, broker.config) > 0;
+  };
+  const auto over = std::ranges::stable_partition(brokers_, stays);
+  if (over.empty()) return;
+  for (Broker& broker : over) broker.sink->stop_reading();  // what that brings is for the others too
+  std::vector<std::unique_ptr<mqtt::MqttSink>> sinks;
+  for (Broker& broker : over) {
     sources_.forget(*broker.sink);
+    if (next != nullptr) broker.sink->forget_filters(filters_there(*next, broker.config, config_));
     sinks_.remove(*broker.sink);
     sinks_.publisher_removed(broker.sink->publisher());
-    broker.sink->shut_down();
-    return true;
+    sinks.push_back(std::move(broker.sink));
+  }
+  brokers_.erase(over.begin(), over.end());
+  for (auto& sink : sinks) {
+    sink->shut_down();
+    if (sink->publisher().state != PublisherState::disabled) leaving_.push_back(std::move(sink));
+  }
+  if (!leaving_.empty()) loop_->timer(leave_limit_, loop_->now() + leave_grace);
+}
+
+void Daemon::on_publisher(const Publisher& publisher) {
+  const auto is_it = [&](const Broker& broker) { return &broker.sink->publisher() == &publisher; };
+  if (std::ranges::any_of(brokers_, is_it)) {
+    sinks_.publisher_changed(publisher);
+    sources_.publisher_changed(publisher);
+    control_flow();
+  } else if (!left_.pending()) {
+    loop_->timer(left_, loop_->now());  // it is in the middle of telling this
+  }
+}
+
+void Daemon::forget_left() {
+  std::erase_if(leaving_, [](const auto& sink) {
+    return sink->publisher().state == PublisherState::disabled;
   });
+  if (leaving_.empty()) finish_leaving();
+}
+
+/// Nobody has the client id of a new connection any more, which would lose it to that one.
+void Daemon::finish_leaving() {
+  loop_->cancel(leave_limit_);
+  leaving_.clear();
+  if (is_stopping_) return loop_->stop();
+  for (Broker& broker : brokers_)
+    if (!std::exchange(broker.is_started, true)) broker.sink->start();
 }
 
 Backlog* Daemon::backlog_of(const BrokerConfig& broker) {
@@ -302,17 +363,11 @@ Backlog* Daemon::backlog_of(const BrokerConfig& broker) {
 }
 
 void Daemon::apply_brokers() {
-  remove_brokers(config_.brokers);
   for (const BrokerConfig& config : config_.brokers) {
     if (std::ranges::count(brokers_, config, &Broker::config) > 0) continue;
     auto sink = mqtt::make_mqtt_sink(
         *loop_, config, config_.instance,
-        [this](const Publisher& publisher) {
-          sinks_.publisher_changed(publisher);
-          sources_.publisher_changed(publisher);
-          control_flow();
-        },
-        backlog_of(config));
+        [this](const Publisher& publisher) { on_publisher(publisher); }, backlog_of(config));
     for (const auto& device : devices_.all()) sink->adapter_added(device->adapter());
     sources_.introduce(*sink);
     meters_.introduce(*sink);
@@ -321,13 +376,13 @@ void Daemon::apply_brokers() {
     sinks_.add_first(*sink);
     brokers_.push_back({config, std::move(sink)});
   }
+  if (leaving_.empty()) finish_leaving();
 }
 
 /// What a slow broker cannot take yet is not read from another one either, nor what a broker would
 /// miss that is about to be there for the first time: after a start, what sessions have kept.
 void Daemon::control_flow() {
   sources_.pause(std::ranges::any_of(brokers_, [](const Broker& broker) {
-    if (!broker.sink) return false;  // the list is just being shortened
     const Publisher& publisher = broker.sink->publisher();
     const bool is_expected = broker.config.publishes() &&
                              publisher.state == PublisherState::connecting &&

@@ -68,7 +68,12 @@ class Daemon {
   void apply_brokers();
   /// Null where nothing is to be kept for it, or nothing can be.
   Backlog* backlog_of(const BrokerConfig& broker);
-  void remove_brokers(const std::vector<BrokerConfig>& all_but);
+  /// Those that `next` has not as they are; null: all, because the service ends, and at their
+  /// brokers everything stays as it is.
+  void remove_brokers(const Config* next);
+  void on_publisher(const Publisher& publisher);
+  void forget_left();
+  void finish_leaving();
   mqtt::MqttSink& broker_named(std::string_view name);
   /// Reads everything again; an empty text, or what is wrong (and nothing changed).
   std::string reload();
@@ -87,14 +92,18 @@ class Daemon {
   struct Broker {
     BrokerConfig config;
     std::unique_ptr<mqtt::MqttSink> sink;
+    bool is_started = false;
   };
   std::vector<Broker> brokers_;
+  std::vector<std::unique_ptr<mqtt::MqttSink>> leaving_;  ///< what waits there is being published
   Sources sources_;
   Exports exports_;
   int signal_fd_ = -1;
   io::Operation signal_poll_;
   io::Operation watchdog_timer_;
-  io::Operation stop_timer_;
+  io::Operation leave_limit_;
+  io::Operation left_;
+  bool is_stopping_ = false;
   std::uint64_t watchdog_us_ = 0;
   struct Status {  // what systemctl status shows
     std::size_t adapters = 0, meters = 0, online = 0, brokers = 0;

@@ -38,6 +38,8 @@ std::string_view take_level(std::string_view& topic) noexcept {
   return last;
 }
 
+}  // namespace
+
 std::vector<std::string> filters_of(const SourceConfig& config, const BrokerConfig& broker) {
   auto filters =
       config.topics.empty() ? usual_topics(config.format, broker.prefix) : config.topics;
@@ -45,8 +47,6 @@ std::vector<std::string> filters_of(const SourceConfig& config, const BrokerConf
     for (std::string& filter : filters) filter = fmt::format("$share/{}/{}", config.group, filter);
   return filters;
 }
-
-}  // namespace
 
 RawTopic RawTopic::parse(std::string_view topic) noexcept {
   const std::string_view adapter = take_level(topic);

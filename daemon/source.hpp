@@ -80,6 +80,9 @@ class Source : public mqtt::Subscriber {
   io::Operation silence_timer_;
 };
 
+/// What a source subscribes to on its broker, with the group.
+std::vector<std::string> filters_of(const SourceConfig& config, const BrokerConfig& broker);
+
 /// The gateway and adapter in a raw topic, "…/gateway/<instance>/raw/<adapter>"; empty where the
 /// topic is another one.
 struct RawTopic {

@@ -45,6 +45,7 @@ void Sources::configure(const Config& config, std::shared_ptr<const meter::dlms:
     sink.subscribe(made->filters(), source.qos, *made);
     listening_.push_back({std::move(made), &sink});
   }
+  for (const BrokerConfig& one : config.brokers) broker(one.name).forget_filters({});
 }
 
 /// A source hears nothing any more before it goes.

@@ -32,7 +32,7 @@ class Sources {
   /// connection to a broker by its NAME.
   void configure(const Config& config, std::shared_ptr<const meter::dlms::KeyRing> keys,
                  const std::function<mqtt::MqttSink&(std::string_view)>& broker);
-  /// The connection is about to go.
+  /// The connection is about to go: what listens there ends.
   void forget(const mqtt::MqttSink& broker);
   void publisher_changed(const Publisher& publisher);
   /// Messages wait at their brokers meanwhile.

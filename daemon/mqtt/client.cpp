@@ -6,8 +6,10 @@
 #include <mqtt_protocol.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -34,6 +36,8 @@ constexpr int short_connections_max = 3;
 constexpr seconds short_connection{30};
 /// The library's keep-alive, and its only connect time-out, need a call now and then.
 constexpr seconds tick_interval{1};
+/// The library refuses a shorter keepalive.
+constexpr seconds connect_limit_min{5};
 /// Messages handed over or read in one go, so that a long row of them does not hold the loop up.
 constexpr int burst_max = 64;
 /// Topics in the journal that the broker refuses.
@@ -90,6 +94,12 @@ Client::Client(io::Loop& loop, const BrokerConfig& broker, std::string client_id
       tick_([this](int result) {
         if (result != -ECANCELED) on_tick();
       }),
+      left_([this](int result) {
+        if (result != -ECANCELED) on_left();
+      }),
+      connect_limit_([this](int result) {
+        if (result != -ECANCELED) wait("no answer from the broker", next_back_off());
+      }),
       retry_([this](int result) {
         if (result != -ECANCELED) connect();
       }),
@@ -108,6 +118,7 @@ Client::Client(io::Loop& loop, const BrokerConfig& broker, std::string client_id
 Client::~Client() {
   loop_.remove_before_wait(hook_);
   drop_connection();
+  if (left_fd_ >= 0) loop_.close(left_fd_);
 }
 
 void Client::start() {
@@ -115,7 +126,7 @@ void Client::start() {
 }
 
 void Client::connect() {
-  if (shut_down_) return;
+  if (is_leaving_) return;
   set_state(PublisherState::connecting, publisher_.last_error);
   try {
     connection_ = Connection::start({broker_, client_id_, status_topic_, version_5_});
@@ -124,10 +135,13 @@ void Client::connect() {
     return;
   }
   loop_.poll(opened_, connection_->event_fd(), POLLIN);
+  // The kernel gives an address that does not answer up after two minutes, and the thread with it.
+  loop_.timer(connect_limit_, loop_.now() + std::max(broker_.keepalive, connect_limit_min));
 }
 
 void Client::on_opened() {
   if (connection_ == nullptr || !connection_->opened()) return;
+  loop_.cancel(connect_limit_);
   eventfd_t count = 0;
   (void)eventfd_read(connection_->event_fd(), &count);
   if (!connection_->exposed_file().empty() && !exposed_password_logged_) {
@@ -171,7 +185,7 @@ void Client::read(int revents) {
 
 /// Outside of the library's callbacks, so that what is published in answer is written at once.
 void Client::deliver() {
-  while ((!is_paused_ || is_blocked()) && !inbox_.empty()) {
+  while ((!is_paused_ || is_blocked() || !takes_messages_) && !inbox_.empty()) {
     listener_.message(inbox_.front());
     inbox_.pop();
   }
@@ -194,6 +208,11 @@ void Client::pause_reading(bool is_paused) {
   is_paused_ = is_paused;
 }
 
+void Client::stop_reading() {
+  takes_messages_ = false;
+  deliver();
+}
+
 /// The answers that the broker owes stand behind more messages than there is room for, and without
 /// them nothing that waits goes out: the pause would never end. mosquitto 2.0.11 sends a queue that
 /// has formed whatever the receive maximum says. What the outbox cannot hold then is counted.
@@ -204,7 +223,8 @@ bool Client::is_blocked() const noexcept {
 /// In a pause too while the broker owes answers to what was published here: those come behind the
 /// messages.
 bool Client::wants_to_read() const noexcept {
-  return !online_ || !is_paused_ || (connection_->in_flight() > 0 && inbox_.has_room());
+  const bool is_paused = is_paused_ || !takes_messages_;
+  return !online_ || !is_paused || (connection_->in_flight() > 0 && inbox_.has_room());
 }
 
 void Client::on_tick() {
@@ -219,6 +239,8 @@ void Client::before_wait() {
   if (!has_socket_) return;
   pump();
   count();
+  leave_when_done();
+  if (!has_socket_) return;
   mosquitto* handle = connection_->handle();
   const int fd = mosquitto_socket(handle);
   if (fd < 0) {
@@ -238,8 +260,11 @@ void Client::before_wait() {
 /// Looks at what the library's callbacks left behind after a call that returned `code`.
 void Client::settle(int code) {
   const Connection& connection = *connection_;
-  if (shut_down_) {
-    if (code != MOSQ_ERR_SUCCESS || connection.disconnect()) drop_connection();
+  if (is_leaving_) {
+    if (code != MOSQ_ERR_SUCCESS || connection.disconnect())
+      end();
+    else
+      answers();
   } else if (connection.connack().value_or(0) != 0) {
     refused(*connection.connack());
   } else if (connection.disconnect() || code != MOSQ_ERR_SUCCESS) {
@@ -278,7 +303,7 @@ void Client::answered(const Connection::InFlight& message) {
     forbidden_topic_ = message.topic;
     forbidden(fmt::format("not allowed to publish {}: {}", message.topic,
                           mosquitto_reason_string(message.reason)));
-  } else if (online_ && message.topic == forbidden_topic_) {
+  } else if (online_ && !is_leaving_ && message.topic == forbidden_topic_) {
     forbidden_topic_.clear();
     set_state(PublisherState::online, {});
   }
@@ -288,7 +313,7 @@ void Client::answered(const Connection::InFlight& message) {
 
 /// The connection stays: the broker takes, or gives, other topics.
 void Client::forbidden(std::string what) {
-  if (!online_) return;
+  if (!online_ || is_leaving_) return;
   if (forbidden_.size() < forbidden_max && forbidden_.insert(what).second)
     log::warning("mqtt {}: {}: {}", broker_.name, publisher_.broker, what);
   set_state(PublisherState::online, std::move(what));
@@ -355,13 +380,19 @@ void Client::lost(int code) {
     // An old broker may refuse MQTT 5 with an answer that MQTT 5 cannot read.
     if (!online_ && code == MOSQ_ERR_PROTOCOL && broker_.protocol == "auto")
       version_5_ = !version_5_;
-    wait(mosquitto_strerror(code), next_back_off());
+    const bool may_be_tls = !online_ && code == MOSQ_ERR_PROTOCOL && !broker_.tls;
+    wait(may_be_tls ? "not an answer of an MQTT broker: is its port for mqtts?"
+                    : mosquitto_strerror(code),
+         next_back_off());
   }
 }
 
 void Client::closed_by_broker() {
   if (!online_) {
-    wait("closed by the broker before it answered", next_back_off());
+    wait(broker_.tls || !broker_.socket.empty()
+             ? "closed by the broker before it answered"
+             : "closed by the broker before it answered: is its port for mqtts?",
+         next_back_off());
     return;
   }
   const bool was_short = loop_.now() - online_since_ < short_connection;
@@ -398,25 +429,44 @@ void Client::drop_connection() {
   online_ = false;
   has_socket_ = false;
   // A pending poll would keep the connection alive behind the library's back.
-  for (io::Operation* operation : {&opened_, &socket_, &retry_})
+  for (io::Operation* operation : {&opened_, &socket_, &connect_limit_, &retry_})
     if (operation->pending()) loop_.cancel(*operation);
   connection_.reset();
   outbox_.disconnected();
 }
 
 void Client::shut_down() {
-  if (shut_down_) return;
+  if (std::exchange(is_leaving_, true)) return;
+  if (!online_) return end();
   pump();
-  shut_down_ = true;
-  if (online_) {
-    if (!status_topic_.empty())
-      send({.topic = status_topic_, .payload = "offline", .retain = true});
-    online_ = false;
-    connection_->leave();
-    settle(MOSQ_ERR_SUCCESS);
-  } else {
-    drop_connection();
-  }
+  leave_when_done();
+}
+
+/// Once the broker has everything.
+void Client::leave_when_done() {
+  if (!is_leaving_ || !online_ || !outbox_.empty() || connection_->in_flight() > 0) return;
+  if (!status_topic_.empty())
+    send({.topic = status_topic_, .payload = "offline", .retain = true});
+  online_ = false;
+  left_fd_ = connection_->leave();
+  settle(MOSQ_ERR_SUCCESS);
+}
+
+/// There is no connection any more that one could publish on; the broker may still be reading.
+void Client::end() {
+  drop_connection();
+  if (left_fd_ >= 0)
+    loop_.poll(left_, left_fd_, POLLIN);
+  else
+    set_state(PublisherState::disabled, {});
+}
+
+void Client::on_left() {
+  std::array<char, 16 * 1024> unread;
+  const ssize_t size = ::read(left_fd_, unread.data(), unread.size());
+  if (size > 0 || (size < 0 && errno == EAGAIN))
+    return loop_.poll(left_, left_fd_, POLLIN);
+  loop_.close(std::exchange(left_fd_, -1));
   set_state(PublisherState::disabled, {});
 }
 
@@ -459,11 +509,12 @@ void Client::say_again_below(std::string_view topic_prefix) {
 }
 
 std::uint32_t Client::subscribe(std::string filter, int qos) {
-  const auto same = std::ranges::find(subscriptions_, filter, &Subscription::filter);
-  const std::uint32_t id = same != subscriptions_.end() ? same->id : ++last_subscription_id_;
-  subscriptions_.push_back({std::move(filter), qos, id});
-  if (online_) subscribe(subscriptions_.back(), false);
-  return id;
+  auto same = std::ranges::find(subscriptions_, filter, &Subscription::filter);
+  if (same == subscriptions_.end())
+    same = subscriptions_.insert(same, {std::move(filter), qos, ++last_subscription_id_});
+  same->qos = qos;
+  if (online_) subscribe(*same, false);
+  return same->id;
 }
 
 void Client::subscribe(const Subscription& subscription, bool is_known) {
@@ -529,6 +580,10 @@ std::optional<int> Client::send(const Publication& publication, std::uint64_t ti
 void Client::count() {
   publisher_.queued = outbox_.queued();
   publisher_.dropped = outbox_.dropped() + inbox_.dropped();
+  if (online_ && outbox_.overflowed() > 0 && !std::exchange(overflow_logged_, true))
+    log::warning("mqtt {}: {} takes less than it is given, and the oldest of what waits is dropped "
+                 "(outbox_bytes = {})",
+                 broker_.name, publisher_.broker, broker_.outbox_bytes);
   const bool is_congested =
       online_ && (is_congested_ ? !outbox_.is_relaxed() : outbox_.is_filling());
   if (std::exchange(is_congested_, is_congested) != is_congested) listener_.congestion_changed();

@@ -79,7 +79,10 @@ class Client {
   /// Messages stay where they are, at last with the broker: its TCP connection fills up. A pause
   /// longer than the keepalive ends the connection, and a session keeps the messages.
   void pause_reading(bool is_paused);
-  /// Says "offline", disconnects, and stays so.
+  /// Hands over what has come in already, for nothing gets it a second time, and takes no more.
+  void stop_reading();
+  /// Publishes what waits, says "offline", disconnects, and stays so: then its state is "disabled".
+  /// At once where there is no broker. The caller runs the loop, for as long as it likes to wait.
   void shut_down();
 
   bool online() const noexcept { return online_; }
@@ -94,6 +97,7 @@ class Client {
   void connect();
   void on_opened();
   void on_socket(int revents);
+  void on_left();
   void on_tick();
   void before_wait();
   void settle(int code);
@@ -103,6 +107,8 @@ class Client {
   void closed_by_broker();
   void wait(std::string reason, std::chrono::seconds delay, bool is_unauthorized = false);
   void drop_connection();
+  void leave_when_done();
+  void end();
   void read(int revents);
   void deliver();
   bool is_blocked() const noexcept;
@@ -132,11 +138,14 @@ class Client {
   bool version_5_;
   bool has_socket_ = false;  ///< the connect thread is done with the connection
   bool online_ = false;
-  bool shut_down_ = false;
+  bool is_leaving_ = false;   ///< for good, once nothing waits
+  bool takes_messages_ = true;
+  int left_fd_ = -1;          ///< see Connection::leave
   bool exposed_password_logged_ = false;
   bool refusal_logged_ = false;
   bool long_message_logged_ = false;
   bool full_inbox_logged_ = false;
+  bool overflow_logged_ = false;
   bool is_congested_ = false;
   bool is_paused_ = false;
   std::set<std::string, std::less<>> forbidden_;  ///< what the journal has of it
@@ -151,6 +160,8 @@ class Client {
   io::Operation opened_;
   io::Operation socket_;
   io::Operation tick_;
+  io::Operation left_;
+  io::Operation connect_limit_;
   io::Operation retry_;
   io::Operation pump_again_;
   io::Operation deliver_again_;

@@ -6,7 +6,6 @@
 #include <mqtt_protocol.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,7 +14,6 @@
 #include <array>
 #include <cctype>
 #include <cerrno>
-#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <string_view>
@@ -34,9 +32,6 @@ constexpr int keepalive_min_s = 5;
 constexpr std::uint32_t will_delay_s = 5;
 /// What the broker may send at once: a payload of the length that is taken, and its properties.
 constexpr std::uint32_t packet_size_max = 2 * Inbox::payload_size_max;
-
-/// How long a broker that was told goodbye is waited for.
-constexpr std::chrono::seconds leave_max{1};
 
 /// Wiped when it dies.
 struct Secret {
@@ -114,32 +109,10 @@ Connection::~Connection() {
   close(event_fd_);
 }
 
-/// A socket that is closed with something unread in it resets its connection, and the broker throws
-/// away what it has not read yet. So it stays open, and is read, until the broker has closed it.
-void Connection::leave() {
+int Connection::leave() {
   const int fd = fcntl(mosquitto_socket(handle_), F_DUPFD_CLOEXEC, 0);
   mosquitto_disconnect(handle_);
-  if (fd < 0) return;
-  const auto wait_for_end = [fd] {
-    const auto end = std::chrono::steady_clock::now() + leave_max;
-    pollfd readable{.fd = fd, .events = POLLIN, .revents = 0};
-    std::array<char, 4096> unread;
-    const auto is_open = [&] {
-      const ssize_t size = read(fd, unread.data(), unread.size());
-      return size > 0 || (size < 0 && errno == EAGAIN);
-    };
-    while (is_open()) {
-      const auto left =
-          std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
-      if (left.count() <= 0 || poll(&readable, 1, static_cast<int>(left.count())) <= 0) break;
-    }
-    close(fd);
-  };
-  try {
-    std::thread(wait_for_end).detach();
-  } catch (const std::system_error&) {
-    close(fd);
-  }
+  return fd;
 }
 
 void Connection::open() {
@@ -342,10 +315,17 @@ std::string Connection::tls_error() const {
     return "certificate is not valid yet: is the clock of this machine right?";
   if (library_error_.find("certificate verify failed") != std::string::npos)
     return "certificate not trusted";
+  const bool is_plain = library_error_.find("wrong version number") != std::string::npos ||
+                        library_error_.find("unexpected eof") != std::string::npos;
+  if (is_plain) return "TLS: no answer in TLS: is this the port for mqtts, or is it mqtt?";
   // "OpenSSL Error[0]: error:0A00045C:SSL routines::tlsv13 alert certificate required"
   const std::size_t reason = library_error_.rfind("::");
-  if (reason != std::string::npos) return "TLS: " + library_error_.substr(reason + 2);
-  return library_error_.empty() ? "" : "TLS: " + library_error_;
+  std::string error = library_error_.empty() ? "" : "TLS: ";
+  error += reason == std::string::npos ? library_error_ : library_error_.substr(reason + 2);
+  // A broker says the same of either, so that nobody finds out which identities it knows.
+  if (!error.empty() && !settings_.broker.tls_psk_file.empty())
+    error += ": does the broker know this key (tls.psk_file) by this name (tls.psk_identity)?";
+  return error;
 }
 
 void Connection::on_connect(mosquitto* handle, void* self, int code, int flags,

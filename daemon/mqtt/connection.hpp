@@ -90,9 +90,10 @@ class Connection {
   };
   std::optional<Refusal> take_refusal();
 
-  /// DISCONNECT. What was published before arrives, also where messages came in that nobody reads
-  /// any more.
-  void leave();
+  /// DISCONNECT. A further descriptor of its socket, or -1: one that is closed with something unread
+  /// in it resets its connection, and the broker throws away what it has not read yet. So it is to
+  /// be read until the broker has closed it, and closed then.
+  int leave();
 
  private:
   explicit Connection(Settings settings);

@@ -26,7 +26,10 @@ class BrokerSink final : public MqttSink, private ClientListener {
   void subscribe(const std::vector<std::string>& filters, int qos, Subscriber& subscriber) override;
   void unsubscribe(Subscriber& subscriber) override;
   bool is_congested() const noexcept override { return client_.is_congested(); }
+  void forget_filters(const std::vector<std::string>& but) override;
   void pause_reading(bool is_paused) override { client_.pause_reading(is_paused); }
+  void start() override { client_.start(); }
+  void stop_reading() override { client_.stop_reading(); }
   void shut_down() override;
 
   void meter_removed(const Meter& meter) override {
@@ -74,6 +77,7 @@ class BrokerSink final : public MqttSink, private ClientListener {
   std::string instance_;
   std::function<void(const Publisher&)> changed_;
   std::vector<Subscription> subscriptions_;
+  std::vector<std::string> former_filters_;  ///< that the broker may still have
   std::map<const Meter*, io::TimePoint> last_;  ///< telegram that was passed on, with a throttle
   std::string topic_;                           ///< of a message: the library wants its end marked
   meter::NamedReadings collected_;  ///< reused for each telegram, so that none allocates
@@ -94,7 +98,6 @@ BrokerSink::BrokerSink(io::Loop& loop, const BrokerConfig& broker, const std::st
           *this),
       profiles_(make_profiles({loop, client_, broker_, instance_, backlog})) {
   for (const auto& profile : profiles_) add(*profile);
-  client_.start();
 }
 
 /// With a throttle: the first telegram after its time, and with it what the ones before it brought.
@@ -146,13 +149,17 @@ void BrokerSink::subscribe(const std::vector<std::string>& filters, int qos,
 void BrokerSink::unsubscribe(Subscriber& subscriber) {
   const auto over = std::ranges::find(subscriptions_, &subscriber, &Subscription::subscriber);
   if (over == subscriptions_.end()) return;
-  const std::vector<Filter> filters = std::move(over->filters);
+  for (Filter& filter : over->filters) former_filters_.push_back(std::move(filter.text));
   subscriptions_.erase(over);
-  for (const Filter& filter : filters)
-    if (std::ranges::none_of(subscriptions_, [&](const Subscription& other) {
-          return std::ranges::count(other.filters, filter.text, &Filter::text) > 0;
+}
+
+void BrokerSink::forget_filters(const std::vector<std::string>& but) {
+  for (const std::string& filter : std::exchange(former_filters_, {}))
+    if (std::ranges::count(but, filter) == 0 &&
+        std::ranges::none_of(subscriptions_, [&](const Subscription& other) {
+          return std::ranges::count(other.filters, filter, &Filter::text) > 0;
         }))
-      client_.unsubscribe(filter.text);
+      client_.unsubscribe(filter);
 }
 
 /// Where filters overlap a broker may send one copy for each, and then says which it is for: of a
@@ -190,6 +197,8 @@ void BrokerSink::subscription_refused(std::string_view filter, std::string_view 
 
 void BrokerSink::shut_down() {
   each([](Profile& profile) { profile.shut_down(); });
+  for (const auto& profile : profiles_) remove(*profile);
+  profiles_.clear();
   client_.shut_down();
 }
 

@@ -27,11 +27,20 @@ class MqttSink : public Sinks {
   /// "$share/<group>/<filter>": this client's share of them.
   virtual void subscribe(const std::vector<std::string>& filters, int qos,
                          Subscriber& subscriber) = 0;
+  /// It hears nothing any more. The broker still sends what its filters match, until
+  /// `forget_filters`: whoever subscribes to one of them before takes it over without a gap.
   virtual void unsubscribe(Subscriber& subscriber) = 0;
+  /// Unsubscribes at the broker from filters that nobody has any more, but for these.
+  virtual void forget_filters(const std::vector<std::string>& but) = 0;
   /// See Client::is_congested and Client::pause_reading.
   virtual bool is_congested() const noexcept = 0;
   virtual void pause_reading(bool is_paused) = 0;
-  /// Publishes `offline` and disconnects; the caller runs the loop a moment longer, or not.
+  /// Connects; only then anything happens.
+  virtual void start() = 0;
+  /// See Client::stop_reading.
+  virtual void stop_reading() = 0;
+  /// Its last words, `offline`, and the end of the connection: see Client::shut_down. Adapters and
+  /// meters may go at once, and the backlog is another's; nothing may be told any more.
   virtual void shut_down() = 0;
 };
 /// `changed`: the publisher, or `is_congested`, did; may be called from inside of any other call.

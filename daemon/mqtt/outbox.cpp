@@ -66,7 +66,7 @@ Outbox::Kept* Outbox::keep(const Publication& publication) {
   if (found == topics_.end() && is_removal && in_order_) return nullptr;
   const std::size_t size = StoredPublication::size(publication);
   const std::size_t old_size = found == topics_.end() ? 0 : found->second.newest.size();
-  const bool fits = kept_bytes_ - old_size + size <= bytes_max_;
+  const bool fits = kept_bytes_ - old_size + size <= bytes_max_ / 2;
   if (found == topics_.end()) {
     if (!fits) return nullptr;
     found = topics_.try_emplace(std::string(publication.topic)).first;
@@ -105,7 +105,7 @@ void Outbox::append(const Publication& publication) {
     if (kept != nullptr && kept->in_order == 0)
       wait(*kept);
     else
-      ++dropped_;
+      overflow();
     return;
   }
   if (spare_.empty()) spare_.emplace_back();
@@ -123,13 +123,18 @@ void Outbox::drop_oldest() {
   Kept* kept = find(queue_.front().publication.view());
   release(queue_, queue_.begin());
   if (kept == nullptr || --kept->in_order > 0) {
-    ++dropped_;
+    overflow();
   } else if (kept->fate == Fate::forgotten) {
     erase(*kept);
-    ++dropped_;
+    overflow();
   } else {
     wait(*kept);
   }
+}
+
+void Outbox::overflow() noexcept {
+  ++dropped_;
+  if (in_order_) ++overflowed_;
 }
 
 /// What is kept of the topic of a message in the queue.

@@ -35,8 +35,8 @@ class StoredPublication {
 
 /// While the broker is away, the newest payload of each retained topic waits, and all other
 /// messages in order. While it is there, everything waits in order and nothing is replaced. The
-/// newest payload of each retained topic is kept for as long as it fits, so that it can be said
-/// again to a broker that came back. The library's own queue has no limit, therefore nothing is
+/// newest payload of each retained topic is kept for as long as it fits into half of the room, so
+/// that it can be said again to a broker that came back; the other half is for what waits in order. The library's own queue has no limit, therefore nothing is
 /// given to it that it could not write at once.
 class Outbox {
  public:
@@ -74,6 +74,8 @@ class Outbox {
   std::uint64_t queued() const noexcept { return waiting_count_ + queue_.size(); }
   std::uint64_t dropped() const noexcept { return dropped_; }
   void count_dropped() noexcept { ++dropped_; }
+  /// Of those, the ones for which there was no room while the broker was there.
+  std::uint64_t overflowed() const noexcept { return overflowed_; }
   std::size_t bytes() const noexcept { return kept_bytes_ + queue_bytes_; }
   /// Of the room for what waits in order, half is taken.
   bool is_filling() const noexcept { return queue_bytes_ > (bytes_max_ - kept_bytes_) / 2; }
@@ -102,6 +104,7 @@ class Outbox {
   void append(const Publication& publication);
   void make_room(std::size_t bytes);
   void drop_oldest();
+  void overflow() noexcept;
   Kept* find(const Publication& publication);
   void wait(Kept& kept) noexcept;
   void wait_no_more(Kept& kept) noexcept;
@@ -120,6 +123,7 @@ class Outbox {
   std::size_t kept_bytes_ = 0;
   std::size_t queue_bytes_ = 0;  ///< with those in flight
   std::uint64_t dropped_ = 0;
+  std::uint64_t overflowed_ = 0;
 };
 
 }  // namespace smartmeterd::mqtt

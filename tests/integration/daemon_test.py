@@ -481,10 +481,25 @@ class Failures(World):
         subscriber.wait("smartmeter/gateway/test/status", lambda text: text == "online")
         self.feed()
         subscriber.wait(f"smartmeter/{METER}/availability", lambda text: text == "online")
+        info = subscriber.wait(f"smartmeter/{METER}/info", lambda text: "adapter" in text)
         self.daemon.send_signal(signal.SIGTERM)
         self.assertEqual(self.daemon.wait(LIMIT_S), 0)
         subscriber.wait("smartmeter/gateway/test/status", lambda text: text == "offline")
         subscriber.wait(f"smartmeter/{METER}/availability", lambda text: text == "offline")
+        # How the meter is read is as true as before.
+        self.assertEqual(subscriber.latest[f"smartmeter/{METER}/info"], info)
+
+    def test_end_waits_for_no_broker_that_hangs(self):
+        self.broker.start()
+        self.start(bus=False)
+        subscriber = self.subscriber()
+        subscriber.wait("smartmeter/gateway/test/status", lambda text: text == "online")
+        self.broker.process.send_signal(signal.SIGSTOP)
+        try:
+            self.daemon.send_signal(signal.SIGTERM)
+            self.assertEqual(self.daemon.wait(LIMIT_S), 0)
+        finally:
+            self.broker.process.send_signal(signal.SIGCONT)
 
     def test_death_is_announced(self):
         self.broker.start()

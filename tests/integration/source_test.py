@@ -622,6 +622,54 @@ class Slow(Sources):
         broker.start()
         return broker
 
+    def test_a_stop_loses_nothing(self):
+        """Neither what was read and is not published yet, nor what comes while nobody is there."""
+        broker = self.patient_broker("both")
+        node = Node(self, "translator", f'''
+[broker.in]
+url = "{broker.url}"
+role = "source"
+client_id = "translator"
+session = 3600
+[broker.out]
+url = "{broker.url}"
+qos = 1
+[source.house]
+broker = "in"
+format = "gplug"
+''')
+        node.wait_subscribed("house")
+        subscriber = Subscriber(broker, "smartmeter/77/state",
+                                ["-h", "127.0.0.1", "-p", str(broker.port), "-q", "1"])
+        self.addCleanup(subscriber.stop)
+        self.settle()
+        topic = "smartmeter/77/state"
+
+        def heard():
+            return len(subscriber.heard.get(topic, ()))
+
+        def end():
+            node.process.send_signal(signal.SIGTERM)
+            self.assertEqual(node.process.wait(LIMIT_S), 0)
+
+        end()
+        count = 6000
+        lines = "".join(f'{{"z":{{"SMid":"77","Ei":{n}}}}}\n' for n in range(1, count + 1))
+        subprocess.run(["mosquitto_pub", "-h", "127.0.0.1", "-p", str(broker.port), "-q", "1",
+                        "-t", "tele/x/SENSOR", "-l"], input=lines.encode(), check=True,
+                       timeout=LIMIT_S)
+        for _ in range(4):
+            before = heard()
+            node.start()
+            wait_for("a part of the states", lambda: heard() > before)
+            end()
+        self.assertLess(heard(), count)
+        node.start()
+        wait_for("all states", lambda: heard() >= count)
+        readings = {json.loads(payload)["readings"]["energy_import"]
+                    for payload in subscriber.heard[topic]}
+        self.assertEqual(readings, set(range(1, count + 1)))
+
     def test_what_the_sink_cannot_take_waits_at_the_source(self):
         """The sink's broker stands still; an outbox of 64 KiB is soon full of 3 MB of states."""
         source, sink = self.patient_broker("source"), self.patient_broker("sink")

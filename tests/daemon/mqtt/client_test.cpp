@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <mutex>
+#include <set>
 #include <system_error>
 
 #include "tests/daemon/localhost.hpp"
@@ -120,6 +121,11 @@ class ClientTest : public testing::TestWithParam<io::Backend> {
   bool hear(Subscriber& subscriber, const std::string& topic, const std::string& payload) {
     return run_until([&] { return subscriber.payload(topic) == payload; }, &subscriber);
   }
+  void leave() {
+    client_->shut_down();
+    EXPECT_TRUE(run_until([this] { return client_->publisher().state == PublisherState::disabled; }));
+    client_.reset();
+  }
   static std::vector<std::string> payloads(const Subscriber& subscriber, std::string_view topic) {
     std::vector<std::string> found;
     for (const auto& message : subscriber.messages())
@@ -229,6 +235,8 @@ TEST_P(ClientTest, PskRightAndWrong) {
   ASSERT_TRUE(run_until([&] { return client_->publisher().state == PublisherState::waiting; }));
   EXPECT_TRUE(client_->publisher().last_error.starts_with("TLS: "))
       << client_->publisher().last_error;
+  EXPECT_NE(client_->publisher().last_error.find("tls.psk_file"), std::string::npos)
+      << client_->publisher().last_error;
   test::write_file(options.tls_psk_file, "0123456789abcdef0123456789abcdef \r\n");
   connect(options);
   EXPECT_TRUE(come_online()) << client_->publisher().last_error;
@@ -237,6 +245,48 @@ TEST_P(ClientTest, PskRightAndWrong) {
   ASSERT_TRUE(run_until([&] { return client_->publisher().state == PublisherState::waiting; }));
   EXPECT_NE(client_->publisher().last_error.find("TLS"), std::string::npos)
       << client_->publisher().last_error;
+  EXPECT_NE(client_->publisher().last_error.find("tls.psk_identity"), std::string::npos)
+      << client_->publisher().last_error;
+}
+
+TEST_P(ClientTest, PortOfTheOtherSchemeIsNamed) {
+  if (!test::knows_localhost()) GTEST_SKIP() << test::no_localhost;
+  Authority authority("right");
+  authority.issue("server", "localhost");
+  Broker plain;
+  Broker encrypted(authority.settings("server"));
+  connect(config(encrypted.port()));
+  ASSERT_TRUE(run_until([&] { return client_->publisher().state == PublisherState::waiting; }));
+  EXPECT_TRUE(client_->publisher().last_error.ends_with("is its port for mqtts?"))
+      << client_->publisher().last_error;
+  BrokerConfig options = config(plain.port());
+  options.tls = true;
+  options.host = "localhost";
+  options.tls_ca = authority.file("ca.pem");
+  connect(options);
+  ASSERT_TRUE(run_until([&] { return client_->publisher().state == PublisherState::waiting; }));
+  EXPECT_TRUE(client_->publisher().last_error.ends_with("is this the port for mqtts, or is it mqtt?"))
+      << client_->publisher().last_error;
+}
+
+/// The kernel lets a connect wait for two minutes where nobody answers.
+TEST_P(ClientTest, AddressThatDoesNotAnswerIsGivenUpByTheKeepalive) {
+  test::BoundSocket deaf;
+  listen(deaf.fd(), 0);
+  sockaddr_in address{};
+  socklen_t size = sizeof address;
+  getsockname(deaf.fd(), reinterpret_cast<sockaddr*>(&address), &size);
+  std::vector<int> callers;  // the kernel answers nobody beyond them
+  for (int i = 0; i < 4; ++i) {
+    callers.push_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    (void)::connect(callers.back(), reinterpret_cast<sockaddr*>(&address), size);
+  }
+  BrokerConfig options = config(deaf.port());
+  options.keepalive = 5s;
+  connect(options);
+  EXPECT_TRUE(fail_with("no answer from the broker")) << client_->publisher().last_error;
+  EXPECT_EQ(client_->publisher().state, "waiting");
+  for (const int fd : callers) ::close(fd);
 }
 
 /// OpenSSL's own server, as mosquitto cannot be brought to speak less than TLS 1.2.
@@ -789,11 +839,63 @@ TEST_P(ClientTest, LastWordsArriveWithMessagesUnread) {
     client_->subscribe("unread", 0);
     for (int turn = 0; turn < 10; ++turn) loop_->run_once();
     client_->publish({.topic = "last", .payload = last});
-    client_->shut_down();
-    client_.reset();
+    leave();
     ASSERT_TRUE(hear(subscriber, "last", last)) << round;
     ASSERT_TRUE(hear(subscriber, "smartmeter/gateway/host/status", "offline")) << round;
   }
+}
+
+/// More than may be in flight at once.
+TEST_P(ClientTest, ShutDownPublishesWhatWaits) {
+  Broker broker;
+  Subscriber subscriber(broker.port());
+  connect(config(broker.port()));
+  ASSERT_TRUE(come_online());
+  for (const std::string& number : numbers(500))
+    client_->publish({.topic = "live", .payload = number, .qos = 1});
+  for (const std::string& number : numbers(50))
+    client_->publish({.topic = "kept/" + number, .payload = "offline", .retain = true, .qos = 1});
+  EXPECT_GT(client_->publisher().queued, 0u);
+  leave();
+  EXPECT_TRUE(hear(subscriber, "smartmeter/gateway/host/status", "offline"));
+  EXPECT_TRUE(hear(subscriber, "kept/49", "offline"));
+  EXPECT_EQ(payloads(subscriber, "live"), numbers(500));
+  for (const std::string& number : numbers(50))
+    EXPECT_EQ(subscriber.payload("kept/" + number), "offline");
+}
+
+/// What the library has read is acknowledged: nobody sends it again.
+TEST_P(ClientTest, StopReadingHandsOverWhatIsThere) {
+  Broker broker;
+  BrokerConfig options = config(broker.port());
+  options.role = BrokerRole::source;
+  options.session = 60s;
+  const std::string filter = "many/+";
+  const auto listen_there = [&] {
+    connect(options);
+    client_->subscribe(filter, 1);
+    ASSERT_TRUE(come_online());
+  };
+  listen_there();
+  client_->subscribe("end", 1);
+  test::run({"mosquitto_pub", "-p", std::to_string(broker.port()), "-q", "1", "-t", "end", "-m", "x"});
+  ASSERT_TRUE(run_until([&] { return !listener_.heard.empty(); }));  // subscribed
+  client_.reset();
+  listener_.heard.clear();
+  for (const std::string& number : numbers(40))
+    test::run({"mosquitto_pub", "-p", std::to_string(broker.port()), "-q", "1", "-t",
+               "many/" + number, "-m", number});
+  listener_.answer = [&](const Message&) { client_->pause_reading(true); };
+  listen_there();
+  ASSERT_TRUE(run_until([&] { return !listener_.heard.empty(); }));
+  client_->stop_reading();
+  leave();
+  listener_.answer = nullptr;
+  listen_there();
+  ASSERT_TRUE(run_until([&] { return listener_.heard.back().payload == "39"; }));
+  std::set<std::string> heard;
+  for (const auto& message : listener_.heard) heard.insert(message.payload);
+  EXPECT_EQ(heard.size(), 40u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Loop, ClientTest,

@@ -117,6 +117,7 @@ class ForwardProfileTest : public testing::TestWithParam<io::Backend> {
     broker.port = port;
     sink_ = make_mqtt_sink(
         *loop_, broker, "host", [](const Publisher&) {}, backlog_);
+    sink_->start();
   }
   /// As the daemon's end and a new start.
   void restart(std::uint16_t port) {

@@ -65,6 +65,7 @@ class MqttSinkTest : public testing::TestWithParam<io::Backend> {
     sink_ = make_mqtt_sink(*loop_, broker, "host", [this](const Publisher& publisher) {
       states_.push_back(publisher.state);
     });
+    sink_->start();
   }
   /// Runs the loop (and the subscriber) until something is so. False: it never was.
   bool run_until(const std::function<bool()>& condition, Subscriber* subscriber = nullptr) {

@@ -74,6 +74,21 @@ TEST(Outbox, SaysAgainWhatBeginsLikeThis) {
   EXPECT_EQ(drain(outbox), (Lines{"m/a/state=1 retained", "m/a/info=2 retained"}));
 }
 
+/// Topics without end leave the others their half.
+TEST(Outbox, KeptTopicsLeaveHalfOfTheRoomToTheQueue) {
+  Outbox outbox(20'000);
+  outbox.connected();
+  for (int i = 0; i < 100; ++i) outbox.note(retained("m/" + std::to_string(i) + "/state", "1"));
+  EXPECT_GT(outbox.bytes(), 9'000u);
+  EXPECT_LE(outbox.bytes(), 10'000u);
+  for (int i = 0; i < 30; ++i) outbox.put(live("live", "x", 1));
+  EXPECT_EQ(drain(outbox), Lines(30, "live=x"));
+  EXPECT_EQ(outbox.dropped(), 0u);
+  for (int i = 0; i < 100; ++i) outbox.put(live("live", "x", 1));
+  EXPECT_GT(outbox.overflowed(), 0u);
+  EXPECT_EQ(outbox.overflowed(), outbox.dropped());
+}
+
 /// What waited in order when the connection went is older than what comes then.
 TEST(Outbox, NothingOldIsSaidAfterANewerOne) {
   Outbox outbox(10'000);
@@ -168,8 +183,8 @@ TEST(Outbox, TheNewestOfARetainedTopicIsNotDropped) {
 }
 
 TEST(Outbox, StateGoesBeforeLiveMessagesWhenRoomIsShort) {
-  Outbox outbox(1'500);
-  outbox.put(live("live", std::string(600, 'x')));
+  Outbox outbox(2'000);
+  outbox.put(live("live", std::string(1'000, 'x')));
   outbox.put(retained("state", std::string(600, 'y')));
   EXPECT_EQ(outbox.dropped(), 1u);
   EXPECT_EQ(drain(outbox), Lines{"state=" + std::string(600, 'y') + " retained"});
@@ -186,7 +201,7 @@ TEST(Outbox, RefusesWhatCanNeverFit) {
 
 /// More meters than can be remembered are published all the same.
 TEST(Outbox, WhatCannotBeKeptIsSaidButNotAgain) {
-  Outbox outbox(1'000);
+  Outbox outbox(2'000);
   outbox.connected();
   outbox.put(retained("a", "1"));
   drain(outbox);

@@ -49,6 +49,7 @@ class ProfileTest : public testing::Test {
   /// Connects with `config_`, and sends what comes from now on.
   void start(std::vector<meter::QuantityMap::Change> changes = {}) {
     sink_ = mqtt::make_mqtt_sink(*loop_, config_, instance_, [](const Publisher&) {});
+    sink_->start();
     sink_->adapter_added(adapter_);
     registry_ = std::make_unique<MeterRegistry>(*loop_, *sink_);
     registry_->configure({}, meter::QuantityMap(std::move(changes)));

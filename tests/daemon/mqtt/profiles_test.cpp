@@ -66,6 +66,7 @@ TEST_F(ProfilesTest, NothingIsPublishedWhereTheRoleIsSource) {
   config_.prefix = "marker";
   config_.client_id = "marker";
   const auto marker = make_mqtt_sink(*loop_, config_, "marker", [](const Publisher&) {});
+  marker->start();
   ASSERT_TRUE(hear("marker/gateway/marker/status") != nullptr);
   for (const auto& message : subscriber_->messages())
     EXPECT_THAT(message.topic, testing::StartsWith("marker/"));
