@@ -28,7 +28,9 @@ std::string address_of(const BrokerConfig& broker) {
                      broker.host, is_ipv6 ? "]" : "", broker.port);
 }
 
-bool is_control(char c) noexcept { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+bool is_control(char c) noexcept {
+  return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+}
 
 /// The last level of `topic`, which loses it.
 std::string_view take_level(std::string_view& topic) noexcept {
@@ -41,8 +43,7 @@ std::string_view take_level(std::string_view& topic) noexcept {
 }  // namespace
 
 std::vector<std::string> filters_of(const SourceConfig& config, const BrokerConfig& broker) {
-  auto filters =
-      config.topics.empty() ? usual_topics(config.format, broker.prefix) : config.topics;
+  auto filters = config.topics.empty() ? usual_topics(config.format, broker.prefix) : config.topics;
   if (!config.group.empty())
     for (std::string& filter : filters) filter = fmt::format("$share/{}/{}", config.group, filter);
   return filters;
@@ -122,9 +123,10 @@ bool Source::is_loop(const mqtt::Message& message) {
   if (!has_topic && !has_property) return false;
   input_.count("loop");
   if (!std::exchange(is_loop_told_, true))
-    log::notice("{}: what gateway {} sends is not read, because this one has the same name; if "
-                "it is another one, give one of them a name of its own (instance in [gateway])",
-                input_.adapter().device, environment_.instance);
+    log::notice(
+        "{}: what gateway {} sends is not read, because this one has the same name; if "
+        "it is another one, give one of them a name of its own (instance in [gateway])",
+        input_.adapter().device, environment_.instance);
   return true;
 }
 

@@ -445,8 +445,7 @@ void Client::shut_down() {
 /// Once the broker has everything.
 void Client::leave_when_done() {
   if (!is_leaving_ || !online_ || !outbox_.empty() || connection_->in_flight() > 0) return;
-  if (!status_topic_.empty())
-    send({.topic = status_topic_, .payload = "offline", .retain = true});
+  if (!status_topic_.empty()) send({.topic = status_topic_, .payload = "offline", .retain = true});
   online_ = false;
   left_fd_ = connection_->leave();
   settle(MOSQ_ERR_SUCCESS);
@@ -464,8 +463,7 @@ void Client::end() {
 void Client::on_left() {
   std::array<char, 16 * 1024> unread;
   const ssize_t size = ::read(left_fd_, unread.data(), unread.size());
-  if (size > 0 || (size < 0 && errno == EAGAIN))
-    return loop_.poll(left_, left_fd_, POLLIN);
+  if (size > 0 || (size < 0 && errno == EAGAIN)) return loop_.poll(left_, left_fd_, POLLIN);
   loop_.close(std::exchange(left_fd_, -1));
   set_state(PublisherState::disabled, {});
 }
@@ -581,9 +579,10 @@ void Client::count() {
   publisher_.queued = outbox_.queued();
   publisher_.dropped = outbox_.dropped() + inbox_.dropped();
   if (online_ && outbox_.overflowed() > 0 && !std::exchange(overflow_logged_, true))
-    log::warning("mqtt {}: {} takes less than it is given, and the oldest of what waits is dropped "
-                 "(outbox_bytes = {})",
-                 broker_.name, publisher_.broker, broker_.outbox_bytes);
+    log::warning(
+        "mqtt {}: {} takes less than it is given, and the oldest of what waits is dropped "
+        "(outbox_bytes = {})",
+        broker_.name, publisher_.broker, broker_.outbox_bytes);
   const bool is_congested =
       online_ && (is_congested_ ? !outbox_.is_relaxed() : outbox_.is_filling());
   if (std::exchange(is_congested_, is_congested) != is_congested) listener_.congestion_changed();

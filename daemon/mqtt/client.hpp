@@ -138,9 +138,9 @@ class Client {
   bool version_5_;
   bool has_socket_ = false;  ///< the connect thread is done with the connection
   bool online_ = false;
-  bool is_leaving_ = false;   ///< for good, once nothing waits
+  bool is_leaving_ = false;  ///< for good, once nothing waits
   bool takes_messages_ = true;
-  int left_fd_ = -1;          ///< see Connection::leave
+  int left_fd_ = -1;  ///< see Connection::leave
   bool exposed_password_logged_ = false;
   bool refusal_logged_ = false;
   bool long_message_logged_ = false;

@@ -90,9 +90,9 @@ class Connection {
   };
   std::optional<Refusal> take_refusal();
 
-  /// DISCONNECT. A further descriptor of its socket, or -1: one that is closed with something unread
-  /// in it resets its connection, and the broker throws away what it has not read yet. So it is to
-  /// be read until the broker has closed it, and closed then.
+  /// DISCONNECT. A further descriptor of its socket, or -1: one that is closed with something
+  /// unread in it resets its connection, and the broker throws away what it has not read yet. So it
+  /// is to be read until the broker has closed it, and closed then.
   int leave();
 
  private:

@@ -77,7 +77,7 @@ class BrokerSink final : public MqttSink, private ClientListener {
   std::string instance_;
   std::function<void(const Publisher&)> changed_;
   std::vector<Subscription> subscriptions_;
-  std::vector<std::string> former_filters_;  ///< that the broker may still have
+  std::vector<std::string> former_filters_;     ///< that the broker may still have
   std::map<const Meter*, io::TimePoint> last_;  ///< telegram that was passed on, with a throttle
   std::string topic_;                           ///< of a message: the library wants its end marked
   meter::NamedReadings collected_;  ///< reused for each telegram, so that none allocates

@@ -36,8 +36,9 @@ class StoredPublication {
 /// While the broker is away, the newest payload of each retained topic waits, and all other
 /// messages in order. While it is there, everything waits in order and nothing is replaced. The
 /// newest payload of each retained topic is kept for as long as it fits into half of the room, so
-/// that it can be said again to a broker that came back; the other half is for what waits in order. The library's own queue has no limit, therefore nothing is
-/// given to it that it could not write at once.
+/// that it can be said again to a broker that came back; the other half is for what waits in order.
+/// The library's own queue has no limit, therefore nothing is given to it that it could not write
+/// at once.
 class Outbox {
  public:
   explicit Outbox(std::size_t bytes_max) noexcept : bytes_max_(bytes_max) {}

@@ -265,7 +265,8 @@ TEST_P(ClientTest, PortOfTheOtherSchemeIsNamed) {
   options.tls_ca = authority.file("ca.pem");
   connect(options);
   ASSERT_TRUE(run_until([&] { return client_->publisher().state == PublisherState::waiting; }));
-  EXPECT_TRUE(client_->publisher().last_error.ends_with("is this the port for mqtts, or is it mqtt?"))
+  EXPECT_TRUE(
+      client_->publisher().last_error.ends_with("is this the port for mqtts, or is it mqtt?"))
       << client_->publisher().last_error;
 }
 
@@ -878,7 +879,8 @@ TEST_P(ClientTest, StopReadingHandsOverWhatIsThere) {
   };
   listen_there();
   client_->subscribe("end", 1);
-  test::run({"mosquitto_pub", "-p", std::to_string(broker.port()), "-q", "1", "-t", "end", "-m", "x"});
+  test::run(
+      {"mosquitto_pub", "-p", std::to_string(broker.port()), "-q", "1", "-t", "end", "-m", "x"});
   ASSERT_TRUE(run_until([&] { return !listener_.heard.empty(); }));  // subscribed
   client_.reset();
   listener_.heard.clear();
