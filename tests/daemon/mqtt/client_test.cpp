@@ -123,7 +123,8 @@ class ClientTest : public testing::TestWithParam<io::Backend> {
   }
   void leave() {
     client_->shut_down();
-    EXPECT_TRUE(run_until([this] { return client_->publisher().state == PublisherState::disabled; }));
+    EXPECT_TRUE(
+        run_until([this] { return client_->publisher().state == PublisherState::disabled; }));
     client_.reset();
   }
   static std::vector<std::string> payloads(const Subscriber& subscriber, std::string_view topic) {
@@ -286,7 +287,7 @@ TEST_P(ClientTest, AddressThatDoesNotAnswerIsGivenUpByTheKeepalive) {
   options.keepalive = 5s;
   connect(options);
   EXPECT_TRUE(fail_with("no answer from the broker")) << client_->publisher().last_error;
-  EXPECT_EQ(client_->publisher().state, "waiting");
+  EXPECT_EQ(client_->publisher().state, PublisherState::waiting);
   for (const int fd : callers) ::close(fd);
 }
 

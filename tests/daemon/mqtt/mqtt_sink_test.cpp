@@ -18,9 +18,13 @@
 // overlooked; finding that name in the library takes a full unwinding.
 extern "C" {
 const char* __lsan_default_suppressions();
-const char* __lsan_default_suppressions() { return "leak:mosquitto_publish_v5\n"; }
+const char* __lsan_default_suppressions() {
+  return "leak:mosquitto_publish_v5\n";
+}
 const char* __asan_default_options();
-const char* __asan_default_options() { return "fast_unwind_on_malloc=0"; }
+const char* __asan_default_options() {
+  return "fast_unwind_on_malloc=0";
+}
 }
 
 namespace smartmeterd::mqtt {
@@ -212,8 +216,48 @@ TEST_P(MqttSinkTest, ShutDownSaysOffline) {
   Subscriber subscriber(broker.port());
   ASSERT_TRUE(hear(subscriber, "smartmeter/gateway/host/status", "online"));
   sink_->shut_down();
-  EXPECT_EQ(sink_->publisher().state, PublisherState::disabled);
+  EXPECT_TRUE(run_until([&] { return sink_->publisher().state == PublisherState::disabled; }));
   EXPECT_TRUE(hear(subscriber, "smartmeter/gateway/host/status", "offline"));
+}
+
+/// Who takes a filter over does not have the broker forget what it keeps for it, nor does who ends.
+TEST_P(MqttSinkTest, FilterThatStaysIsNotUnsubscribed) {
+  struct Ear : mqtt::Subscriber {
+    void message(const Message& message) override {
+      heard.emplace_back(meter::text_of(message.payload));
+    }
+    void subscription_refused(std::string_view, std::string_view) override {}
+    std::vector<std::string> heard;
+  } former, heir;
+  Broker broker;
+  const auto say = [&](const std::string& topic, const std::string& text) {
+    test::run(
+        {"mosquitto_pub", "-p", std::to_string(broker.port()), "-q", "1", "-t", topic, "-m", text});
+  };
+  BrokerConfig options = config(broker.port());
+  options.role = BrokerRole::source;
+  options.client_id = "source";
+  options.session = 60s;
+  make_sink(options);
+  sink_->subscribe({"stays", "goes"}, 1, former);
+  ASSERT_TRUE(come_online());
+  sink_->unsubscribe(former);
+  sink_->subscribe({"stays"}, 1, heir);
+  sink_->forget_filters({});
+  say("goes", "0");
+  say("stays", "1");
+  ASSERT_TRUE(run_until([&] { return !heir.heard.empty(); }));
+  sink_->stop_reading();
+  sink_->unsubscribe(heir);
+  sink_->shut_down();
+  ASSERT_TRUE(run_until([&] { return sink_->publisher().state == PublisherState::disabled; }));
+  say("goes", "2");
+  say("stays", "3");
+  make_sink(options);
+  sink_->subscribe({"stays", "goes"}, 1, former);
+  ASSERT_TRUE(run_until([&] { return !former.heard.empty(); }));
+  EXPECT_EQ(former.heard, std::vector<std::string>{"3"});
+  EXPECT_EQ(heir.heard, std::vector<std::string>{"1"});
 }
 
 TEST_P(MqttSinkTest, LastWillSaysOfflineWhenTheProcessDies) {
@@ -225,6 +269,7 @@ TEST_P(MqttSinkTest, LastWillSaysOfflineWhenTheProcessDies) {
       const auto loop = io::Loop::make(GetParam());
       const auto sink =
           make_mqtt_sink(*loop, config(broker.port()), "host", [](const Publisher&) {});
+      sink->start();
       loop->run();
     } catch (...) {
     }
