@@ -307,7 +307,7 @@ void Daemon::remove_brokers(const Config* next) {
   };
   const auto over = std::ranges::stable_partition(brokers_, stays);
   if (over.empty()) return;
-  for (Broker& broker : over) broker.sink->stop_reading();  // what that brings is for the others too
+  for (Broker& broker : over) broker.sink->stop_reading();  // that is for the others too
   std::vector<std::unique_ptr<mqtt::MqttSink>> sinks;
   for (Broker& broker : over) {
     sources_.forget(*broker.sink);

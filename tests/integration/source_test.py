@@ -276,7 +276,7 @@ class Json(Sources):
         simulate(self.broker, "whatwatt", "--topic", "house/whatwatt")
         publish(self.broker, "house/broken", '{"z":')
         publish(self.broker, "house/words", "Online")
-        publish(self.broker, "house/long", "{" + " " * (64 * 1024) + "}")  # dropped before
+        publish(self.broker, "house/long", "{" + " " * (256 * 1024) + "}")  # dropped before
         errors = node.wait_adapter("house", lambda adapter: len(adapter["Errors"]) == 3)["Errors"]
         self.assertEqual(errors, {"format": 1, "length": 1, "unknown": 1})
         publish(self.broker, "house/z", '{"z":{"SMid":"1","Pi":1.5}}')

@@ -116,8 +116,8 @@ void Walk::broker() {
     return fail("broker-taken-over", evidence,
                 "give this gateway a client_id of its own in the [broker.NAME] table");
   fail("broker-unreachable", evidence,
-       "check the url in the [broker.NAME] table (host, port, mqtt or mqtts), the network, and where "
-       "the url says mqtts the certificates, or tls.psk_file and tls.psk_identity");
+       "check the url in the [broker.NAME] table (host, port, mqtt or mqtts), the network, and "
+       "where the url says mqtts the certificates, or tls.psk_file and tls.psk_identity");
 }
 
 }  // namespace smartmeterctl
