@@ -31,6 +31,7 @@ constexpr std::int64_t interval_min_s = 1;
 constexpr std::int64_t interval_max_s = 31 * 86'400;  // a battery-powered meter once a month
 constexpr std::int64_t outbox_min = 64 * 1024;
 constexpr std::int64_t outbox_max = 1024 * 1024 * 1024;
+constexpr std::size_t quantity_name_size_max = 64;
 constexpr std::int64_t throttle_max_s = 86'400;
 constexpr std::int64_t session_max_s = std::numeric_limits<std::uint32_t>::max();
 constexpr std::int64_t store_min = 64 * 1024;
@@ -515,6 +516,8 @@ void take_name(Change& change, const Value& value) {
   change.name = value.text();
   if (change.name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") != std::string::npos)
     value.fail("expected lower-case letters, digits and '_'");
+  if (change.name.size() > quantity_name_size_max)
+    value.fail(fmt::format("expected at most {} characters", quantity_name_size_max));
 }
 
 constexpr KeyRule<Change> quantity_keys[] = {
@@ -590,7 +593,6 @@ class Loader {
   void check_brokers() const;
   void check_sources();
   void check_exports() const;
-  void name_clients();
 
   Config config_;
   std::map<std::string, std::string> place_;  ///< where a table, or a key in it, stands (last)
@@ -635,6 +637,16 @@ void Loader::quantities(const Value& table) {
       const auto* known = meter::find_quantity(change.name);
       if (known && change.unit.value_or(known->unit) != known->unit)
         value.fail(fmt::format("{} is always in {}", change.name, meter::symbol(known->unit)));
+      // A code without a name of its own may get a known one: a meter's own way to say it.
+      const std::string_view own = builtin.find(*obis).name;
+      const bool is_same_medium = known && known->obis.a == obis->a;
+      if (is_same_medium && !own.empty() && own != change.name)
+        value.fail(fmt::format("{} is another quantity, expected a name of its own", change.name));
+      const auto same = std::ranges::find_if(config_.quantities, [&](const Change& other) {
+        return other.name == change.name && other.obis != *obis;
+      });
+      if (same != config_.quantities.end())
+        value.fail(fmt::format("another code has the name {} already", change.name));
     } else if (!node.is_boolean() || value.boolean()) {
       value.fail("expected { name = …, unit = …, scale = … }, or false to leave it out");
     }
@@ -804,18 +816,6 @@ void Loader::check_exports() const {
   }
 }
 
-/// Two connections with one client id would throw each other out of their broker.
-void Loader::name_clients() {
-  for (auto& broker : config_.brokers) {
-    const bool is_second = std::ranges::any_of(config_.brokers, [&](const auto& other) {
-      return &other < &broker && other.host == broker.host && other.port == broker.port &&
-             other.socket == broker.socket;
-    });
-    if (is_second && broker.client_id.empty())
-      broker.client_id = fmt::format("smartmeterd-{}-{}", config_.instance, broker.name);
-  }
-}
-
 Config Loader::finish() {
   check_adapters();
   check_meters();
@@ -828,7 +828,6 @@ Config Loader::finish() {
     if (gethostname(host, sizeof host - 1) == 0) config_.instance = meter::slug(host);
     if (config_.instance.empty()) config_.instance = "smartmeterd";
   }
-  name_clients();
   return std::move(config_);
 }
 
@@ -873,6 +872,18 @@ std::optional<LineSettings> LineSettings::parse(std::string_view text) {
 
 std::string LineSettings::to_text() const {
   return fmt::format("{}-{}{}{}", baud, data_bits, parity, stop_bits);
+}
+
+/// Two connections with one client id would throw each other out of their broker.
+void Config::name_clients() {
+  const std::string stem = "smartmeterd-" + meter::slug(instance);
+  for (BrokerConfig& broker : brokers) {
+    if (!broker.client_id.empty()) continue;
+    const bool is_first = std::ranges::none_of(brokers, [&](const BrokerConfig& other) {
+      return &other < &broker && other.is_at_the_address_of(broker);
+    });
+    broker.client_id = is_first ? stem : fmt::format("{}-{}", stem, broker.name);
+  }
 }
 
 Config Config::load(const fs::path& file, bool file_required) {

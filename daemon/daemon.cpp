@@ -63,9 +63,7 @@ void split_connections(Config& config) {
     BrokerConfig reader = broker;
     reader.role = BrokerRole::source;
     reader.name += "-source";
-    if (reader.client_id.empty())
-      reader.client_id = fmt::format("smartmeterd-{}", meter::slug(config.instance));
-    reader.client_id += "-source";
+    if (!reader.client_id.empty()) reader.client_id += "-source";
     for (SourceConfig& source : config.sources)
       if (source.broker == broker.name) source.broker = reader.name;
     readers.push_back(std::move(reader));
@@ -74,19 +72,26 @@ void split_connections(Config& config) {
 }
 
 /// The filters that sources will have in the session that this connection leaves behind.
-std::vector<std::string> filters_there(const Config& next, const BrokerConfig& broker,
-                                       const Config& now) {
+std::vector<std::string> filters_there(const Config& next, const BrokerConfig& broker) {
   std::vector<std::string> filters;
   for (const BrokerConfig& heir : next.brokers) {
-    const bool is_same = heir.host == broker.host && heir.port == broker.port &&
-                         heir.socket == broker.socket && heir.client_id == broker.client_id &&
-                         (!heir.client_id.empty() || next.instance == now.instance);
+    const bool is_same = heir.is_at_the_address_of(broker) && heir.client_id == broker.client_id;
     if (!is_same || heir.session.count() == 0) continue;
     for (const SourceConfig& source : next.sources)
       if (source.broker == heir.name)
         std::ranges::move(filters_of(source, heir), std::back_inserter(filters));
   }
   return filters;
+}
+
+/// One of the command line: a table for the same broker says more of it.
+void add_broker(Config& config, BrokerConfig given) {
+  const auto is_same = [&](const BrokerConfig& other) { return other.is_at_the_address_of(given); };
+  if (std::ranges::any_of(config.brokers, is_same)) return;
+  const std::string stem = given.name;
+  for (unsigned n = 2; std::ranges::count(config.brokers, given.name, &BrokerConfig::name) > 0; ++n)
+    given.name = fmt::format("{}-{}", stem, n);
+  config.brokers.push_back(std::move(given));
 }
 
 void check_sources(const Config& config) {
@@ -110,8 +115,7 @@ Settings Settings::load(const Options& options, bool strict) {
     });
     settings.config.adapters.push_back(given);
   }
-  for (const std::string& url : options.mqtt)
-    settings.config.brokers.push_back(parse_mqtt_option(url));
+  for (const std::string& url : options.mqtt) add_broker(settings.config, parse_mqtt_option(url));
   for (const std::string& text : options.exports) {
     const ExportConfig given = parse_export_option(text);
     std::erase_if(settings.config.exports, [&](const ExportConfig& other) {
@@ -121,6 +125,7 @@ Settings Settings::load(const Options& options, bool strict) {
   }
   if (options.translate) translate_only(settings);
   split_connections(settings.config);
+  settings.config.name_clients();
   check_sources(settings.config);
   std::vector<std::string> refused;
   settings.keys = load_keys(options.config_file.parent_path() / "keys.d",
@@ -311,7 +316,7 @@ void Daemon::remove_brokers(const Config* next) {
   std::vector<std::unique_ptr<mqtt::MqttSink>> sinks;
   for (Broker& broker : over) {
     sources_.forget(*broker.sink);
-    if (next != nullptr) broker.sink->forget_filters(filters_there(*next, broker.config, config_));
+    if (next != nullptr) broker.sink->forget_filters(filters_there(*next, broker.config));
     sinks_.remove(*broker.sink);
     sinks_.publisher_removed(broker.sink->publisher());
     sinks.push_back(std::move(broker.sink));

@@ -70,6 +70,7 @@ struct MeterRegistry::Entry {
   Meter meter;
   bool id_is_final = false;  // its telegrams say it
   std::string adapter_name;
+  std::string feed;  // name of the adapter that its values came by; "" for ports of this machine
   std::optional<meter::SystemTitle> title;
   Entry* parent = nullptr;  // of a meter behind another one, with its channel there
   std::uint8_t channel = 0;
@@ -102,8 +103,10 @@ void MeterRegistry::configure(const std::vector<MeterConfig>& meters,
   for (auto& entry : entries_) {
     entry->protection = meter::Authentication::clear;  // keys may have changed on purpose
     // A quantity that is left out or named otherwise now must not go on for ever as it was.
-    std::erase_if(entry->meter.values,
-                  [&](const LatestValue& value) { return !quantities_.gives(value.name); });
+    // Nor must what followed from it; what still follows comes with the next telegram.
+    std::erase_if(entry->meter.values, [&](const LatestValue& value) {
+      return value.derived || !quantities_.gives(value.name);
+    });
     const std::string name = display_name(entry->meter.id);
     if (name == entry->meter.display_name) continue;
     entry->meter.display_name = name;
@@ -445,6 +448,12 @@ void MeterRegistry::update(Entry& entry, const Adapter& adapter,
   const std::string_view medium = name(readings.medium);
   if (meter.medium != medium && medium != name(meter::Medium::unknown))
     show_anew(entry, [&](Meter& shown) { shown.medium = medium; });
+  // What one gateway says of a meter is not mixed with what a port, or another one, says of it.
+  const std::string_view feed = adapter.translated_from.empty() ? "" : adapter.name;
+  if (entry.feed != feed) {
+    entry.feed = feed;
+    meter.values.clear();
+  }
   std::vector<std::string_view> changed;
   meter::harmonize(readings, quantities_, named_);
   if (meter.is_stateless)

@@ -180,12 +180,18 @@ std::size_t sensors(const Document& document) noexcept {
   return document.child(0, "StatusSNS");
 }
 
+/// {"meter":{"ts":…,"1.8.0":…}}, as Swiss grid operators have it: its codes are in base units, and
+/// no script of Tasmota's is like that.
+bool is_rl_dsp(const Document& document, std::size_t object) noexcept {
+  return document[object].key == "meter" && document.child(object, "ts") != 0;
+}
+
 }  // namespace
 
 void find_gplug(const Message& message, Roots& roots) noexcept {
   const Document& document = message.document;
   const auto look_into = [&](std::size_t object) {
-    if (document[object].kind != Node::Kind::object) return;
+    if (document[object].kind != Node::Kind::object || is_rl_dsp(document, object)) return;
     bool known = child_ignoring_case(document, object, meter_number_key) != 0;
     for (std::size_t i = object + 1; i < document[object].end && !known; i = document[i].end)
       known = is_known(message, i);

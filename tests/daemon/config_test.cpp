@@ -110,10 +110,31 @@ TEST_F(ConfigTest, PrefixesOfProfilesDiffer) {
 }
 
 TEST_F(ConfigTest, SecondConnectionToABrokerHasItsOwnClientId) {
-  const auto config = load("[gateway]\ninstance = \"attic\"\n"
-                           "[broker.a]\nurl = \"mqtt://b\"\n[broker.b]\nurl = \"mqtt://b\"\n");
-  EXPECT_EQ(config.brokers.at(0).client_id, "");
-  EXPECT_EQ(config.brokers.at(1).client_id, "smartmeterd-attic-b");
+  auto config = load("[gateway]\ninstance = \"attic\"\n"
+                     "[broker.a]\nurl = \"mqtt://b\"\n[broker.b]\nurl = \"mqtt://b\"\n"
+                     "[broker.c]\nurl = \"mqtt://c\"\n");
+  config.instance += "-translator";
+  config.name_clients();
+  EXPECT_EQ(config.brokers.at(0).client_id, "smartmeterd-attic-translator");
+  EXPECT_EQ(config.brokers.at(1).client_id, "smartmeterd-attic-translator-b");
+  EXPECT_EQ(config.brokers.at(2).client_id, "smartmeterd-attic-translator");
+}
+
+TEST_F(ConfigTest, OneNameForOneQuantity) {
+  const auto quantities = [&](std::string_view text) {
+    return error("[quantities]\n" + std::string(text));
+  };
+  EXPECT_THAT(quantities("\"1-0:1.7.0\" = { name = \"power_export\" }\n"),
+              HasSubstr("toml:2:15: quantities.1-0:1.7.0: power_export is another quantity"));
+  EXPECT_THAT(quantities("\"1-0:1.7.0\" = { name = \"energy_import\", unit = \"kWh\" }\n"),
+              HasSubstr("is another quantity"));
+  EXPECT_THAT(quantities("\"1-0:1.7.0\" = { name = \"p\" }\n\"1-0:2.7.0\" = { name = \"p\" }\n"),
+              HasSubstr("another code has the name p already"));
+  EXPECT_THAT(quantities("\"1-0:1.7.0\" = { name = \"" + std::string(65, 'p') + "\" }\n"),
+              HasSubstr("at most 64"));
+  // A meter's own code for what others send under the standard's.
+  EXPECT_EQ(quantities("\"1-0:128.7.0\" = { name = \"power_import\", unit = \"W\" }\n"),
+            "no error");
 }
 
 TEST_F(ConfigTest, Exports) {

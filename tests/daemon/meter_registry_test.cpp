@@ -277,6 +277,31 @@ TEST_F(MeterRegistryTest, AMeterThatAPortReadsIsNotTakenFromABroker) {
   EXPECT_EQ(registry_.size(), 1u);
 }
 
+TEST_F(MeterRegistryTest, WhatAGatewaySaidIsNotMixedWithWhatAPortSays) {
+  Adapter translated = adapter_;
+  translated.name = "house";
+  translated.translated_from = "mqtt://broker:1883/tele/+/SENSOR";
+  from_ = &translated;
+  send("A", {number("1-0:1.8.0", 1, Unit::kilowatt_hour),
+             number("1-0:5.8.0", 3, Unit::kilovar_hour)});
+  from_ = &adapter_;
+  send("A", {number("1-0:1.8.1", 7, Unit::kilowatt_hour),
+             number("1-0:1.8.2", 5, Unit::kilowatt_hour)});
+  const Meter& meter = *recorder_.meters.at("A");
+  ASSERT_NE(meter.find("energy_import"), nullptr);
+  EXPECT_EQ(meter.find("energy_import")->value.to_double(), 12);
+  EXPECT_EQ(meter.find("reactive_energy_q1"), nullptr);
+}
+
+TEST_F(MeterRegistryTest, WhatFollowedFromAQuantityLeavesWithIt) {
+  send("A", {number("1-0:1.7.0", 5, Unit::watt), number("1-0:2.7.0", 0, Unit::watt)});
+  const Meter& meter = *recorder_.meters.at("A");
+  ASSERT_NE(meter.find("power_net"), nullptr);
+  registry_.configure({}, meter::QuantityMap({{.obis = *Obis::parse("1-0:1.7.0"), .name = {}}}));
+  send("A", {number("1-0:1.7.0", 6, Unit::watt), number("1-0:2.7.0", 0, Unit::watt)});
+  EXPECT_EQ(meter.find("power_net"), nullptr);
+}
+
 TEST_F(MeterRegistryTest, MetersBehindAnotherAreMetersOfTheirOwn) {
   EXPECT_FALSE(send_with("LGZ1", {gas("G0025", 14420), heat("H7", 3600)}));
   EXPECT_EQ(recorder_.events, (Events{"added LGZ1", "telegram LGZ1", "added G0025",

@@ -485,6 +485,14 @@ TEST_F(JsonDecoder, DataCollector) {
   EXPECT_TRUE(read(message).empty()) << "only the topic says what the value is";
 }
 
+/// The profile rl-dsp is in Wh and W: read as a script's keys it would be a thousand times as much.
+TEST_F(JsonDecoder, WhatIsInBaseUnitsIsNoScript) {
+  for (const char* topic : {"dt/house/1KFM1/ds", "tele/x/SENSOR", ""}) {
+    EXPECT_TRUE(read(R"({"meter":{"ts":"2026-11-20T11:00:05Z","1.8.0":12048950}})", topic).empty());
+    EXPECT_EQ(fault_, Errc::list_unknown);
+  }
+}
+
 TEST_F(JsonDecoder, HarmonisedTopics) {
   const auto message = R"({"timestamp":1629055611,"value":1.5})";
   const Meter meter = one(message, "smartmeter/LGZ1030655933512/power/power_in");
