@@ -449,7 +449,8 @@ void MeterRegistry::update(Entry& entry, const Adapter& adapter,
   if (meter.medium != medium && medium != name(meter::Medium::unknown))
     show_anew(entry, [&](Meter& shown) { shown.medium = medium; });
   // What one gateway says of a meter is not mixed with what a port, or another one, says of it.
-  const std::string_view feed = adapter.translated_from.empty() ? "" : adapter.name;
+  const std::string_view feed =
+      adapter.translated_from.empty() ? std::string_view() : adapter.name;
   if (entry.feed != feed) {
     entry.feed = feed;
     meter.values.clear();
