@@ -64,6 +64,12 @@ bool is_read_here(const Meter& meter) {
   return meter.fresh && meter.adapter && meter.adapter->translated_from.empty();
 }
 
+/// This machine has it from a gateway, and tells it value by value (daemon/mqtt/
+/// data_point_profile.hpp): what comes like that may be our own, come back over the broker.
+bool is_told_on(const Meter& meter) {
+  return meter.fresh && !meter.is_stateless && meter.link != meter::Link::datacollector;
+}
+
 }  // namespace
 
 struct MeterRegistry::Entry {
@@ -239,6 +245,8 @@ std::expected<MeterRegistry::Entry*, meter::Errc> MeterRegistry::entry_of(
   if (entry && readings.authentication < entry->protection)
     return std::unexpected(meter::Errc::tag_missing);
   if (entry && !origin.adapter.translated_from.empty() && is_read_here(entry->meter))
+    return std::unexpected(meter::Errc::duplicate);
+  if (entry && readings.link == meter::Link::datacollector && is_told_on(entry->meter))
     return std::unexpected(meter::Errc::duplicate);
   if (!entry && !may_add(origin)) return std::unexpected(meter::Errc::too_many_elements);
   const bool is_known = entry && entry->is_from(origin);

@@ -45,8 +45,8 @@ class MeterRegistry {
   /// behind its meter get their part of it. Refused, with the cause: one that is less protected
   /// than this meter's were before (a forger would leave encryption or tag out; `configure`
   /// forgets), a new meter where there are too many, and (`duplicate`) one from elsewhere whose
-  /// meter a port of this machine reads. Of a stateless adapter's meters nothing is kept from one
-  /// telegram to the next.
+  /// meter a port of this machine reads, or that may be what we made of a gateway's. Of a stateless
+  /// adapter's meters nothing is kept from one telegram to the next.
   std::optional<meter::Errc> accept(const Adapter& adapter, const meter::ReadingSet& readings,
                                     const Arrival& arrival = {});
   /// The zone that the configuration gives to the meters of this adapter; empty: the system's.

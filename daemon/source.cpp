@@ -40,6 +40,13 @@ std::string_view take_level(std::string_view& topic) noexcept {
   return last;
 }
 
+/// Who published it, where MQTT 5 brings that along; empty: not told, or no smartmeterd.
+std::string_view gateway_of(const mqtt::Message& message) noexcept {
+  for (const mqtt::UserProperty& property : message.properties)
+    if (property.name == mqtt::gateway_property) return property.value;
+  return {};
+}
+
 }  // namespace
 
 std::vector<std::string> filters_of(const SourceConfig& config, const BrokerConfig& broker) {
@@ -113,14 +120,28 @@ void Source::subscription_refused(std::string_view /*filter*/, std::string_view 
   input_.subscription_refused();  // the client has said which one, and why
 }
 
+/// What another gateway made of its meters goes no further from here, or two that read each other
+/// never come to rest. Telegrams are as their meter sent them, and who reads single values does not
+/// publish them (`mqtt::DataPointProfile`); both only where the configuration wants just them.
+bool Source::is_of_another(const mqtt::Message& message, bool is_raw) {
+  if (is_raw || config_.format == SourceFormat::datacollector ||
+      config_.format == SourceFormat::plug_test || gateway_of(message).empty())
+    return false;
+  input_.count("loop");
+  if (!std::exchange(is_other_told_, true))
+    log::notice(
+        "{}: what another smartmeterd made of its meters is not read; read its raw topics (raw = "
+        "true there), or its profile datacollector with format = \"datacollector\" in [source.{}]",
+        input_.adapter().device, config_.name);
+  return true;
+}
+
 /// True where this gateway has sent it, or one that says it is this one.
 bool Source::is_loop(const mqtt::Message& message) {
   const std::size_t at = message.topic.find(own_gateway_);
   const bool has_topic = at != message.topic.npos && (at == 0 || message.topic[at - 1] == '/');
-  const bool has_property = std::ranges::any_of(message.properties, [&](const auto& property) {
-    return property.name == mqtt::gateway_property && property.value == environment_.instance;
-  });
-  if (!has_topic && !has_property) return false;
+  const std::string_view gateway = gateway_of(message);
+  if (!has_topic && (gateway.empty() || gateway != environment_.instance)) return false;
   input_.count("loop");
   if (!std::exchange(is_loop_told_, true))
     log::notice(
@@ -130,15 +151,31 @@ bool Source::is_loop(const mqtt::Message& message) {
   return true;
 }
 
+/// Telegrams may stand in any topic, if the configuration says so: what a wildcard brings along,
+/// lists of entities and whatever else a broker has, is none.
+bool Source::is_named(std::string_view topic) const noexcept {
+  return config_.format == SourceFormat::raw && std::ranges::count(config_.topics, topic) > 0;
+}
+
+void Source::not_raw() {
+  input_.count("format");
+  if (std::exchange(is_not_raw_told_, true)) return;
+  log::notice(
+      "{}: only topics that end in gateway/INSTANCE/raw/ADAPTER are read as telegrams; to read "
+      "others, name each of them in topic of [source.{}], without + and #",
+      input_.adapter().device, config_.name);
+}
+
 void Source::message(const mqtt::Message& message) {
   if (message.payload.empty()) return;  // a retained message was taken off the broker
   const RawTopic raw_topic = RawTopic::parse(message.topic);
-  const bool is_raw = config_.format == SourceFormat::raw || (raw_ && raw_topic);
+  const bool is_raw = raw_ && (raw_topic || is_named(message.topic));
   const bool is_ours = std::ranges::any_of(environment_.prefixes, [&](const auto& prefix) {
     return is_smartmeterd_topic(message.topic, prefix);
   });
   if (is_ours && !(is_raw && raw_topic)) return;  // what others like us say of their meters
-  if (is_loop(message)) return;
+  if (is_loop(message) || is_of_another(message, is_raw)) return;
+  if (!is_raw && config_.format == SourceFormat::raw) return not_raw();
   input_.heard(message.payload.size());
   const std::size_t size_max =
       is_raw ? meter::Decoder::buffer_size_min : meter::json::message_size_max;

@@ -67,6 +67,9 @@ class Source : public mqtt::Subscriber {
 
  private:
   bool is_loop(const mqtt::Message& message);
+  bool is_of_another(const mqtt::Message& message, bool is_raw);
+  bool is_named(std::string_view topic) const noexcept;
+  void not_raw();
   void watch_silence();
 
   SourceEnvironment environment_;
@@ -77,6 +80,8 @@ class Source : public mqtt::Subscriber {
   std::unique_ptr<Translator> json_;
   std::unique_ptr<Translator> raw_;
   bool is_loop_told_ = false;
+  bool is_other_told_ = false;
+  bool is_not_raw_told_ = false;
   io::Operation silence_timer_;
 };
 

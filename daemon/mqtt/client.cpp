@@ -75,11 +75,12 @@ bool is_not_authorized(int code) {
 }  // namespace
 
 Client::Client(io::Loop& loop, const BrokerConfig& broker, std::string client_id,
-               std::string status_topic, ClientListener& listener)
+               std::string status_topic, ClientListener& listener, std::string gateway)
     : loop_(loop),
       broker_(broker),
       client_id_(std::move(client_id)),
       status_topic_(std::move(status_topic)),
+      gateway_(std::move(gateway)),
       listener_(listener),
       outbox_(broker.outbox_bytes),
       version_5_(broker.protocol != "3.1.1"),
@@ -129,7 +130,7 @@ void Client::connect() {
   if (is_leaving_) return;
   set_state(PublisherState::connecting, publisher_.last_error);
   try {
-    connection_ = Connection::start({broker_, client_id_, status_topic_, version_5_});
+    connection_ = Connection::start({broker_, client_id_, status_topic_, gateway_, version_5_});
   } catch (const std::system_error& error) {
     wait(error.code().message(), next_back_off());
     return;

@@ -46,8 +46,9 @@ class ClientListener {
 class Client {
  public:
   /// `status_topic` says "online" after each connect and "offline" by last will; empty: neither.
+  /// `gateway`: see `gateway_property`, which every message has with MQTT 5; empty: none has.
   Client(io::Loop& loop, const BrokerConfig& broker, std::string client_id,
-         std::string status_topic, ClientListener& listener);
+         std::string status_topic, ClientListener& listener, std::string gateway = {});
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
@@ -128,6 +129,7 @@ class Client {
   BrokerConfig broker_;
   std::string client_id_;
   std::string status_topic_;
+  std::string gateway_;
   ClientListener& listener_;
   Publisher publisher_;
   Outbox outbox_;

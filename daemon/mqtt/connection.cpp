@@ -250,6 +250,9 @@ Connection::HandedOver Connection::publish(const Publication& publication, std::
     for (const auto& [name, value] : publication.properties)
       properties.add(MQTT_PROP_USER_PROPERTY, topic_.assign(name).c_str(),
                      text_.assign(value).c_str());
+    if (!settings_.gateway.empty())
+      properties.add(MQTT_PROP_USER_PROPERTY, topic_.assign(gateway_property).c_str(),
+                     settings_.gateway.c_str());
   }
   topic_.assign(publication.topic);
   const int qos = std::min(publication.qos, qos_max_);

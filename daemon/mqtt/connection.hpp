@@ -27,6 +27,7 @@ class Connection {
     BrokerConfig broker;
     std::string client_id;
     std::string will_topic;  ///< gets "offline", retained, QoS 1; empty: no will
+    std::string gateway;     ///< who publishes, as every message says with MQTT 5; empty: none does
     bool version_5 = true;
   };
 

@@ -20,7 +20,6 @@ void DataPointProfile::telegram(const Telegram& telegram) {
   const std::int64_t epoch_s = telegram.meter.last_update_us / 1'000'000;
   topic_.assign(prefix_).append(topic_level(telegram.meter)).append("/");
   const std::size_t stem = topic_.size();
-  const UserProperty gateway{gateway_property, context_.instance};
   for (const meter::NamedReading& reading : telegram.named) {
     if (reading.is_text || reading.is_time) continue;
     const meter::Obis code = telegram.quantities.code_of(reading.name);
@@ -39,8 +38,7 @@ void DataPointProfile::telegram(const Telegram& telegram) {
     context_.client.publish({.topic = topic_,
                              .payload = payload_,
                              .qos = context_.broker.qos,
-                             .content_type = json_type,
-                             .properties = {&gateway, 1}});
+                             .content_type = json_type});
   }
 }
 

@@ -15,7 +15,7 @@ struct UserProperty {
   std::string_view name, value;
 };
 
-/// Which smartmeterd a message of one value is from, where nothing in its topic says so.
+/// Which smartmeterd a message is from: topics can be configured, and bridges change them.
 inline constexpr std::string_view gateway_property = "gateway";
 
 /// One message on its way out. Everything in it is valid during the call only.

@@ -95,7 +95,7 @@ BrokerSink::BrokerSink(io::Loop& loop, const BrokerConfig& broker, const std::st
           loop, broker_,
           broker.client_id.empty() ? "smartmeterd-" + meter::slug(instance) : broker.client_id,
           broker.publishes() ? gateway_prefix(broker, instance).append(gateway_topic::status) : "",
-          *this),
+          *this, meter::slug(instance)),
       profiles_(make_profiles({loop, client_, broker_, instance_, backlog})) {
   for (const auto& profile : profiles_) add(*profile);
 }

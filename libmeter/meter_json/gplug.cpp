@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "meter/quantity.hpp"
+#include "meter/telegram_json.hpp"
 #include "meter_json/format.hpp"
 
 namespace meter::json {
@@ -186,10 +187,22 @@ bool is_rl_dsp(const Document& document, std::size_t object) noexcept {
   return document[object].key == "meter" && document.child(object, "ts") != 0;
 }
 
+/// The JSON of telegrams, with whatever names the quantities were given, and that of the bridge
+/// smartmeter-ha: smartmeterd publishes both, and would read its own meters back.
+bool is_republished(const Document& document) noexcept {
+  const std::size_t profile = document.child(0, "profile");
+  if (profile != 0 && document[profile].text == telegram_profile) return true;
+  const std::size_t time = document.child(0, "timestamp");
+  if (time == 0 || document[time].kind != Node::Kind::text) return false;
+  constexpr std::string_view keys[] = {"energy_in", "energy_out", "power_in", "power_out"};
+  return std::ranges::any_of(keys, [&](auto key) { return document.child(0, key) != 0; });
+}
+
 }  // namespace
 
 void find_gplug(const Message& message, Roots& roots) noexcept {
   const Document& document = message.document;
+  if (is_republished(document)) return;
   const auto look_into = [&](std::size_t object) {
     if (document[object].kind != Node::Kind::object || is_rl_dsp(document, object)) return;
     bool known = child_ignoring_case(document, object, meter_number_key) != 0;

@@ -277,6 +277,28 @@ TEST_F(MeterRegistryTest, AMeterThatAPortReadsIsNotTakenFromABroker) {
   EXPECT_EQ(registry_.size(), 1u);
 }
 
+/// As single values it is on the broker because we have told it on.
+TEST_F(MeterRegistryTest, WhatWeMadeOfAGatewaysMeterDoesNotComeBack) {
+  Adapter gateway = adapter_;
+  gateway.name = "gplug";
+  gateway.translated_from = "mqtt://broker:1883/tele/+/SENSOR";
+  Adapter values = adapter_;
+  values.name = "values";
+  values.translated_from = "mqtt://broker:1883/datacollector/+/+";
+  const auto send_as = [&](const Adapter& adapter, meter::Link link, std::int64_t watt) {
+    meter::ReadingSet set;
+    EXPECT_TRUE(set.meter_id.assign("EXT"));
+    set.link = link;
+    EXPECT_TRUE(set.readings.push_back(number("1-0:1.7.0", watt, Unit::watt)));
+    return registry_.accept(adapter, set, {.sender = "x"});
+  };
+  EXPECT_FALSE(send_as(gateway, meter::Link::gplug, 5));
+  EXPECT_EQ(send_as(values, meter::Link::datacollector, 5), meter::Errc::duplicate);
+  EXPECT_EQ(recorder_.last->sequence, 1u);
+  EXPECT_EQ(recorder_.last->link, meter::Link::gplug);
+  EXPECT_FALSE(send_as(gateway, meter::Link::gplug, 6));
+}
+
 TEST_F(MeterRegistryTest, WhatAGatewaySaidIsNotMixedWithWhatAPortSays) {
   Adapter translated = adapter_;
   translated.name = "house";

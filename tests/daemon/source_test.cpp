@@ -361,6 +361,54 @@ TEST_F(SourceTest, WhatThisGatewaySentIsNeverReadBack) {
   EXPECT_EQ(recorder_.meters.size(), 1u);
 }
 
+/// The other gateway's topics may lie anywhere, and a bridge may have moved them.
+TEST_F(SourceTest, WhatAnotherGatewayMadeOfItsMetersIsNotRead) {
+  if (!reads_json()) GTEST_SKIP() << "built without simdjson";
+  const std::vector<mqtt::UserProperty> there{{"gateway", "there"}};
+  const char* const point = R"({"value":1,"timestamp":1629055611})";
+  start(SourceFormat::automatic, {"#"});
+  take("x/SENSOR", gplug, false, there);
+  take("datacollector/1/ACTIVE_POWER_P", point, false, there);
+  EXPECT_THAT(recorder_.meter_ids(), IsEmpty());
+  EXPECT_THAT(adapter("house").errors, ElementsAre(Pair("loop", 2)));
+  take("smartmeter/gateway/there/raw/ttyusb0", test::p1_telegram(), false, there);
+  EXPECT_EQ(recorder_.meters.size(), 1u);
+  start(SourceFormat::datacollector, {"datacollector/#"});
+  take("datacollector/2/ACTIVE_POWER_P", point, false, there);
+  EXPECT_TRUE(recorder_.meters.contains("2"));
+}
+
+/// Nothing but the content tells it with MQTT 3.1.1.
+TEST_F(SourceTest, WhatProfilesPublishIsNoMeterAlsoWithoutProperties) {
+  if (!reads_json()) GTEST_SKIP() << "built without simdjson";
+  for (const auto format :
+       {SourceFormat::automatic, SourceFormat::gplug, SourceFormat::amsreader}) {
+    config_.keys = {{.key = "energy_in",
+                     .obis = *meter::Obis::parse("1-0:1.8.0"),
+                     .unit = meter::Unit::kilowatt_hour},
+                    {.key = "Pi", .obis = *meter::Obis::parse("1-0:1.7.0")}};
+    start(format, {"#"});
+    take("dt/house/1KFM1/ds",
+         R"({"meter":{"ts":"2026-11-20T11:00:05Z","1.8.0":12048950,"1.7.0":545}})");
+    take("home/smart_meter/json", R"({"timestamp":"2026-11-20T11:00:05Z","energy_in":12048.95})");
+    take("other/m/state",
+         R"({"profile":"smartmeterd/1","meter":"m","time":null,"readings":{"Pi":1}})");
+    take("other/m/history", R"({"profile":"smartmeterd/1","meter":"m","readings":{"Pi":1}})");
+    EXPECT_THAT(recorder_.meter_ids(), IsEmpty());
+  }
+}
+
+TEST_F(SourceTest, WhatAWildcardBringsAlongIsNoTelegram) {
+  start(SourceFormat::raw, {"#", "p1/Keller"});
+  take("homeassistant/device/x/config", R"({"dev":{}})");
+  take("p1/Keller/more", test::p1_telegram());
+  EXPECT_EQ(recorder_.adapters.size(), 1u);
+  EXPECT_THAT(adapter("house").errors, ElementsAre(Pair("format", 2)));
+  EXPECT_EQ(adapter("house").problem, Problem::none);
+  take("p1/Keller", test::p1_telegram());
+  EXPECT_EQ(adapter("p1-keller").telegrams_received, 1u);
+}
+
 TEST_F(SourceTest, AnyTopicMayCarryTelegrams) {
   start(SourceFormat::raw, {"p1/Keller"});
   take("p1/Keller", test::p1_telegram());

@@ -72,6 +72,22 @@ TEST_F(ProfilesTest, NothingIsPublishedWhereTheRoleIsSource) {
     EXPECT_THAT(message.topic, testing::StartsWith("marker/"));
 }
 
+/// Whatever the topic: who reads there knows that it is no gateway's own word.
+TEST_F(ProfilesTest, EachMessageSaysWhichGatewayItIsFrom) {
+  instance_ = "The house";
+  config_.profiles = {"smartmeterd", "seed", "rl-dsp", "datacollector", "plug-test"};
+  config_.values = true;
+  config_.raw = true;
+  start();
+  send("1", {{"1-0:1.7.0", {1, 0}, Unit::watt}});
+  sink_->raw_telegram({adapter_, meter::bytes_of("x"), meter::Link::p1, 1, true});
+  hear_everything();
+  EXPECT_GE(subscriber_->messages().size(), 10u);
+  for (const auto& message : subscriber_->messages())
+    EXPECT_EQ(message.properties.count("gateway"), 1u) << message.topic;
+  EXPECT_EQ(subscriber_->find("dt/smartmeterd/1/ds")->properties.at("gateway"), "the-house");
+}
+
 TEST_F(ProfilesTest, AMeterIsShownOnceInTheTimeOfTheThrottle) {
   config_.throttle = 3600s;
   config_.values = true;

@@ -30,7 +30,8 @@ TEST_F(RawProfileTest, OctetsAreAsReceived) {
   EXPECT_THAT(
       message->properties,
       UnorderedElementsAre(Pair("adapter", "ttyusb0"), Pair("protocol", "mbus"),
-                           Pair("settings", "2400-8E1"), Pair("t", "2026-11-20T11:00:05.481203Z")));
+                           Pair("settings", "2400-8E1"), Pair("t", "2026-11-20T11:00:05.481203Z"),
+                           Pair("gateway", "host")));
 }
 
 TEST_F(RawProfileTest, ANetworkHasNoLineSettings) {
