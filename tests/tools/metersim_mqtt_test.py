@@ -6,6 +6,7 @@ import collections
 import json
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -111,6 +112,36 @@ class Meters(MqttTest):
                    "--count", 4, "--drop", 2, "--qos", 0)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual({message["qos"] for message in messages()}, {0})
+
+    def test_a_broker_that_dies_is_told_and_how_many_it_did_not_acknowledge(self):
+        process = subprocess.Popen(
+            [METERSIM, "run", "gplug", "--mqtt", self.broker.url, "--interval", "0.05"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.kill)
+        process.stdout.readline()
+        self.subscribe(2, "tele/metersim/SENSOR")()
+        self.broker.stop()
+        _, error = process.communicate(timeout=LIMIT_S)
+        self.assertEqual(process.returncode, 1)
+        self.assertIn(f"{self.broker.url}: the connection was lost", error)
+        lost, sent = map(int, re.search(r"; (\d+) of (\d+) messages not acknowledged\n",
+                                        error).groups())
+        self.assertGreaterEqual(lost, 1)
+        self.assertGreater(sent, lost)
+
+    def test_a_broker_that_does_not_answer_is_told(self):
+        process = subprocess.Popen(
+            [METERSIM, "run", "gplug", "--mqtt", self.broker.url, "--interval", "0.05",
+             "--count", "1000"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.kill)
+        process.stdout.readline()
+        self.subscribe(1, "tele/metersim/SENSOR")()
+        self.broker.process.send_signal(signal.SIGSTOP)
+        self.addCleanup(self.broker.process.send_signal, signal.SIGCONT)
+        _, error = process.communicate(timeout=LIMIT_S)
+        self.assertEqual(process.returncode, 1)
+        self.assertRegex(error, rf"{self.broker.url}: no answer; 100 of \d+ messages not ")
 
 
 class Fleet(MqttTest):

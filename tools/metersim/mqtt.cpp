@@ -7,15 +7,14 @@
 #include <mqtt_protocol.h>
 
 #include <algorithm>
-#include <atomic>
 #include <charconv>
 #include <chrono>
+#include <condition_variable>
 #include <cstring>
 #include <ctime>
 #include <fstream>
 #include <mutex>
 #include <stdexcept>
-#include <thread>
 
 namespace metersim {
 namespace {
@@ -109,28 +108,17 @@ Properties raw_properties(const Gateway& gateway) {
 class MqttLine : public Line {
  public:
   MqttLine(const MqttOptions& options, const Gateway& gateway)
-      : where_(options.url + " " + gateway.topic), gateway_(gateway), client_(options) {
-    client_.run_in_background();
-  }
+      : where_(options.url + " " + gateway.topic), gateway_(gateway), client_(options) {}
   std::string where() const override { return where_; }
   bool takes_messages() const override { return true; }
   bool send(OctetView octets) override {
-    if (wait_until(MqttClient::under_way_max - 1, patience_ms)) client_.publish(gateway_, octets);
+    client_.publish(gateway_, octets);
+    client_.require(MqttClient::under_way_max - 1);
     return true;
   }
-  void drain() override { wait_until(0, MqttClient::patience_ms); }
+  void drain() override { client_.require(0); }
 
  private:
-  /// False: there are still more messages under way.
-  bool wait_until(std::uint64_t under_way, int limit_ms) const {
-    using namespace std::chrono;
-    const auto end = steady_clock::now() + milliseconds(limit_ms);
-    while (client_.sent() - client_.acknowledged() > under_way) {
-      if (steady_clock::now() > end) return false;
-      std::this_thread::sleep_for(milliseconds(1));
-    }
-    return true;
-  }
   std::string where_;
   Gateway gateway_;
   MqttClient client_;
@@ -154,24 +142,34 @@ struct MqttClient::State {
   };
   MqttOptions options;
   std::unique_ptr<mosquitto, Destroy> handle;
-  bool in_background = false;
-  bool connected = false;
-  std::atomic<std::uint64_t> sent = 0, acknowledged = 0;
   std::mutex mutex;  ///< of what follows, which the library's thread writes
+  std::condition_variable changed;
+  bool connected = false;
+  std::uint64_t sent = 0, acknowledged = 0;
   std::string error;
 
   std::runtime_error failure(std::string_view why) const {
-    return std::runtime_error(fmt::format("{}: {}", options.url, why));
+    std::string text = fmt::format("{}: {}", options.url, why);
+    if (acknowledged < sent)
+      text += fmt::format("; {} of {} messages not acknowledged", sent - acknowledged, sent);
+    return std::runtime_error(text);
   }
   void fail(std::string why) {
     const std::lock_guard lock(mutex);
     if (error.empty()) error = std::move(why);
+    changed.notify_all();
   }
-  void check() {
-    const std::lock_guard lock(mutex);
+  /// Throws what the thread met with.
+  template <class Condition>
+  bool wait(int limit_ms, Condition condition) {
+    std::unique_lock lock(mutex);
+    const bool is_met = changed.wait_for(lock, std::chrono::milliseconds(limit_ms),
+                                         [&] { return !error.empty() || condition(); });
     if (!error.empty()) throw failure(error);
+    return is_met;
   }
   void log_in();
+  void set_callbacks();
 };
 
 void MqttClient::State::log_in() {
@@ -187,6 +185,35 @@ void MqttClient::State::log_in() {
   explicit_bzero(password.data(), password.size());
 }
 
+void MqttClient::State::set_callbacks() {
+  mosquitto_connect_v5_callback_set(
+      handle.get(), [](mosquitto*, void* self, int code, int, const mosquitto_property*) {
+        auto& to = *static_cast<State*>(self);
+        if (code != 0) return to.fail(mosquitto_reason_string(code));
+        const std::lock_guard lock(to.mutex);
+        to.connected = true;
+        to.changed.notify_all();
+      });
+  mosquitto_publish_v5_callback_set(
+      handle.get(), [](mosquitto*, void* self, int, int code, const mosquitto_property*) {
+        auto& to = *static_cast<State*>(self);
+        if (code >= MQTT_RC_UNSPECIFIED)
+          return to.fail(fmt::format("a message was refused: {}", mosquitto_reason_string(code)));
+        const std::lock_guard lock(to.mutex);
+        if (!to.error.empty()) return;  // the library connects again, and sends it again
+        ++to.acknowledged;
+        to.changed.notify_all();
+      });
+  mosquitto_disconnect_v5_callback_set(
+      handle.get(), [](mosquitto*, void* self, int code, const mosquitto_property*) {
+        auto& to = *static_cast<State*>(self);
+        if (code >= MQTT_RC_UNSPECIFIED)
+          to.fail(fmt::format("the connection was lost: {}", mosquitto_reason_string(code)));
+        else
+          to.fail("the connection was lost");
+      });
+}
+
 MqttClient::MqttClient(const MqttOptions& options) : state_(std::make_unique<State>()) {
   static const int initialized = mosquitto_lib_init();
   (void)initialized;
@@ -198,41 +225,33 @@ MqttClient::MqttClient(const MqttOptions& options) : state_(std::make_unique<Sta
   mosquitto* const handle = state.handle.get();
   mosquitto_int_option(handle, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5);
   mosquitto_int_option(handle, MOSQ_OPT_TCP_NODELAY, 1);
-  mosquitto_connect_v5_callback_set(
-      handle, [](mosquitto*, void* self, int code, int, const mosquitto_property*) {
-        auto& to = *static_cast<State*>(self);
-        if (code == 0)
-          to.connected = true;
-        else
-          to.fail(mosquitto_reason_string(code));
-      });
-  mosquitto_publish_v5_callback_set(
-      handle, [](mosquitto*, void* self, int, int code, const mosquitto_property*) {
-        auto& to = *static_cast<State*>(self);
-        if (code >= MQTT_RC_UNSPECIFIED)
-          to.fail(fmt::format("a message was refused: {}", mosquitto_reason_string(code)));
-        else
-          ++to.acknowledged;
-      });
+  state.set_callbacks();
   state.log_in();
   const int code = mosquitto_connect(handle, address.host.c_str(), address.port, keepalive_s);
   if (code != MOSQ_ERR_SUCCESS)
     throw state.failure(code == MOSQ_ERR_ERRNO ? std::strerror(errno) : mosquitto_strerror(code));
-  using std::chrono::steady_clock;
-  const auto end = steady_clock::now() + std::chrono::milliseconds(patience_ms);
-  while (!state.connected) {
-    if (steady_clock::now() > end) throw state.failure("no answer");
-    step(50);
+  if (mosquitto_loop_start(handle) != MOSQ_ERR_SUCCESS) throw state.failure("no thread");
+  try {
+    if (!state.wait(patience_ms, [&] { return state.connected; }))
+      throw state.failure("no answer");
+  } catch (const std::runtime_error&) {
+    mosquitto_loop_stop(handle, true);
+    throw;
   }
 }
 
 MqttClient::~MqttClient() {
   mosquitto_disconnect(state_->handle.get());
-  if (state_->in_background) mosquitto_loop_stop(state_->handle.get(), true);
+  mosquitto_loop_stop(state_->handle.get(), true);
 }
 
-bool MqttClient::publish(const Gateway& gateway, OctetView octets) {
+void MqttClient::publish(const Gateway& gateway, OctetView octets) {
   State& state = *state_;
+  {
+    const std::lock_guard lock(state.mutex);
+    ++state.sent;
+    if (!state.error.empty()) throw state.failure(state.error);
+  }
   const bool is_raw = !gateway.adapter.empty();
   const Properties properties = is_raw ? raw_properties(gateway) : nullptr;
   // The line end behind JSON is for files.
@@ -242,31 +261,29 @@ bool MqttClient::publish(const Gateway& gateway, OctetView octets) {
                                         state.options.qos, false, properties.get());
   if (code == MOSQ_ERR_INVAL || code == MOSQ_ERR_MALFORMED_UTF8)
     throw std::runtime_error(fmt::format("\"{}\" is no topic to publish on", gateway.topic));
-  if (code != MOSQ_ERR_SUCCESS && code != MOSQ_ERR_NO_CONN)
-    throw state.failure(mosquitto_strerror(code));
-  if (code != MOSQ_ERR_SUCCESS) return false;
-  ++state.sent;
-  return true;
+  if (code != MOSQ_ERR_SUCCESS) {
+    state.fail(code == MOSQ_ERR_NO_CONN ? "the connection was lost" : mosquitto_strerror(code));
+    wait(0, 0);  // throws it
+  }
 }
 
-void MqttClient::step(int timeout_ms) {
-  const int code = mosquitto_loop(state_->handle.get(), timeout_ms, 1);
-  state_->check();
-  if (code != MOSQ_ERR_SUCCESS)
-    throw state_->failure(code == MOSQ_ERR_ERRNO || code == MOSQ_ERR_CONN_LOST
-                              ? "the connection was lost"
-                              : mosquitto_strerror(code));
+bool MqttClient::wait(std::uint64_t under_way, int limit_ms) {
+  State& state = *state_;
+  return state.wait(limit_ms, [&] { return state.sent - state.acknowledged <= under_way; });
 }
 
-void MqttClient::run_in_background() {
-  state_->in_background = mosquitto_loop_start(state_->handle.get()) == MOSQ_ERR_SUCCESS;
-  if (!state_->in_background) throw state_->failure("no thread");
+void MqttClient::require(std::uint64_t under_way) {
+  if (wait(under_way, patience_ms)) return;
+  const std::lock_guard lock(state_->mutex);
+  throw state_->failure("no answer");
 }
 
 std::uint64_t MqttClient::sent() const {
+  const std::lock_guard lock(state_->mutex);
   return state_->sent;
 }
 std::uint64_t MqttClient::acknowledged() const {
+  const std::lock_guard lock(state_->mutex);
   return state_->acknowledged;
 }
 
