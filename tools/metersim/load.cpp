@@ -78,8 +78,7 @@ void Load::run(Pause& pause) {
   constexpr int tick_ms = 1;
   while (pause.until(steady_clock::now()) &&
          (options_.count == 0 || client_.sent() < options_.count)) {
-    while (client_.sent() < due() && client_.wait(MqttClient::under_way_max - 1, 0))
-      publish_one();
+    while (client_.sent() < due() && client_.wait(MqttClient::under_way_max - 1, 0)) publish_one();
     pause.until(steady_clock::now() + std::chrono::milliseconds(tick_ms));
     tell();
   }

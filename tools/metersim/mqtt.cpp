@@ -232,8 +232,7 @@ MqttClient::MqttClient(const MqttOptions& options) : state_(std::make_unique<Sta
     throw state.failure(code == MOSQ_ERR_ERRNO ? std::strerror(errno) : mosquitto_strerror(code));
   if (mosquitto_loop_start(handle) != MOSQ_ERR_SUCCESS) throw state.failure("no thread");
   try {
-    if (!state.wait(patience_ms, [&] { return state.connected; }))
-      throw state.failure("no answer");
+    if (!state.wait(patience_ms, [&] { return state.connected; })) throw state.failure("no answer");
   } catch (const std::runtime_error&) {
     mosquitto_loop_stop(handle, true);
     throw;
