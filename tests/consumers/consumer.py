@@ -10,19 +10,26 @@ through tools/packages.
 """
 
 import collections
+import contextlib
 import json
 import os
 import pathlib
+import queue
 import re
+import socket
+import subprocess
 import sys
+import threading
 
 TESTS = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TESTS), str(TESTS / "integration")]
-from harness import (LIMIT_S, TEST_AUTHENTICATION_KEY, TEST_KEY, Pty, World,  # noqa: E402
-                     telegrams, wait_for)
+from harness import (LIMIT_S, TEST_AUTHENTICATION_KEY, TEST_KEY, Pty, Subscriber,  # noqa: E402
+                     World, stop, telegrams, wait_for)
 
 PAGES = TESTS.parent / "daemon" / "doc"
 IO = os.environ.get("SMARTMETERD_IO", "auto")
+
+PASSWORD = "correct horse"  # of every user of a broker in these tests
 
 # The meter's id in topics, and what the simulator says its telegrams contain.
 Simulated = collections.namedtuple("Simulated", "slug values")
@@ -75,6 +82,50 @@ def net_power(values):
     return values["power_import"] - values.get("power_export", 0)
 
 
+class Mosquitto:
+    """A broker with a page's configuration."""
+
+    def __init__(self, directory, name, port, *texts):
+        self.port = port
+        self.url = f"mqtt://127.0.0.1:{port}"
+        self.log = directory / f"{name}.log"
+        self.config = directory / f"{name}.conf"
+        # Debian's own file has the persistence; whoever runs this test may read the test's files.
+        self.config.write_text("\n".join([*texts, "log_type all", "persistence false",
+                                          "user root" if os.geteuid() == 0 else ""]))
+        self.process = None
+
+    def start(self, command=None):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(command or ["mosquitto", "-c", str(self.config)],
+                                            stdout=log, stderr=log)
+
+        def listens():
+            if self.process.poll() is not None:
+                raise AssertionError(f"mosquitto ended:\n{self.log.read_text()}")
+            with contextlib.suppress(OSError), \
+                    socket.create_connection(("127.0.0.1", self.port), 1):
+                return True
+            return False
+        wait_for("the broker", listens)
+
+    def stop(self):
+        if self.process:
+            stop(self.process)
+
+
+class Listener(Subscriber):
+    """A Subscriber that logs in."""
+
+    def __init__(self, port, user, *options, topic="#"):  # pylint: disable=super-init-not-called
+        self.messages, self.latest, self.heard = queue.Queue(), {}, {}
+        self.process = subprocess.Popen(
+            ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(port), "-u", user, "-P", PASSWORD,
+             "-t", topic, "-F", "%r %t %p", *options], stdout=subprocess.PIPE, text=True)
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+
 class House(World):
     """Some simulated meters, each on a line of its own, and one daemon that reads them all."""
 
@@ -118,5 +169,5 @@ def is_of(state, meter):
                if not isinstance(value, str))
 
 
-__all__ = ["House", "LIMIT_S", "Simulated", "block", "blocks", "is_of", "json", "net_power", "page",
-           "replaced", "slug", "total", "wait_for"]
+__all__ = ["House", "LIMIT_S", "Listener", "Mosquitto", "PAGES", "PASSWORD", "Simulated", "block",
+           "blocks", "is_of", "json", "net_power", "page", "replaced", "slug", "total", "wait_for"]

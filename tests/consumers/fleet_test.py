@@ -11,8 +11,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from consumer import House, LIMIT_S, block, replaced, wait_for  # noqa: E402
-from mosquitto_test import PASSWORD, Listener, Mosquitto  # noqa: E402
+from consumer import (LIMIT_S, PASSWORD, House, Listener, Mosquitto, block,  # noqa: E402
+                      replaced, wait_for)
 import tap  # noqa: E402
 from harness import (METERSIM, SMARTMETERD, TEST_AUTHENTICATION_KEY, TEST_KEY,  # noqa: E402
                      free_port, stop, telegrams)

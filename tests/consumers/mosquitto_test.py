@@ -3,20 +3,16 @@
 through it: what is needed passes, everything else is refused.
 """
 
-import contextlib
-import os
 import pathlib
-import queue
 import re
 import shlex
 import socket
 import subprocess
 import sys
-import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from consumer import (LIMIT_S, House, Simulated, block, json, replaced, slug,  # noqa: E402
-                      wait_for)
+from consumer import (LIMIT_S, PASSWORD, House, Listener, Mosquitto, Simulated,  # noqa: E402
+                      block, json, replaced, slug, wait_for)
 import tap  # noqa: E402
 from harness import SMARTMETERD, Subscriber, free_port, stop, telegrams  # noqa: E402
 
@@ -25,55 +21,10 @@ LISTENER = "# /etc/mosquitto/conf.d/smartmeterd.conf"
 ACL = "# /etc/mosquitto/acl"
 CLIENT = "# /etc/smartmeterd/conf.d/broker.toml"
 BRIDGE = "# /etc/mosquitto/conf.d/bridge.conf"
-PASSWORD = "correct horse"
 # Reads and writes everything: what the test itself looks on with.
 OBSERVER = "observer"
 CONFIG_TOPIC = "homeassistant/device/somebody/config"
 ENTITY_TOPIC = "homeassistant/sensor/somebody_power/config"
-
-
-class Mosquitto:
-    """A broker with configuration of the page."""
-
-    def __init__(self, directory, name, port, *texts):
-        self.port = port
-        self.url = f"mqtt://127.0.0.1:{port}"
-        self.log = directory / f"{name}.log"
-        self.config = directory / f"{name}.conf"
-        # Debian's own file has the persistence; whoever runs this test may read the test's files.
-        self.config.write_text("\n".join([*texts, "log_type all", "persistence false",
-                                          "user root" if os.geteuid() == 0 else ""]))
-        self.process = None
-
-    def start(self, command=None):
-        with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(command or ["mosquitto", "-c", str(self.config)],
-                                            stdout=log, stderr=log)
-
-        def listens():
-            if self.process.poll() is not None:
-                raise AssertionError(f"mosquitto ended:\n{self.log.read_text()}")
-            with contextlib.suppress(OSError), \
-                    socket.create_connection(("127.0.0.1", self.port), 1):
-                return True
-            return False
-        wait_for("the broker", listens)
-
-    def stop(self):
-        if self.process:
-            stop(self.process)
-
-
-class Listener(Subscriber):
-    """A Subscriber that logs in."""
-
-    def __init__(self, port, user, *options, topic="#"):  # pylint: disable=super-init-not-called
-        self.messages, self.latest, self.heard = queue.Queue(), {}, {}
-        self.process = subprocess.Popen(
-            ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(port), "-u", user, "-P", PASSWORD,
-             "-t", topic, "-F", "%r %t %p", *options], stdout=subprocess.PIPE, text=True)
-        self.thread = threading.Thread(target=self._read, daemon=True)
-        self.thread.start()
 
 
 class WithPage(House):
