@@ -12,7 +12,7 @@ import tomllib
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from consumer import LIMIT_S, PAGES, blocks  # noqa: E402
+from consumer import LIMIT_S, PAGES, blocks, page  # noqa: E402
 import tap  # noqa: E402
 from harness import SMARTMETERD  # noqa: E402
 
@@ -40,7 +40,7 @@ class Pages(unittest.TestCase):
                 brokers = {source["broker"] for source in table.get("source", {}).values()}
                 for broker in sorted(brokers - set(table.get("broker", {}))):
                     text += BROKER.format(broker)
-                with self.subTest(page=path.name, block=number):
+                with self.subTest(name=path.name, block=number):
                     done = self.check(text)
                     self.assertEqual(done.returncode, 0, f"{text}\n{done.stderr}")
                     self.assertNotIn("warning", done.stderr.lower())
@@ -57,8 +57,15 @@ class Pages(unittest.TestCase):
         rows = dict(re.findall(r"(?m)^ *\| `([\w-]+\.md)` \| `([^`]+)`", (
             PAGES.parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")))
         self.assertEqual(set(rows), {path.name for path in PAGES.glob("*.md")})
-        for page, test in rows.items():
-            self.assertTrue((PAGES.parent.parent / "tests" / test).is_file(), page)
+        for name, test in rows.items():
+            self.assertTrue((PAGES.parent.parent / "tests" / test).is_file(), name)
+
+    def test_the_limits_stand_where_the_page_says(self):
+        rows = re.findall(r"(?m)^\| .+ \| `(\w+)` \| `([\w/.]+)` \|$", page("design.md"))
+        self.assertGreater(len(rows), 30)
+        for name, file in rows:
+            text = (PAGES.parent.parent / file).read_text(encoding="utf-8")
+            self.assertRegex(text, rf"\b{name}( =|\{{)", file)
 
 
 if __name__ == "__main__":
