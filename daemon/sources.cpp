@@ -3,6 +3,7 @@
 #include "daemon/sources.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "daemon/log.hpp"
@@ -48,11 +49,14 @@ void Sources::configure(const Config& config, std::shared_ptr<const meter::dlms:
   for (const BrokerConfig& one : config.brokers) broker(one.name).forget_filters({});
 }
 
-/// A source hears nothing any more before it goes.
+/// A source hears nothing any more before it goes. What its end has brokers say may come back here
+/// (`pause`, `publisher_changed`): by then it is in no list.
 void Sources::remove(const std::function<bool(const Listening&)>& is_over) {
-  const auto over = std::ranges::stable_partition(listening_, std::not_fn(is_over));
+  const auto end = std::ranges::stable_partition(listening_, std::not_fn(is_over));
+  const std::vector<Listening> over(std::move_iterator(end.begin()),
+                                    std::move_iterator(end.end()));
+  listening_.erase(end.begin(), end.end());
   for (const Listening& one : over) one.broker->unsubscribe(*one.source);
-  listening_.erase(over.begin(), over.end());
 }
 
 void Sources::forget(const mqtt::MqttSink& broker) {
