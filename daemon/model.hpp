@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "daemon/config.hpp"
@@ -78,6 +79,32 @@ class AdapterControl {
  protected:
   ~AdapterControl() = default;
 };
+
+/// How long telegrams took from their last byte to a stage.
+struct LatencySummary {
+  std::uint64_t count = 0;
+  double min_s = 0, median_s = 0, p99_s = 0, max_s = 0;
+};
+
+/// What a client wants to know of a meter's past.
+struct HistoryQuestion {
+  std::string meter_id;
+  std::int64_t from_us = 0, to_us = 0;  ///< CLOCK_REALTIME
+  std::uint32_t step_s = 0;             ///< a multiple of 900; 0: stored quarter hours, or `period`
+  std::string period;                   ///< "", "day", "week", "month"
+  std::string zone;                     ///< IANA; "": the meter's, else the system's
+};
+struct HistoryRow {
+  std::int64_t start_us = 0;
+  std::vector<std::pair<std::string, double>> values;  ///< keys as Meter.History has them
+};
+struct HistoryAnswer {
+  enum class Error : std::uint8_t { none, invalid_option, limit_reached, not_supported, failed };
+  Error error = Error::none;
+  std::string message;  ///< of an error
+  std::vector<HistoryRow> rows;
+};
+using HistoryDone = std::function<void(const HistoryAnswer&)>;
 
 /// One input: a serial port or a TCP connection. Written by its device, read by the sinks.
 struct Adapter {
@@ -186,6 +213,7 @@ struct Publisher {
   bool is_unauthorized = false;      ///< the broker has refused user and password
   std::uint64_t queued = 0;          ///< messages kept for later
   std::uint64_t dropped = 0;         ///< messages given up since start
+  std::uint64_t published = 0;       ///< messages handed to the broker since start
 };
 
 /// One accepted telegram on its way to the sinks. Everything in it is valid during the call only.

@@ -2,7 +2,9 @@
 // BusSink: org.smartmeterd1 on D-Bus.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,6 +20,10 @@ struct BusOptions {
   std::vector<std::string> features;  ///< Manager.Features
   /// Manager.Reload: reads configuration and keys again; returns an error sentence, or "".
   std::function<std::string()> reload;
+  /// Meter.History: calls `done` once, at once or later, on the loop. Empty: NotSupported.
+  std::function<void(HistoryQuestion question, HistoryDone done)> history;
+  /// Manager.Counters, besides what the bus counts by itself.
+  std::function<std::map<std::string, std::uint64_t, std::less<>>()> counters;
 };
 
 /// Serves the whole XML of dbus/org.smartmeterd1.xml. A bus that is missing or lost is asked for

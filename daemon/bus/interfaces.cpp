@@ -62,6 +62,11 @@ std::vector<std::string> manager_features(const ManagerCalls& manager) {
   return manager.options.features;
 }
 
+std::map<std::string, std::uint64_t, std::less<>> manager_counters(const ManagerCalls& manager) {
+  if (!manager.options.counters) return {};
+  return manager.options.counters();
+}
+
 int reload(sd_bus_message* call, void* userdata, sd_bus_error* error) noexcept {
   const auto& manager = *static_cast<const ManagerCalls*>(userdata);
   const std::string problem = manager.options.reload ? manager.options.reload() : std::string();
@@ -176,6 +181,7 @@ const sd_bus_vtable manager_members[] = {
     SD_BUS_VTABLE_START(0),
     SD_BUS_PROPERTY("Version", "s", get<manager_version>, 0, is_const),
     SD_BUS_PROPERTY("Features", "as", get<manager_features>, 0, is_const),
+    SD_BUS_PROPERTY("Counters", "a{st}", get<manager_counters>, 0, 0),
     SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, reload, open_to_policy),
     SD_BUS_METHOD_WITH_ARGS("GetMeter", SD_BUS_ARGS("s", id), SD_BUS_RESULT("o", meter), get_meter,
                             open_to_policy),
@@ -184,6 +190,14 @@ const sd_bus_vtable manager_members[] = {
 
 // Publisher
 
+void put_latency(Writer& writer, const LatencySummary& latency) {
+  writer.open('r', "tdddd").put(latency.count).put(latency.min_s).put(latency.median_s);
+  writer.put(latency.p99_s).put(latency.max_s).close();
+}
+
+void publisher_latency(Writer& writer, const Publisher&) {
+  put_latency(writer, {});
+}
 std::string_view publisher_state(const Publisher& publisher) {
   return name(publisher.state);
 }
@@ -196,6 +210,8 @@ const sd_bus_vtable publisher_members[] = {
     SD_BUS_PROPERTY("LastError", "s", get<&Publisher::last_error>, 0, emits),
     SD_BUS_PROPERTY("Queued", "t", get<&Publisher::queued>, 0, 0),
     SD_BUS_PROPERTY("Dropped", "t", get<&Publisher::dropped>, 0, 0),
+    SD_BUS_PROPERTY("Published", "t", get<&Publisher::published>, 0, 0),
+    SD_BUS_PROPERTY("Latency", "(tdddd)", get<publisher_latency>, 0, 0),
     SD_BUS_VTABLE_END,
 };
 
@@ -209,6 +225,9 @@ std::string_view adapter_problem(const Adapter& adapter) {
 }
 std::string_view adapter_line_source(const Adapter& adapter) {
   return name(adapter.line_source);
+}
+void adapter_latencies(Writer& writer, const Adapter&) {
+  writer.open('a', "{s(tdddd)}").close();
 }
 std::uint64_t last_activity(const Adapter& adapter) {
   return epoch_us(adapter.last_activity_us);
@@ -229,6 +248,7 @@ const sd_bus_vtable adapter_members[] = {
     SD_BUS_PROPERTY("BytesReceived", "t", get<&Adapter::bytes_received>, 0, 0),
     SD_BUS_PROPERTY("TelegramsReceived", "t", get<&Adapter::telegrams_received>, 0, 0),
     SD_BUS_PROPERTY("Errors", "a{st}", get<&Adapter::errors>, 0, 0),
+    SD_BUS_PROPERTY("Latencies", "a{s(tdddd)}", get<adapter_latencies>, 0, 0),
     SD_BUS_PROPERTY("LastActivity", "t", get<last_activity>, 0, 0),
     SD_BUS_METHOD_WITH_ARGS("Probe", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", result),
                             probe, open_to_policy),
