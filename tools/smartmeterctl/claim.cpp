@@ -25,6 +25,7 @@
 #include "tools/smartmeterctl/program.hpp"
 #include "tools/smartmeterctl/serial_ports.hpp"
 #include "tools/smartmeterctl/system_file.hpp"
+#include "tools/smartmeterctl/style.hpp"
 #include "tools/smartmeterctl/text.hpp"
 #include "tools/smartmeterctl/verbs.hpp"
 

@@ -14,6 +14,7 @@
 #include "tools/smartmeterctl/doctor_system.hpp"
 #include "tools/smartmeterctl/key_mask.hpp"
 #include "tools/smartmeterctl/port_text.hpp"
+#include "tools/smartmeterctl/style.hpp"
 #include "tools/smartmeterctl/text.hpp"
 #include "tools/smartmeterctl/verbs.hpp"
 
@@ -279,13 +280,13 @@ Report examine(const DoctorOptions& options) {
 std::string mark(Verdict verdict) {
   switch (verdict) {
     case Verdict::ok:
-      return styled("ok", "32");
+      return toned("ok", Tone::good);
     case Verdict::warning:
-      return styled("! ", "33");
+      return toned("! ", Tone::warn);
     case Verdict::failed:
-      return styled("!!", "31");
+      return toned("!!", Tone::bad);
     case Verdict::unknown:
-      return styled("??", "33");
+      return toned("??", Tone::warn);
     case Verdict::skipped:
       break;
   }

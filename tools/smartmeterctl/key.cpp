@@ -14,6 +14,7 @@
 #include "tools/smartmeterctl/key.hpp"
 #include "tools/smartmeterctl/key_file.hpp"
 #include "tools/smartmeterctl/secret.hpp"
+#include "tools/smartmeterctl/style.hpp"
 #include "tools/smartmeterctl/text.hpp"
 #include "tools/smartmeterctl/verbs.hpp"
 
@@ -210,20 +211,21 @@ int list_keys(const KeyOptions& options) {
     print_json(files);
     return status;
   }
-  std::vector<Row> rows{{"NAME", "METER", "LABEL", "KIND", "SHA-256"}};
+  Table table({{"NAME"}, {"METER"}, {"LABEL", 1}, {"KIND", 2}, {"SHA-256"}});
+  bool is_empty = true;
   for (const KeyFile& file : files)
     for (const auto& [entry, line] : file.keys()) {
-      const Row common{file.name(), entry.meter == "*" ? "any" : entry.meter, or_dash(entry.label)};
       const auto row = [&](const char* kind, const std::string& fingerprint) {
-        rows.push_back(common);
-        rows.back().insert(rows.back().end(), {kind, fingerprint + "…"});
+        table.add({file.name(), entry.meter == "*" ? "any" : entry.meter, or_dash(entry.label),
+                   kind, fingerprint + "…"});
+        is_empty = false;
       };
       row(is_aes_256(entry.encryption) ? "encryption (AES-256)" : "encryption",
           entry.encryption.fingerprint());
       for (const auto& key : entry.authentication) row("authentication", key.fingerprint());
     }
-  if (rows.size() > 1)
-    print_table(rows);
+  if (!is_empty)
+    table.print();
   else if (broken.empty())
     fmt::print("No key: \"sudo smartmeterctl key add NAME\" asks for one.\n");
   return status;

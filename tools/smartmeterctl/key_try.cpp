@@ -21,6 +21,7 @@
 #include "tools/smartmeterctl/key.hpp"
 #include "tools/smartmeterctl/key_file.hpp"
 #include "tools/smartmeterctl/key_trial.hpp"
+#include "tools/smartmeterctl/style.hpp"
 #include "tools/smartmeterctl/text.hpp"
 #include "tools/smartmeterctl/verbs.hpp"
 
@@ -89,7 +90,7 @@ void print_trials(const Trials& trials, const std::vector<Candidate>& keys,
   for (std::size_t i = 0; i < trials.each.size(); ++i)
     for (const auto& [meter, fit] : trials.each[i].meters)
       // Where another key is the meter's, nothing is wrong with this one.
-      fmt::print("{}{}: {} {}\n", where, meter, keys[i].name,
+      fmt::print("{}{}: {} {}\n", where, safe(meter), keys[i].name,
                  fit == Fit::wrong && is_opened(meter) ? "does not fit" : describe(fit));
 }
 

@@ -7,9 +7,10 @@
 #include <stdexcept>
 
 #include "tools/smartmeterctl/bus.hpp"
-#include "tools/smartmeterctl/serial_ports.hpp"
-#include "tools/smartmeterctl/text.hpp"
 #include "tools/smartmeterctl/port_text.hpp"
+#include "tools/smartmeterctl/serial_ports.hpp"
+#include "tools/smartmeterctl/style.hpp"
+#include "tools/smartmeterctl/text.hpp"
 #include "tools/smartmeterctl/verbs.hpp"
 
 namespace smartmeterctl {
@@ -76,36 +77,57 @@ Found find(const BusOptions& options) {
   return found;
 }
 
+/// Columns that are enough to tell names apart, and to see what a sentence is about.
+constexpr unsigned narrow = 12, wide = 24;
+
 void print_adapters(const std::vector<Object>& adapters) {
-  std::vector<Row> rows{{"ADAPTER", "STATE", "LINE", "LINK", "TELEGRAMS", "LAST BYTE", "PROBLEM"}};
+  Table table({{"ADAPTER", 0, narrow},
+               {"STATE"},
+               {"LINE", 2},
+               {"LINK", 3},
+               {"TELEGRAMS", 4, 0, Align::right},
+               {"LAST BYTE", 1},
+               {"PROBLEM", 0, wide}});
   for (const Object& object : adapters) {
     const Value& adapter = object.adapter();
-    rows.push_back({adapter["Device"].text(), adapter["State"].text(),
-                    or_dash(adapter["LineSettings"].text()), or_dash(adapter["Protocol"].text()),
-                    fmt::format("{}", adapter["TelegramsReceived"].count()),
-                    age_text(adapter["LastActivity"].count()),
-                    problem_text(adapter["Problem"].text())});
+    const std::string state = adapter["State"].text(), problem = adapter["Problem"].text();
+    table.add({adapter["Device"].text(),
+               {state, tone_of_state(state)},
+               or_dash(adapter["LineSettings"].text()),
+               or_dash(adapter["Protocol"].text()),
+               fmt::format("{}", adapter["TelegramsReceived"].count()),
+               {age_text(adapter["LastActivity"].count()), Tone::dim},
+               {problem_text(problem), tone_of_problem(problem)}});
   }
-  print_table(rows);
+  table.print();
 }
 
 void print_meters(const std::vector<Object>& meters) {
-  std::vector<Row> rows{{"METER", "NAME", "MEDIUM", "MANUFACTURER", "KEY", "LAST TELEGRAM"}};
+  Table table({{"METER", 0, narrow},
+               {"NAME", 3, narrow},
+               {"MEDIUM", 2},
+               {"MANUFACTURER", 4},
+               {"KEY", 1},
+               {"LAST TELEGRAM"}});
   for (const Object* object : by_parent(meters)) {
     const Value& meter = object->meter();
     const bool is_behind = meter["Parent"].text().size() > 1;  // "/" is none
-    rows.push_back({(is_behind ? "  " : "") + meter["Id"].text(), or_dash(meter["Name"].text()),
-                    meter["Medium"].text(), or_dash(meter["Manufacturer"].text()),
-                    meter["KeyState"].text(), age_text(meter["LastUpdate"].count())});
+    const std::string key = meter["KeyState"].text();
+    table.add({(is_behind ? "  " : "") + meter["Id"].text(),
+               or_dash(meter["Name"].text()),
+               meter["Medium"].text(),
+               or_dash(meter["Manufacturer"].text()),
+               {key, tone_of_state(key)},
+               {age_text(meter["LastUpdate"].count()), Tone::dim}});
   }
-  print_table(rows);
+  table.print();
 }
 
 void print_unclaimed(const std::vector<SerialPort>& ports) {
-  std::vector<Row> rows{{"UNCLAIMED", "WHAT IT IS", "IF A METER IS ON IT"}};
+  Table table({{"UNCLAIMED"}, {"WHAT IT IS", 1, narrow}, {"IF A METER IS ON IT"}});
   for (const SerialPort& port : ports)
-    rows.push_back({port.node, port.description(), claim_command(port)});
-  print_table(rows);
+    table.add({port.node, port.description(), {claim_command(port), Tone::accent}});
+  table.print();
 }
 
 void print(const Found& found) {

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "tools/smartmeterctl/key_mask.hpp"
+#include "tools/smartmeterctl/style.hpp"
 #include "tools/smartmeterctl/verbs.hpp"
 
 namespace {
@@ -47,7 +48,8 @@ int main(int argc, char** argv) {
   add_probe(app, action);
   add_doctor(app, action);
   const auto complain = [&](const std::exception& error) {
-    fmt::print(stderr, "smartmeterctl: {}\n", mask_keys(error.what(), {argv + 1, argv + argc}));
+    fmt::print(stderr, "smartmeterctl: {}\n",
+               safe_lines(mask_keys(error.what(), {argv + 1, argv + argc})));
   };
   try {
     app.parse(argc, argv);
@@ -55,7 +57,7 @@ int main(int argc, char** argv) {
     if (error.get_exit_code() == 0) return app.exit(error);  // help, version
     std::ostringstream said;
     app.exit(error, said, said);
-    fmt::print(stderr, "{}\n", mask_keys(said.str(), {argv + 1, argv + argc}));
+    fmt::print(stderr, "{}\n", safe_lines(mask_keys(said.str(), {argv + 1, argv + argc})));
     return exit_usage;
   }
   try {

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "tools/smartmeterctl/bus.hpp"
+#include "tools/smartmeterctl/style.hpp"
 #include "tools/smartmeterctl/text.hpp"
 #include "tools/smartmeterctl/verbs.hpp"
 

@@ -15,6 +15,7 @@
 
 #include "meter/quantity.hpp"
 #include "meter/unit.hpp"
+#include "tools/smartmeterctl/style.hpp"
 
 namespace smartmeterctl {
 namespace {
@@ -141,12 +142,12 @@ bool StatusLine::is_rewritten() {
 void StatusLine::show(const std::string& text) {
   if (text == shown_) return;
   shown_ = text;
-  if (!is_rewritten()) return fmt::print(stderr, "{}\n", text);
+  if (!is_rewritten()) return fmt::print(stderr, "{}\n", safe(text));
   winsize window{};
   const bool is_known = ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1;
   // Of a line that wraps only the end would be rewritten.
-  const std::size_t columns = is_known ? window.ws_col - 1u : text.size();
-  fmt::print(stderr, "\r{}\033[K", text.substr(0, columns));
+  const std::string line = is_known ? cut(text, window.ws_col - 1u) : safe(text);
+  fmt::print(stderr, "\r{}\033[K", line);
   std::fflush(stderr);
 }
 
@@ -155,38 +156,12 @@ void StatusLine::clear() {
   shown_.clear();
 }
 
-std::string styled(std::string_view text, std::string_view code) {
-  const char* no_color = std::getenv("NO_COLOR");
-  const bool plain = (no_color != nullptr && *no_color != '\0') || isatty(STDOUT_FILENO) == 0;
-  return plain ? std::string(text) : fmt::format("\033[{}m{}\033[0m", code, text);
-}
-
 bool is_plain_name(std::string_view text) {
   constexpr std::size_t size_max = 64;
   constexpr std::string_view allowed =
       "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_";
   return !text.empty() && text.size() <= size_max &&
          text.find_first_not_of(allowed) == std::string_view::npos;
-}
-
-std::string bold(std::string_view text) {
-  return styled(text, "1");
-}
-
-void print_table(const std::vector<Row>& rows) {
-  std::vector<std::size_t> widths(rows.front().size(), 0);
-  for (const Row& row : rows)
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  for (const Row& row : rows) {
-    std::string line;
-    for (std::size_t i = 0; i < row.size(); ++i) line += fmt::format("{:<{}}  ", row[i], widths[i]);
-    line.erase(line.find_last_not_of(' ') + 1);
-    fmt::print("{}\n", &row == &rows.front() ? bold(line) : line);
-  }
-}
-
-std::string or_dash(const std::string& text) {
-  return text.empty() ? "-" : text;
 }
 
 void write_value(meter::JsonWriter& json, const Value& value) {

@@ -52,15 +52,6 @@ class StatusLine {
 /// Good for the name of a file or a link: up to 64 letters, digits, '-' and '_'.
 bool is_plain_name(std::string_view text);
 
-/// With a code of ECMA-48 ("1" bold, "31" red) on a terminal, unless NO_COLOR is set.
-std::string styled(std::string_view text, std::string_view code);
-std::string bold(std::string_view text);
-
-using Row = std::vector<std::string>;
-/// A table with columns as wide as their longest cell; the first row is its heading.
-void print_table(const std::vector<Row>& rows);
-std::string or_dash(const std::string& text);
-
 /// Key "readings" and its object.
 void write_readings(meter::JsonWriter& json, const Value& readings);
 /// Any value as it came; numbers that are not finite as null.
