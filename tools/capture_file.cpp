@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// CaptureFile: received bytes from a file or standard input, as raw bytes or as hex text.
+// CaptureFile: received bytes from a file or standard input: raw bytes, hex text or a capture.
 #include "tools/capture_file.hpp"
 
 #include <fcntl.h>
@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 #include "meter/base/hex.hpp"
 
@@ -37,7 +38,7 @@ CaptureFile::CaptureFile(const std::string& path)
     if (fd_ < 0 && errno == ENOENT) fail(name_, "there is no such file");
     if (fd_ < 0) fail(name_, std::string("cannot be opened: ") + std::strerror(errno));
   }
-  struct stat status{};
+  struct stat status {};
   if (fstat(fd_, &status) == 0 && S_ISDIR(status.st_mode)) {
     if (close_) close(fd_);
     fail(name_, "is a directory: name a file with received bytes or hex text in it");
@@ -62,6 +63,29 @@ void CaptureFile::read_block() {
   size_ += filled;
 }
 
+bool CaptureFile::is_capture() {
+  if (!std::exchange(first_, false)) return is_capture_;
+  read_block();
+  is_capture_ = CaptureParser::is_capture({block_.data(), block_.size()});
+  if (!is_capture_) detect();
+  is_pending_ = true;
+  return is_capture_;
+}
+
+bool CaptureFile::next_line(CaptureLine& line) try {
+  while (!capture_.next(line)) {
+    if (!std::exchange(is_pending_, false)) read_block();
+    if (block_.empty()) {
+      capture_.end();
+      return capture_.next(line);
+    }
+    capture_.add({block_.data(), block_.size()});
+  }
+  return true;
+} catch (const CaptureError& error) {
+  fail(name_, error.what());
+}
+
 void CaptureFile::detect() {
   bool comment = false, line_start = true, digits = false;
   for (const char c : block_) {
@@ -74,7 +98,7 @@ void CaptureFile::detect() {
     if (c == '#' && line_start) comment = true;
     const bool hex = meter::hex_value(c) >= 0;
     digits = digits || (hex && !comment);
-    if (!comment && !hex && !is_filler(c)) hex_broken_at_ = position(c);
+    if (!comment && !hex && !is_filler(c)) hex_broken_at_ = capture_position(line_, column_, c);
     if (!is_blank(c)) line_start = false;
     ++column_;
     if (c == '\n') {
@@ -88,16 +112,16 @@ void CaptureFile::detect() {
   is_hex_ = digits && !hex_broken_at_;
 }
 
-std::string CaptureFile::position(char c) const {
-  return "line " + std::to_string(line_) + ", column " + std::to_string(column_) + ": '" + c + "'";
-}
-
 bool CaptureFile::read(std::vector<std::byte>& piece) {
   piece.clear();
+  if (is_capture()) {
+    CaptureLine line;
+    while (piece.size() < piece_size - CaptureParser::line_size_max / 2 && next_line(line))
+      piece.insert(piece.end(), line.octets.begin(), line.octets.end());
+    return !piece.empty();
+  }
   while (piece.empty()) {  // a block may be all comment
-    read_block();
-    if (first_) detect();
-    first_ = false;
+    if (!std::exchange(is_pending_, false)) read_block();
     if (block_.empty()) {
       if (half_ >= 0) fail(name_, "the hex text ends in the middle of a byte");
       return false;
@@ -122,7 +146,7 @@ void CaptureFile::take_hex(std::vector<std::byte>& piece) {
     } else if (digit >= 0) {
       half_ = digit;
     } else if (!comment_ && !is_filler(c)) {
-      fail(name_, position(c) + " is not a hex digit");
+      fail(name_, capture_position(line_, column_, c) + " is not a hex digit");
     }
     if (!is_blank(c)) line_start_ = false;
     ++column_;
