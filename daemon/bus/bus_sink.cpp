@@ -10,6 +10,7 @@
 
 #include "daemon/bus/connection.hpp"
 #include "daemon/bus/interfaces.hpp"
+#include "daemon/bus/methods.hpp"
 #include "daemon/log.hpp"
 
 namespace smartmeterd::bus {
@@ -25,6 +26,7 @@ constexpr std::uint64_t queued_messages_low = 100;
 template <class View>
 struct Entry {
   std::string path;
+  Served<typename View::Type> served;
   std::vector<Slot> slots;
   typename View::Values shown;  ///< as last signalled
 };
@@ -48,7 +50,7 @@ class BusSink final : public Sink, private Connection::Owner {
  public:
   BusSink(io::Loop& loop, BusOptions options)
       : options_(std::move(options)),
-        manager_{options_, [this](std::string_view id) { return find_meter(id); }},
+        service_{options_, [this](std::string_view id) { return find_meter(id); }},
         connection_(loop, options_.address, *this) {
     connection_.start();
   }
@@ -89,7 +91,7 @@ class BusSink final : public Sink, private Connection::Owner {
   std::string find_meter(std::string_view id) const;
 
   BusOptions options_;
-  ManagerCalls manager_;
+  Service service_;
   // The slots below hold on to the bus: they go before the connection.
   Connection connection_;
   std::vector<Slot> root_slots_;
@@ -106,7 +108,7 @@ void BusSink::bus_opened(sd_bus& bus) {
   sd_bus_add_object_manager(&bus, &slot, root_path);
   root_slots_.emplace_back(slot);
   slot = nullptr;
-  sd_bus_add_object_vtable(&bus, &slot, root_path, manager_interface, manager_vtable(), &manager_);
+  sd_bus_add_object_vtable(&bus, &slot, root_path, manager_interface, manager_vtable(), &service_);
   root_slots_.emplace_back(slot);
   for (auto& [publisher, entry] : publishers_) serve(bus, *publisher, entry);
   for (auto& [adapter, entry] : adapters_) serve(bus, *adapter, entry);
@@ -122,12 +124,10 @@ void BusSink::bus_closed() {
 
 template <class View>
 void BusSink::serve(sd_bus& bus, const typename View::Type& object, Entry<View>& entry) {
-  // The vtables only read; sd-bus has no const userdata.
-  void* userdata = const_cast<typename View::Type*>(&object);
   for (const Interface& interface : View::interfaces(object)) {
     sd_bus_slot* slot = nullptr;
     const int r = sd_bus_add_object_vtable(&bus, &slot, entry.path.c_str(), interface.name,
-                                           interface.vtable, userdata);
+                                           interface.vtable, &entry.served);
     if (r < 0) {
       log::error("cannot serve {} at {}: {}", interface.name, entry.path, std::strerror(-r));
     } else {
@@ -140,6 +140,7 @@ template <class View>
 void BusSink::add(Entries<View>& entries, const typename View::Type& object) {
   Entry<View>& entry = entries[&object];
   entry.path = View::path(object);
+  entry.served = {&object, &service_};
   entry.shown = View::read(object);
   if (!connection_.bus()) return;
   serve(*connection_.bus(), object, entry);

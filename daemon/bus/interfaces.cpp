@@ -3,18 +3,14 @@
 // test.
 #include "daemon/bus/interfaces.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
-#include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <limits>
-#include <memory>
-#include <optional>
+#include <new>
 
+#include "daemon/bus/methods.hpp"
 #include "meter/quantity.hpp"
 #include "meter/unit.hpp"
 
@@ -35,10 +31,10 @@ T type_of(void (*)(Writer&, const T&));
 
 /// Writes a member of the object, or what a function of the object returns or writes.
 template <auto Source>
-int get(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply, void* object,
+int get(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply, void* userdata,
         sd_bus_error*) noexcept {
   using T = decltype(type_of(Source));
-  const T& source = *static_cast<const T*>(object);
+  const T& source = object_of<T>(userdata);
   Writer writer(reply);
   if constexpr (std::is_invocable_v<decltype(Source), Writer&, const T&>) {
     Source(writer, source);
@@ -48,127 +44,18 @@ int get(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply, v
   return writer.error();
 }
 
-/// Microseconds since the epoch as type t.
-constexpr std::uint64_t epoch_us(std::int64_t us) noexcept {
-  return us < 0 ? 0 : static_cast<std::uint64_t>(us);
-}
-
 // Manager
 
-std::string manager_version(const ManagerCalls& manager) {
-  return manager.options.version;
+std::string manager_version(const Service& service) {
+  return service.options.version;
 }
-std::vector<std::string> manager_features(const ManagerCalls& manager) {
-  return manager.options.features;
-}
-
-std::map<std::string, std::uint64_t, std::less<>> manager_counters(const ManagerCalls& manager) {
-  if (!manager.options.counters) return {};
-  return manager.options.counters();
+std::vector<std::string> manager_features(const Service& service) {
+  return service.options.features;
 }
 
-int reload(sd_bus_message* call, void* userdata, sd_bus_error* error) noexcept {
-  const auto& manager = *static_cast<const ManagerCalls*>(userdata);
-  const std::string problem = manager.options.reload ? manager.options.reload() : std::string();
-  if (!problem.empty())
-    return sd_bus_error_set(error, "org.smartmeterd1.Error.InvalidConfiguration", problem.c_str());
-  return sd_bus_reply_method_return(call, "");
-}
-
-int get_meter(sd_bus_message* call, void* userdata, sd_bus_error* error) noexcept {
-  const auto& manager = *static_cast<const ManagerCalls*>(userdata);
-  const char* id = nullptr;
-  if (const int r = sd_bus_message_read(call, "s", &id); r < 0) return r;
-  const std::string path = manager.find_meter(id);
-  if (path.empty())
-    return sd_bus_error_setf(error, "org.smartmeterd1.Error.NoSuchMeter",
-                             "no meter with the id '%s'", id);
-  return sd_bus_reply_method_return(call, "o", path.c_str());
-}
-
-constexpr std::uint32_t probe_timeout_default_ms = 60'000;
-constexpr std::uint32_t probe_timeout_max_ms = 3'600'000;
-
-/// "timeout-ms" of a{sv}; other keys are nobody's business yet.
-int read_probe_options(sd_bus_message* call, std::uint32_t& timeout_ms) noexcept {
-  int r = sd_bus_message_enter_container(call, 'a', "{sv}");
-  while (r >= 0 && (r = sd_bus_message_enter_container(call, 'e', "sv")) > 0) {
-    const char* key = nullptr;
-    r = sd_bus_message_read_basic(call, 's', &key);
-    if (r >= 0 && std::string_view(key) == "timeout-ms")
-      r = sd_bus_message_read(call, "v", "u", &timeout_ms);
-    else if (r >= 0)
-      r = sd_bus_message_skip(call, "v");
-    if (r >= 0) r = sd_bus_message_exit_container(call);
-  }
-  return r;
-}
-
-const char* error_name(ProbeResult::Error error) noexcept {
-  switch (error) {
-    case ProbeResult::Error::none:
-      break;
-    case ProbeResult::Error::in_progress:
-      return "org.smartmeterd1.Error.InProgress";
-    case ProbeResult::Error::timeout:
-      return "org.smartmeterd1.Error.Timeout";
-    case ProbeResult::Error::no_data:
-      return "org.smartmeterd1.Error.NoData";
-    case ProbeResult::Error::not_supported:
-      return SD_BUS_ERROR_NOT_SUPPORTED;
-  }
-  return nullptr;
-}
-
-/// The caller, or the bus, may be gone by now: then nobody hears it.
-void answer_probe(sd_bus_message* call, const ProbeResult& result) {
-  if (const char* name = error_name(result.error)) {
-    sd_bus_reply_method_errorf(call, name, "%s", result.message.c_str());
-    return;
-  }
-  sd_bus_message* created = nullptr;
-  if (sd_bus_message_new_method_return(call, &created) < 0) return;
-  const std::unique_ptr<sd_bus_message, decltype(&sd_bus_message_unref)> reply(
-      created, sd_bus_message_unref);
-  Writer writer(created);
-  writer.open('a', "{sv}");
-  writer.entry("line-settings", "s", std::string_view(result.line));
-  writer.entry("protocol", "s", std::string_view(result.protocol));
-  writer.entry("meter", "o",
-               ObjectPath{result.meter_id.empty() ? "/" : object_path("meter", result.meter_id)});
-  if (writer.close().error() == 0) sd_bus_send(nullptr, created, nullptr);
-}
-
-int probe(sd_bus_message* call, void* userdata, sd_bus_error* error) noexcept {
-  AdapterControl* control = static_cast<const Adapter*>(userdata)->control;
-  if (!control)
-    return sd_bus_error_set(error, SD_BUS_ERROR_NOT_SUPPORTED, "this adapter cannot be probed");
-  std::uint32_t timeout_ms = probe_timeout_default_ms;
-  if (const int r = read_probe_options(call, timeout_ms); r < 0) return r;
-  timeout_ms = std::min(timeout_ms, probe_timeout_max_ms);
-  const std::shared_ptr<sd_bus_message> kept(sd_bus_message_ref(call), sd_bus_message_unref);
-  control->probe(std::chrono::milliseconds(timeout_ms),
-                 [kept](const ProbeResult& result) { answer_probe(kept.get(), result); });
-  return 1;  // answered, or to be answered
-}
-
-int open_capture(sd_bus_message* call, void* userdata, sd_bus_error* error) noexcept {
-  AdapterControl* control = static_cast<const Adapter*>(userdata)->control;
-  if (!control)
-    return sd_bus_error_set(error, SD_BUS_ERROR_NOT_SUPPORTED, "this adapter cannot be captured");
-  const auto stream = control->open_capture();
-  if (!stream && stream.error() == EUSERS)
-    return sd_bus_error_set(error, "org.smartmeterd1.Error.LimitReached",
-                            "there are as many captures of this adapter as there may be");
-  if (!stream) return sd_bus_error_set_errno(error, stream.error());
-  const int r = sd_bus_reply_method_return(call, "h", *stream);  // sends a duplicate
-  ::close(*stream);
-  return r;
-}
-
-int history(sd_bus_message*, void*, sd_bus_error* error) noexcept {
-  return sd_bus_error_set(error, SD_BUS_ERROR_NOT_SUPPORTED,
-                          "the history comes with a later version");
+std::map<std::string, std::uint64_t, std::less<>> manager_counters(const Service& service) {
+  if (!service.options.counters) return {};
+  return service.options.counters();
 }
 
 constexpr auto is_const = SD_BUS_VTABLE_PROPERTY_CONST;
@@ -413,16 +300,16 @@ double to_double(const LatestValue* value) noexcept {
 }
 
 int get_number(sd_bus*, const char*, const char*, const char* property, sd_bus_message* reply,
-               void* object, sd_bus_error*) noexcept {
+               void* userdata, sd_bus_error*) noexcept {
   return Writer(reply)
-      .put(to_double(value_of(*static_cast<const Meter*>(object), property)))
+      .put(to_double(value_of(object_of<Meter>(userdata), property)))
       .error();
 }
 
 /// Every element up to the last that is there; phases are always three, or none.
 int get_numbers(sd_bus*, const char*, const char*, const char* property, sd_bus_message* reply,
-                void* object, sd_bus_error*) noexcept {
-  const auto& meter = *static_cast<const Meter*>(object);
+                void* userdata, sd_bus_error*) noexcept {
+  const auto& meter = object_of<Meter>(userdata);
   const std::string_view name = property;
   std::vector<double> values;
   std::size_t used = 0;

@@ -5,14 +5,13 @@
 #include <systemd/sd-bus.h>
 
 #include <array>
-#include <functional>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
 #include <tuple>
 #include <vector>
 
-#include "daemon/bus/bus_sink.hpp"
 #include "daemon/bus/writer.hpp"
 #include "daemon/model.hpp"
 
@@ -24,22 +23,21 @@ inline constexpr const char* publisher_interface = "org.smartmeterd1.Publisher";
 inline constexpr const char* adapter_interface = "org.smartmeterd1.Adapter";
 inline constexpr const char* meter_interface = "org.smartmeterd1.Meter";
 
-/// An interface of an object; its vtable's userdata is the object of the model.
+/// An interface of an object; its vtable's userdata is a Served, of the Manager a Service.
 struct Interface {
   const char* name;
   const sd_bus_vtable* vtable;
 };
 
-/// Userdata of the Manager.
-struct ManagerCalls {
-  const BusOptions& options;
-  /// Path of the meter with this id, or "".
-  std::function<std::string(std::string_view id)> find_meter;
-};
 const sd_bus_vtable* manager_vtable() noexcept;
 
 /// "/org/smartmeterd1/<kind>/<name, escaped>"
 std::string object_path(const char* kind, std::string_view name);
+
+/// Microseconds since the epoch as type t.
+constexpr std::uint64_t epoch_us(std::int64_t us) noexcept {
+  return us < 0 ? 0 : static_cast<std::uint64_t>(us);
+}
 
 /// What is served of one type of the model: its interfaces, and the properties that
 /// PropertiesChanged names, in the order of `Values`.

@@ -280,7 +280,8 @@ TEST_P(BusSinkTest, AnswersTheManager) {
   EXPECT_EQ(get(root, manager, "Features"), "<as [epoll udev]>");
   EXPECT_EQ(client_->call(root, manager, "GetMeter", {"1KFM0200169986"}), meter_path);
   EXPECT_EQ(client_->call(root, manager, "GetMeter", {"nobody"}),
-            "error org.smartmeterd1.Error.NoSuchMeter: no meter with the id 'nobody'");
+            "error org.smartmeterd1.Error.NoSuchMeter: there is no meter with the id \"nobody\": "
+            "ids are case-sensitive, and GetManagedObjects lists every meter");
   EXPECT_EQ(client_->call(root, manager, "Reload"), "");
   server_->run([&](Sink&) { reload_answer_ = "smartmeterd.toml:3:1: unknown key 'colour'"; });
   EXPECT_EQ(client_->call(root, manager, "Reload"),
