@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What meson installs, and where."""
 
+import glob
 import json
 import os
 import re
@@ -21,6 +22,7 @@ import tap  # noqa: E402
 EXPECTED = (
     "sbin/smartmeterd",
     "bin/smartmeterctl",
+    "bin/metersim",
     "share/dbus-1/interfaces/org.smartmeterd1.xml",
     "share/dbus-1/system.d/org.smartmeterd1.conf",
     "share/dbus-1/system-services/org.smartmeterd1.service",
@@ -77,6 +79,13 @@ class Install(unittest.TestCase):
             self.assertIn(os.path.join(self.prefix, "share/doc/smartmeterd/daemon/doc", name),
                           self.installed)
 
+    def test_every_manual_page_is_there(self):
+        """Those that were built: not where scdoc is missing."""
+        for path in glob.glob(os.path.join(BUILD, "man", "*.[1-8]")):
+            name = os.path.basename(path)
+            self.assertIn(os.path.join(self.prefix, "share/man", "man" + name[-1], name),
+                          self.installed)
+
     def test_nothing_in_etc(self):
         self.assertEqual([path for path in self.installed if path.startswith("/etc/")], [])
 
@@ -100,7 +109,7 @@ class Install(unittest.TestCase):
                 self.assertIn(path, self.installed, unit)
 
     def test_programs_run(self):
-        for program in ("sbin/smartmeterd", "bin/smartmeterctl"):
+        for program in ("sbin/smartmeterd", "bin/smartmeterctl", "bin/metersim"):
             path = self.directory + os.path.join(self.prefix, program)
             run = subprocess.run([path, "--help"], capture_output=True, text=True, check=False)
             self.assertEqual(run.returncode, 0, run.stderr)
