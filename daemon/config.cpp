@@ -35,6 +35,9 @@ constexpr std::size_t quantity_name_size_max = 64;
 constexpr std::int64_t throttle_max_s = 86'400;
 constexpr std::int64_t session_max_s = std::numeric_limits<std::uint32_t>::max();
 constexpr std::int64_t store_min = 64 * 1024;
+constexpr std::int64_t history_days_max = 36'525;
+constexpr std::int64_t history_bytes_min = 64 * 1024;
+constexpr std::int64_t history_bytes_max = 16LL * 1024 * 1024 * 1024;
 constexpr unsigned baud_max = 4'000'000;
 
 /// "a, b or c"
@@ -504,6 +507,17 @@ constexpr KeyRule<ExportConfig> export_keys[] = {
     {"adapter", [](ExportConfig& e, const Value& v) { e.adapter = v.slug(); }},
 };
 
+constexpr KeyRule<HistoryConfig> history_keys[] = {
+    {"days",
+     [](HistoryConfig& h, const Value& v) {
+       h.days = static_cast<unsigned>(v.integer(0, history_days_max));
+     }},
+    {"bytes",
+     [](HistoryConfig& h, const Value& v) {
+       h.bytes = static_cast<std::uint64_t>(v.integer(history_bytes_min, history_bytes_max));
+     }},
+};
+
 using Change = meter::QuantityMap::Change;
 
 void take_unit(Change& change, const Value& value) {
@@ -689,12 +703,14 @@ void Loader::read(const fs::path& file) {
       named_tables(value, source_keys, config_.sources);
     } else if (key == "export") {
       named_tables(value, export_keys, config_.exports);
+    } else if (key == "history") {
+      apply(value, history_keys, config_.history);
     } else if (key == "quantities") {
       quantities(value);
     } else {
       throw ConfigError(fmt::format(
-          "{}: unknown table or key {}, expected gateway, adapter, meter, broker, source, export "
-          "or quantities",
+          "{}: unknown table or key {}, expected gateway, adapter, meter, broker, source, export, "
+          "history or quantities",
           top.place(key.source().begin), value.key()));
     }
   }
@@ -902,6 +918,7 @@ std::vector<std::string> config_keys() {
   add_names(names, "broker.*", broker_keys);
   add_names(names, "source.*", source_keys);
   add_names(names, "export.*", export_keys);
+  add_names(names, "history", history_keys);
   add_names(names, "quantities.*", quantity_keys);
   return names;
 }

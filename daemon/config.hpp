@@ -162,6 +162,13 @@ struct ExportConfig {
   friend bool operator==(const ExportConfig&, const ExportConfig&) = default;
 };
 
+/// What is kept of every meter: a row for each quarter hour.
+struct HistoryConfig {
+  unsigned days = 400;  ///< of data, whatever the clock said meanwhile; 0: nothing is kept
+  std::uint64_t bytes = 64 * 1024 * 1024;
+  friend bool operator==(const HistoryConfig&, const HistoryConfig&) = default;
+};
+
 /// Everything that can be configured. A default is written here and nowhere else.
 struct Config {
   std::string instance;  ///< [gateway] instance; default: the host name's slug
@@ -171,6 +178,7 @@ struct Config {
   std::vector<BrokerConfig> brokers;
   std::vector<SourceConfig> sources;
   std::vector<ExportConfig> exports;
+  HistoryConfig history;
   std::vector<meter::QuantityMap::Change> quantities;
   bool accept_counter_reset = false;
 

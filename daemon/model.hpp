@@ -7,6 +7,7 @@
 #include <expected>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -96,13 +97,14 @@ struct HistoryQuestion {
 };
 struct HistoryRow {
   std::int64_t start_us = 0;
-  std::vector<std::pair<std::string, double>> values;  ///< keys as Meter.History has them
+  std::vector<std::pair<std::string_view, double>> values;  ///< keys as Meter.History has them
 };
 struct HistoryAnswer {
   enum class Error : std::uint8_t { none, invalid_option, limit_reached, not_supported, failed };
   Error error = Error::none;
   std::string message;  ///< of an error
   std::vector<HistoryRow> rows;
+  std::shared_ptr<const void> keys;  ///< what the rows' keys point into; null: they are literals
 };
 using HistoryDone = std::function<void(const HistoryAnswer&)>;
 

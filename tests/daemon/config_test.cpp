@@ -158,6 +158,7 @@ TEST_F(ConfigTest, NothingIsNeeded) {
   const auto config = Config::load(file(), false);
   EXPECT_THAT(config.adapters, IsEmpty());
   EXPECT_THAT(config.brokers, IsEmpty());
+  EXPECT_EQ(config.history.days, 400u);
   EXPECT_THAT(config.instance, Not(IsEmpty()));  // the host's name
   EXPECT_EQ(config.instance, meter::slug(config.instance));
   EXPECT_THROW(Config::load(file(), true), ConfigError);
@@ -203,6 +204,10 @@ tls.certificate = "/etc/ssl/me.pem"
 tls.key = "/etc/ssl/me.key"
 outbox_bytes = 65536
 
+[history]
+days = 30
+bytes = 1048576
+
 [quantities]
 "1-0:128.7.0" = { name = "power_pump", unit = "W", scale = -1 }
 "1-0:13.7.0" = false
@@ -245,6 +250,7 @@ outbox_bytes = 65536
   EXPECT_EQ(broker.tls_certificate, "/etc/ssl/me.pem");
   EXPECT_EQ(broker.tls_key, "/etc/ssl/me.key");
   EXPECT_EQ(broker.outbox_bytes, 65536u);
+  EXPECT_EQ(config.history, (HistoryConfig{.days = 30, .bytes = 1048576}));
   ASSERT_EQ(config.quantities.size(), 3u);
   const meter::QuantityMap map(config.quantities);
   using namespace meter::literals;
@@ -321,11 +327,17 @@ TEST_F(ConfigTest, ARoleThatSpeaksNeedsALinkToSpeak) {
 TEST_F(ConfigTest, MistakesNameTheirPlaceAndWhatWasExpected) {
   EXPECT_THAT(error("[gatway]\n"),
               AllOf(StartsWith("smartmeterd.toml:1:2: "), HasSubstr("gatway"),
-                    HasSubstr("expected gateway, adapter, meter, broker, source, export or "
-                              "quantities")));
+                    HasSubstr("expected gateway, adapter, meter, broker, source, export, "
+                              "history or quantities")));
   EXPECT_THAT(error("[gateway]\n\n  instanze = \"x\"\n"),
               AllOf(StartsWith("smartmeterd.toml:3:3: "), HasSubstr("gateway.instanze"),
                     HasSubstr("expected instance or accept_counter_reset")));
+  EXPECT_THAT(error("[history]\ndays = -1\n"),
+              AllOf(StartsWith("smartmeterd.toml:2:8: history.days"),
+                    HasSubstr("expected a number from 0 to ")));
+  EXPECT_THAT(error("[history]\nbytes = 1\n"),
+              AllOf(StartsWith("smartmeterd.toml:2:9: history.bytes"),
+                    HasSubstr("expected a number from 65536 to ")));
   EXPECT_THAT(
       error("[adapter.a]\ndevice = 3\n"),
       AllOf(StartsWith("smartmeterd.toml:2:10: adapter.a.device"), HasSubstr("expected a text")));
