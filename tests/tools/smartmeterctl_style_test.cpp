@@ -44,7 +44,7 @@ TEST(Style, CutAndPadded) {
 }
 
 TEST(Style, WrappedAtBlanksOnly) {
-  EXPECT_EQ(wrapped("one two three", 8, 2), (std::vector<std::string>{"one two", "  three"}));
+  EXPECT_EQ(wrapped("one two three", 9, 2), (std::vector<std::string>{"one two", "  three"}));
   EXPECT_EQ(wrapped("run \"sudo smartmeterctl key add house\" then", 20, 0),
             (std::vector<std::string>{"run", "\"sudo smartmeterctl key add house\"", "then"}));
   EXPECT_EQ(wrapped("no limit at all", 0, 4), (std::vector<std::string>{"no limit at all"}));

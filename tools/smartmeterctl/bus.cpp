@@ -152,7 +152,10 @@ sd_bus* open_bus(const std::string& where) {
     const bool named = where == "system" || where == "session";
     throw std::runtime_error(fmt::format(
         "cannot reach {} {}: {}{}", named ? "the " + where : "the bus at", named ? "bus" : where,
-        std::strerror(-result), named ? "; is dbus-daemon running?" : ""));
+        std::strerror(-result),
+        result == -EACCES || result == -EPERM ? ": run this with sudo"
+        : named ? "; is dbus-daemon running? \"systemctl status dbus\" shows it"
+                : ": name the bus that smartmeterd was started with (--bus)"));
   }
   return bus;
 }
@@ -245,7 +248,8 @@ std::string Bus::explain(const sd_bus_error& error, int result) const {
                              "--unit smartmeterd\" shows what it did last"
                            : "end it, and start it anew");
   if (name == SD_BUS_ERROR_ACCESS_DENIED)
-    return "the bus does not allow it: run this as root or as a member of the group smartmeterd";
+    return "the bus does not allow it: run this with sudo, or be a member of the group "
+           "smartmeterd: \"sudo usermod -aG smartmeterd $USER\", then log in again";
   if (error.message != nullptr) return error.message;
   return std::strerror(-result);
 }

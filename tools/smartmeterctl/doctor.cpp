@@ -262,7 +262,7 @@ Report examine(const DoctorOptions& options) {
         one.others.left_over = left_over_claims(options.root, ports);
       }
     } catch (const std::runtime_error& error) {  // a rule file that cannot be read
-      fmt::print(stderr, "smartmeterctl: {}\n", error.what());
+      fmt::print(stderr, "smartmeterctl: {}\n", safe(error.what()));
     }
     std::vector<Step> steps = judge(one);
     report.adapters.push_back({std::move(one), std::move(steps)});
@@ -309,24 +309,40 @@ std::string_view name(Verdict verdict) {
   return "skipped";
 }
 
+/// A sentence after its label, which takes so many columns.
+void print_sentence(const std::string& label, unsigned width, const std::string& sentence,
+                    Tone tone = Tone::plain) {
+  fmt::print("{}", label);
+  for (const std::string& line : wrapped(sentence, terminal_columns(), width))
+    fmt::print("{}\n", toned(line, tone));
+}
+
 void print(const Examined& one) {
+  constexpr unsigned step_width = 17, verdict_width = 9, advice_width = 12;
   const std::string& device = one.findings.device;
   fmt::print("{}\n", bold(device.empty() ? "no adapter" : device));
   for (const Step& step : one.steps) {
-    fmt::print("{}  {:<12} {}\n", mark(step.verdict), step.name, step.evidence);
+    print_sentence(fmt::format("{}  {:<12} ", mark(step.verdict), step.name), step_width,
+                   step.evidence, step.verdict == Verdict::skipped ? Tone::dim : Tone::plain);
     if (!step.advice.empty() && step.verdict == Verdict::warning)
-      fmt::print("{:17}{}\n", "", step.advice);
+      print_sentence(std::string(step_width, ' '), step_width, step.advice);
   }
+  const std::string label = bold("Verdict:") + " ";
   const Step* step = deciding(one.steps);
   if (step == nullptr) {
     const auto warnings = std::ranges::count(one.steps, Verdict::warning, &Step::verdict);
-    fmt::print("{} all is well{}.\n", bold("Verdict:"),
-               warnings == 0 ? "" : ", but look at what is marked \"!\"");
+    print_sentence(label, verdict_width,
+                   fmt::format("all is well{}.",
+                               warnings == 0 ? "" : ", but look at what is marked \"!\""),
+                   warnings == 0 ? Tone::good : Tone::warn);
     return;
   }
-  fmt::print("{} {}{}.\n", bold("Verdict:"), step->verdict == Verdict::unknown ? "not known: " : "",
-             step->evidence);
-  if (!step->advice.empty()) fmt::print("What to do: {}.\n", step->advice);
+  const bool is_unknown = step->verdict == Verdict::unknown;
+  print_sentence(label, verdict_width,
+                 fmt::format("{}{}.", is_unknown ? "not known: " : "", step->evidence),
+                 is_unknown ? Tone::warn : Tone::bad);
+  if (!step->advice.empty())
+    print_sentence(bold("What to do:") + " ", advice_width, step->advice + ".");
 }
 
 void print_json(const Report& report, std::string_view verdict) {
@@ -381,8 +397,9 @@ int doctor(const DoctorOptions& options) {
       print(one);
     }
     for (const SerialPort& port : report.unclaimed)
-      fmt::print("\nNot examined, because nobody has claimed it: {} ({}). \"{}\" does.\n",
-                 port.node, port.description(), claim_command(port));
+      print_sentence("\n", 0,
+                     fmt::format("Not examined, because nobody has claimed it: {} ({}). \"{}\" does.",
+                                 port.node, port.description(), claim_command(port)));
   }
   return verdict == "fine" ? exit_good : exit_nothing;
 }

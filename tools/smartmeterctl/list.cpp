@@ -102,6 +102,18 @@ void print_adapters(const std::vector<Object>& adapters) {
   table.print();
 }
 
+/// What to do about each problem, below the table that names it.
+void print_advice(const std::vector<Object>& adapters) {
+  constexpr unsigned indent = 2;
+  for (const Object& object : adapters) {
+    const std::string advice = problem_advice(object.adapter()["Problem"].text());
+    if (advice.empty()) continue;
+    fmt::print("\n{}:\n{:{}}", bold(object.adapter()["Device"].text()), "", indent);
+    for (const std::string& line : wrapped(advice, terminal_columns(), indent))
+      fmt::print("{}\n", line);
+  }
+}
+
 void print_meters(const std::vector<Object>& meters) {
   Table table({{"METER", 0, narrow},
                {"NAME", 3, narrow},
@@ -140,6 +152,7 @@ void print(const Found& found) {
   if (!found.adapters.empty()) {
     begin_part();
     print_adapters(found.adapters);
+    print_advice(found.adapters);
     if (found.meters.empty()) fmt::print("\nNo meter yet.\n");
   } else if (unclaimed.empty() && found.trouble.empty()) {
     fmt::print("No adapter: plug one in, or name one with --device or in smartmeterd.toml.\n");
@@ -179,7 +192,8 @@ void add_list(CLI::App& app, Action& action) {
   CLI::App* command =
       app.add_subcommand("list", "adapters and meters, and what is wrong with them");
   command->footer(
-      "\nExamples:\n  smartmeterctl list\n  smartmeterctl list --json | jq .meters"
+      "\nExit status: 0 good, 1 smartmeterd cannot be asked, 2 wrong usage."
+      "\n\nExamples:\n  smartmeterctl list\n  smartmeterctl list --json | jq .meters"
       "\n  smartmeterctl list --json | jq .unclaimed");
   options->add_to(*command, false);
   command->callback([options, &action] { action = [options] { return list(*options); }; });

@@ -103,10 +103,15 @@ Value meter_of(Bus& bus, const Value& result) {
 void print_found(const std::string& device, const Value& result, const Value& meter,
                  const std::string& problem) {
   const std::string protocol = result["protocol"].text(), id = meter["Id"].text();
-  fmt::print("{}: {}{}{}\n", device, result["line-settings"].text(),
-             protocol.empty() ? "" : ", " + protocol, id.empty() ? "" : ", meter " + id);
-  if (problem != "none" && !problem.empty())
-    fmt::print("{}: {}\n", problem_text(problem), problem_advice(problem));
+  fmt::print("{}: {}{}{}\n", bold(device), toned(result["line-settings"].text(), Tone::good),
+             safe(protocol.empty() ? "" : ", " + protocol),
+             safe(id.empty() ? "" : ", meter " + id));
+  if (problem == "none" || problem.empty()) return;
+  const std::string words = problem_text(problem) + ": ";
+  fmt::print("{}", toned(words, tone_of_problem(problem)));
+  for (const std::string& line :
+       wrapped(problem_advice(problem), terminal_columns(), display_width(words)))
+    fmt::print("{}\n", line);
 }
 
 void print_json(const std::string& device, const Value& result, const Value& meter,
@@ -155,7 +160,7 @@ int probe(const ProbeOptions& options) {
   Progress progress;
   try {
     check_is_sought(adapter.adapter());
-    fmt::print(stderr, "Finding the line settings of {}, at most {} s …\n", device,
+    fmt::print(stderr, "Finding the line settings of {}, at most {} s …\n", safe(device),
                options.timeout_s);
     const Value result = bus.probe(adapter, std::chrono::seconds(options.timeout_s),
                                    [&](const Value& details) { progress.show(details); });
@@ -172,8 +177,9 @@ int probe(const ProbeOptions& options) {
     if (options.json) print_json_error(device, error, progress.last());
     const std::string seen = progress.last() ? " (last: " + evidence(*progress.last()) + ")" : "";
     const std::string next = advice(error, problem_of(bus, adapter.path));
-    fmt::print(stderr, "smartmeterctl: {}: {}{}{}\n", device, error.what(), seen,
-               next.empty() ? "" : ": " + next);
+    fmt::print(stderr, "smartmeterctl: {}\n",
+               safe(fmt::format("{}: {}{}{}", device, error.what(), seen,
+                                next.empty() ? "" : ": " + next)));
     return exit_nothing;
   }
 }

@@ -63,17 +63,30 @@ std::string description(const Value& meter, const std::string& parent) {
   return text;
 }
 
+/// Numbers end in one column, so that they can be compared; their units and texts follow.
 void print_meter(const Value& meter, const std::string& parent) {
-  fmt::print("{}  {}\n", bold(meter["Id"].text()), description(meter, parent));
+  fmt::print("{}  {}\n", bold(meter["Id"].text()), safe(description(meter, parent)));
   const Value& readings = meter["Readings"];
   const auto names = ordered_names(readings);
-  std::size_t width = 12;
-  for (const std::string& name : names) width = std::max(width, name.size());
-  fmt::print("  {:<{}}  {}\n", "last update", width, age_text(meter["LastUpdate"].count()));
+  unsigned name_width = 13, number_width = 0;  // of "meter's clock"
+  for (const std::string& name : names) {
+    name_width = std::max(name_width, display_width(safe(name)));
+    if (const auto* number = std::get_if<double>(&readings[name].held))
+      number_width = std::max(number_width, display_width(number_text(*number)));
+  }
+  const auto row = [&](std::string_view name, const std::string& value) {
+    fmt::print("  {}  {}\n", padded(name, name_width), value);
+  };
+  row("last update", toned(age_text(meter["LastUpdate"].count()), Tone::dim));
   if (const std::string time = meter["MeterTime"].text(); !time.empty())
-    fmt::print("  {:<{}}  {}\n", "meter's clock", width, time);
-  for (const std::string& name : names)
-    fmt::print("  {:<{}}  {}\n", name, width, value_text(name, readings[name]));
+    row("meter's clock", toned(time, Tone::dim));
+  for (const std::string& name : names) {
+    const auto* number = std::get_if<double>(&readings[name].held);
+    const std::string unit = toned(unit_text(name), Tone::dim);
+    row(name, number == nullptr ? safe(readings[name].text())
+                                : padded(number_text(*number), number_width, Align::right) +
+                                      (unit.empty() ? "" : " ") + unit);
+  }
 }
 
 int show(const BusOptions& options) {
@@ -102,7 +115,9 @@ void add_show(CLI::App& app, Action& action) {
   auto options = std::make_shared<BusOptions>();
   CLI::App* command = app.add_subcommand("show", "every value of a meter");
   command->footer(
-      "\nExamples:\n  smartmeterctl show\n  smartmeterctl show 181220000009 --json | jq .readings");
+      "\nExit status: 0 good, 1 no meter or an error, 2 wrong usage."
+      "\n\nExamples:\n  smartmeterctl show\n  smartmeterctl show 181220000009 --json | jq "
+      ".readings");
   options->add_to(*command, true);
   command->callback([options, &action] { action = [options] { return show(*options); }; });
 }

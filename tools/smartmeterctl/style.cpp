@@ -186,10 +186,10 @@ std::vector<std::string> wrapped(std::string_view text, unsigned columns, unsign
   const std::string whole = safe(text);
   std::vector<std::string> lines;
   std::string line;
-  unsigned taken = 0;
+  unsigned taken = indent;
   for (const std::string_view word : words_of(whole)) {
     const unsigned width = display_width(word);
-    const bool is_first = taken == (lines.empty() ? 0 : indent);
+    const bool is_first = taken == indent;
     if (!is_first && columns != 0 && taken + 1 + width > columns) {
       lines.push_back(std::exchange(line, std::string(indent, ' ')));
       taken = indent;

@@ -39,8 +39,9 @@ std::string cut(std::string_view text, unsigned columns);
 enum class Align : std::uint8_t { left, right };
 /// Safe text of exactly so many columns: filled up with blanks, or cut.
 std::string padded(std::string_view text, unsigned columns, Align align = Align::left);
-/// Safe text in lines of at most so many columns (0: no limit), broken at blanks; never within
-/// "quotes", so that a command can be copied. Lines after the first begin with `indent` blanks.
+/// Safe text as it goes after a label of `indent` columns: lines that end at that many columns (0:
+/// no limit), broken at blanks; never within "quotes", so that a command can be copied. Lines after
+/// the first begin with `indent` blanks.
 std::vector<std::string> wrapped(std::string_view text, unsigned columns, unsigned indent);
 
 /// Safe text with the tone's colour and an end to it; without where there are no colours.

@@ -84,11 +84,15 @@ std::string number_text(double value) {
   return std::string(decimal_of(value).to_text(buffer));
 }
 
+std::string unit_text(const std::string& name) {
+  const meter::Quantity* quantity = meter::find_quantity(name);
+  return quantity != nullptr ? std::string(meter::symbol(quantity->unit)) : "";
+}
+
 std::string value_text(const std::string& name, const Value& value) {
   const double* number = std::get_if<double>(&value.held);
   if (number == nullptr) return value.text();
-  const meter::Quantity* quantity = meter::find_quantity(name);
-  const auto unit = quantity != nullptr ? meter::symbol(quantity->unit) : std::string_view{};
+  const std::string unit = unit_text(name);
   return unit.empty() ? number_text(*number) : fmt::format("{} {}", number_text(*number), unit);
 }
 

@@ -14,6 +14,8 @@ namespace smartmeterctl {
 
 /// "12048.95 kWh", "1KFM0200169986": a named value with the unit of the quantity table.
 std::string value_text(const std::string& name, const Value& value);
+/// The unit of a name in the quantity table; empty: none, or the name is not known.
+std::string unit_text(const std::string& name);
 /// Without its unit: "12048.95".
 std::string number_text(double value);
 
