@@ -117,6 +117,7 @@ Device::Device(const DeviceEnvironment& environment, AdapterConfig config,
   adapter_.name = adapter_name(config_, serial);
   adapter_.table = config_.name;
   adapter_.control = this;
+  adapter_.latencies = &latencies_;
   adapter_.device = config_.tcp.empty() ? config_.device : "tcp://" + config_.tcp;
   if (serial) know(*serial);
   decoder_.set_standard_offset(meter_offset_min(environment_.meters.zone_of(adapter_)));
@@ -398,13 +399,15 @@ std::optional<meter::Link> Device::decode() {
 void Device::pass_on(const meter::Decoder::Step& step, bool is_verified) {
   if (step.frames.empty()) return;
   environment_.sinks.raw_telegram(
-      {adapter_, step.frames, step.link, environment_.loop.realtime_us(), is_verified});
+      {adapter_, step.frames, step.link, environment_.loop.realtime_us(), is_verified, last_byte_});
 }
 
 /// True unless the registry refuses the telegram.
 bool Device::accepted() {
   const meter::ReadingSet& readings = decoder_.readings();
-  if (const auto refusal = environment_.meters.accept(adapter_, readings)) {
+  // A read passes on all that is whole, so the last one has completed the telegram.
+  const Arrival arrival{.last_byte = last_byte_};
+  if (const auto refusal = environment_.meters.accept(adapter_, readings, arrival)) {
     refused({*refusal, 0});
     return false;
   }

@@ -133,6 +133,7 @@ class Device : private io::PortListener, private AdapterControl {
   bool is_lost_ = false;
   bool is_renewed_ = false;  // udev spoke of the adapter while the port was open
   Adapter adapter_;
+  Latencies latencies_;  // of the adapter
   Captures captures_;
   meter::Decoder decoder_;
   std::unique_ptr<io::Port> port_;

@@ -439,12 +439,14 @@ std::optional<meter::Errc> MeterRegistry::accept(const Adapter& adapter,
                               readings);
   if (!found) return found.error();
   update(**found, adapter, readings, arrival);
+  Arrival behind = arrival;
+  behind.last_byte.reset();  // a telegram is measured once, however many meters it is about
   for (std::size_t i = 0; i < readings.sub_meters.size(); ++i) {
     meter::sub_meter_telegram(readings, i, sub_meter_readings_);
     const auto before = std::span(readings.sub_meters.begin(), i);
     const bool is_id_taken =
         std::ranges::count(before, readings.sub_meters[i].id, &meter::SubMeter::id) != 0;
-    accept_sub_meter(**found, origin, readings.sub_meters[i], is_id_taken, arrival);
+    accept_sub_meter(**found, origin, readings.sub_meters[i], is_id_taken, behind);
   }
   return std::nullopt;
 }
@@ -492,7 +494,9 @@ void MeterRegistry::update(Entry& entry, const Adapter& adapter,
   ++meter.sequence;
   meter.last_update = loop_.now();
   meter.last_update_us = arrival.received_us.value_or(loop_.realtime_us());
-  sinks_.telegram({meter, readings, named_, quantities_, std::move(changed)});
+  if (arrival.last_byte && adapter.latencies)
+    adapter.latencies->decoded.add(io::Clock::now() - *arrival.last_byte);
+  sinks_.telegram({meter, readings, named_, quantities_, std::move(changed), arrival.last_byte});
   if (facts_changed) sinks_.meter_changed(meter);
   if (!meter.is_stateless) watch_freshness(entry.stale_at());
 }

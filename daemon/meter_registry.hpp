@@ -27,6 +27,8 @@ struct Arrival {
   /// A slug that names who sent it, where telegrams of several come on one adapter. Empty: the
   /// adapter is that of one meter.
   std::string_view sender = {};
+  /// When a port of this machine had read its last byte; nothing: it is not to be measured.
+  std::optional<io::TimePoint> last_byte = {};
 };
 
 /// Owns every Meter. An id once seen sticks to (adapter, system title): telegrams without one

@@ -17,6 +17,7 @@
 
 #include "daemon/config.hpp"
 #include "daemon/io/loop.hpp"
+#include "daemon/latency.hpp"
 #include "meter/base/bytes.hpp"
 #include "meter/base/errc.hpp"
 #include "meter/quantity.hpp"
@@ -81,12 +82,6 @@ class AdapterControl {
   ~AdapterControl() = default;
 };
 
-/// How long telegrams took from their last byte to a stage.
-struct LatencySummary {
-  std::uint64_t count = 0;
-  double min_s = 0, median_s = 0, p99_s = 0, max_s = 0;
-};
-
 /// What a client wants to know of a meter's past.
 struct HistoryQuestion {
   std::string meter_id;
@@ -131,6 +126,9 @@ struct Adapter {
   /// Between two readouts of meters that are asked; 0 where they speak by themselves.
   std::chrono::seconds readout_interval{0};
   AdapterControl* control = nullptr;  ///< null: it can be asked for nothing
+  /// What its telegrams took, stage by stage; who ends a stage adds to it. Null: not measured, for
+  /// its telegrams come from elsewhere.
+  Latencies* latencies = nullptr;
   /// "mqtt://host:port/topic" that its telegrams come from; "" for a port of this machine.
   std::string translated_from;
   /// One of several that share the telegrams of many meters: it does not see all of any meter's.
@@ -216,6 +214,9 @@ struct Publisher {
   std::uint64_t queued = 0;          ///< messages kept for later
   std::uint64_t dropped = 0;         ///< messages given up since start
   std::uint64_t published = 0;       ///< messages handed to the broker since start
+  /// From the last byte of a telegram of a port of this machine until the first message about it is
+  /// in the broker's socket; not of what had to wait until the broker came.
+  LatencyHistogram latency;
 };
 
 /// One accepted telegram on its way to the sinks. Everything in it is valid during the call only.
@@ -225,6 +226,8 @@ struct Telegram {
   const meter::NamedReadings& named;   ///< this telegram's named readings
   const meter::QuantityMap& quantities;
   std::vector<std::string_view> changed;  ///< names whose merged value changed
+  /// When a port of this machine had read its last byte; nothing: it is not to be measured.
+  std::optional<io::TimePoint> last_byte = {};
 };
 
 /// One whole telegram as received: every link frame of one APDU, one after the other. Everything in
@@ -238,6 +241,7 @@ struct RawTelegram {
   /// key is known), decoded and accepted. False: whole, but its key is missing here, or does not
   /// fit.
   bool is_verified;
+  std::optional<io::TimePoint> last_byte = {};  ///< as in `Telegram`
 };
 
 /// One output. Calls come from the loop, in order; a sink never blocks and never throws.

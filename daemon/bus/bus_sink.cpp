@@ -21,6 +21,8 @@ namespace {
 constexpr std::uint64_t queued_messages_max = 1000;
 /// From then on nothing is signalled until so few are left.
 constexpr std::uint64_t queued_messages_low = 100;
+/// Telegrams whose signals wait for the bus's socket, and will be measured.
+constexpr std::size_t unwritten_max = 64;
 
 /// An object of the model while it is known, and its vtables while there is a bus.
 template <class View>
@@ -52,12 +54,16 @@ class BusSink final : public Sink, private Connection::Owner {
       : options_(std::move(options)),
         service_{options_, [this](std::string_view id) { return find_meter(id); }},
         connection_(loop, options_.address, *this) {
+    unwritten_.reserve(unwritten_max);
     connection_.start();
   }
 
   void adapter_added(const Adapter& adapter) override { add(adapters_, adapter); }
   void adapter_changed(const Adapter& adapter) override { change(adapters_, adapter); }
-  void adapter_removed(const Adapter& adapter) override { remove(adapters_, adapter); }
+  void adapter_removed(const Adapter& adapter) override {
+    std::erase_if(unwritten_, [&](const auto& one) { return one.first == adapter.latencies; });
+    remove(adapters_, adapter);
+  }
   void meter_added(const Meter& meter) override { add(meters_, meter); }
   void meter_changed(const Meter& meter) override { change(meters_, meter); }
   void meter_removed(const Meter& meter) override {
@@ -74,6 +80,7 @@ class BusSink final : public Sink, private Connection::Owner {
  private:
   void bus_opened(sd_bus& bus) override;
   void bus_closed() override;
+  void bus_written() override;
 
   template <class View>
   void serve(sd_bus& bus, const typename View::Type& object, Entry<View>& entry);
@@ -85,6 +92,7 @@ class BusSink final : public Sink, private Connection::Owner {
   void remove(Entries<View>& entries, const typename View::Type& object);
   void emit_changes(const std::string& path, const char* interface, std::vector<const char*> names);
   void emit_reading(const std::string& path, const Telegram& telegram);
+  void measure(const Telegram& telegram);
   template <class Write>
   void emit_of_adapter(const Adapter& adapter, const char* member, Write write);
   bool congested();
@@ -100,7 +108,8 @@ class BusSink final : public Sink, private Connection::Owner {
   Entries<PublisherView> publishers_;
   std::map<const Meter*, PendingChanges> pending_;
   bool congested_ = false;
-  std::uint64_t skipped_readings_ = 0;  ///< while congested
+  std::uint64_t told_skipped_ = 0;  ///< readings that were not signalled, as the journal has it
+  std::vector<std::pair<Latencies*, io::TimePoint>> unwritten_;  ///< last bytes; never grows
 };
 
 void BusSink::bus_opened(sd_bus& bus) {
@@ -120,6 +129,23 @@ void BusSink::bus_closed() {
   for (auto& [adapter, entry] : adapters_) entry.slots.clear();
   for (auto& [meter, entry] : meters_) entry.slots.clear();
   root_slots_.clear();
+  unwritten_.clear();
+}
+
+void BusSink::bus_written() {
+  if (unwritten_.empty()) return;
+  const io::TimePoint now = io::Clock::now();
+  for (const auto& [latencies, last_byte] : unwritten_) latencies->signalled.add(now - last_byte);
+  unwritten_.clear();
+}
+
+/// sd-bus writes a message at once unless others wait already, or it does not fit any more.
+void BusSink::measure(const Telegram& telegram) {
+  const Adapter* adapter = telegram.meter.adapter;
+  if (!telegram.last_byte || !adapter || !adapter->latencies) return;
+  if (unwritten_.size() < unwritten_max)
+    unwritten_.emplace_back(adapter->latencies, *telegram.last_byte);
+  if (connection_.queued() == 0) bus_written();
 }
 
 template <class View>
@@ -179,7 +205,7 @@ void BusSink::telegram(const Telegram& telegram) {
     pending.meter.add(name);
   for (const char* name : MeterView::per_telegram) pending.meter.add(name);
   if (!signals) {
-    if (connection_.serving()) ++skipped_readings_;
+    if (connection_.serving()) ++service_.skipped_readings;
     return;
   }
   emit_changes(entry.path, value_interface(telegram.meter), std::move(pending.values.names));
@@ -188,14 +214,13 @@ void BusSink::telegram(const Telegram& telegram) {
 }
 
 bool BusSink::congested() {
-  std::uint64_t queued = 0;
-  sd_bus_get_n_queued_write(connection_.bus(), &queued);
-  const bool full = queued > (congested_ ? queued_messages_low : queued_messages_max);
+  const bool full = connection_.queued() > (congested_ ? queued_messages_low : queued_messages_max);
   if (full && !congested_)
     log::warning("the message bus takes no messages: readings are not signalled");
   if (!full && congested_)
     log::notice("the message bus takes messages again: {} readings were not signalled",
-                std::exchange(skipped_readings_, 0));
+                service_.skipped_readings -
+                    std::exchange(told_skipped_, service_.skipped_readings));
   congested_ = full;
   return full;
 }
@@ -217,7 +242,8 @@ void BusSink::emit_reading(const std::string& path, const Telegram& telegram) {
       writer.entry(reading.name, "d", reading.value.to_double());
     }
   }
-  if (writer.close().error() == 0) sd_bus_send(connection_.bus(), created, nullptr);
+  if (writer.close().error() == 0 && sd_bus_send(connection_.bus(), created, nullptr) >= 0)
+    measure(telegram);
 }
 
 template <class Write>

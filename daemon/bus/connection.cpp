@@ -185,7 +185,14 @@ void Connection::pump() {
     if (r < 0) return close(r);
     if (r == 0) break;
   }
+  if (queued() == 0) owner_.bus_written();
   arm();
+}
+
+std::uint64_t Connection::queued() const noexcept {
+  std::uint64_t queued = 0;
+  sd_bus_get_n_queued_write(bus_.get(), &queued);
+  return queued;
 }
 
 void Connection::arm() {

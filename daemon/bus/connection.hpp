@@ -41,6 +41,8 @@ class Connection {
     virtual void bus_opened(sd_bus& bus) = 0;
     /// The connection goes: drop its slots.
     virtual void bus_closed() = 0;
+    /// All that was sent is in the bus's socket.
+    virtual void bus_written() = 0;
 
    protected:
     ~Owner() = default;
@@ -57,6 +59,8 @@ class Connection {
   sd_bus* bus() const noexcept { return bus_.get(); }
   /// The name is ours: signals can have a reader.
   bool serving() const noexcept { return state_ == State::serving; }
+  /// Messages that were sent and wait for the bus, because its socket is full.
+  std::uint64_t queued() const noexcept;
 
  private:
   enum class State { starting, missing, refused, taken, serving };

@@ -54,8 +54,10 @@ std::vector<std::string> manager_features(const Service& service) {
 }
 
 std::map<std::string, std::uint64_t, std::less<>> manager_counters(const Service& service) {
-  if (!service.options.counters) return {};
-  return service.options.counters();
+  std::map<std::string, std::uint64_t, std::less<>> counters;
+  if (service.options.counters) counters = service.options.counters();
+  counters["readings-not-signalled"] = service.skipped_readings;
+  return counters;
 }
 
 constexpr auto is_const = SD_BUS_VTABLE_PROPERTY_CONST;
@@ -82,8 +84,8 @@ void put_latency(Writer& writer, const LatencySummary& latency) {
   writer.put(latency.p99_s).put(latency.max_s).close();
 }
 
-void publisher_latency(Writer& writer, const Publisher&) {
-  put_latency(writer, {});
+void publisher_latency(Writer& writer, const Publisher& publisher) {
+  put_latency(writer, publisher.latency.summary());
 }
 std::string_view publisher_state(const Publisher& publisher) {
   return name(publisher.state);
@@ -113,8 +115,18 @@ std::string_view adapter_problem(const Adapter& adapter) {
 std::string_view adapter_line_source(const Adapter& adapter) {
   return name(adapter.line_source);
 }
-void adapter_latencies(Writer& writer, const Adapter&) {
-  writer.open('a', "{s(tdddd)}").close();
+void adapter_latencies(Writer& writer, const Adapter& adapter) {
+  const auto put = [&](std::string_view stage, const LatencyHistogram& latency) {
+    writer.open('e', "s(tdddd)").put(stage);
+    put_latency(writer, latency.summary());
+    writer.close();
+  };
+  writer.open('a', "{s(tdddd)}");
+  if (adapter.latencies) {
+    put("decoded", adapter.latencies->decoded);
+    put("signalled", adapter.latencies->signalled);
+  }
+  writer.close();
 }
 std::uint64_t last_activity(const Adapter& adapter) {
   return epoch_us(adapter.last_activity_us);

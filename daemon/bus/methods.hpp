@@ -21,6 +21,7 @@ struct Service {
   std::function<std::string(std::string_view id)> find_meter;
   /// Questions to the history that are not answered yet, which may outlive the service.
   std::shared_ptr<unsigned> questions = std::make_shared<unsigned>(0);
+  std::uint64_t skipped_readings = 0;  ///< signals that were left out, since start
 };
 
 /// An object of the model on the bus: userdata of its vtables.

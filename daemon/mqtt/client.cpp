@@ -260,6 +260,7 @@ void Client::before_wait() {
 
 /// Looks at what the library's callbacks left behind after a call that returned `code`.
 void Client::settle(int code) {
+  if (code == MOSQ_ERR_SUCCESS) measure_written();
   const Connection& connection = *connection_;
   if (is_leaving_) {
     if (code != MOSQ_ERR_SUCCESS || connection.disconnect())
@@ -433,6 +434,7 @@ void Client::drop_connection() {
   for (io::Operation* operation : {&opened_, &socket_, &connect_limit_, &retry_})
     if (operation->pending()) loop_.cancel(*operation);
   connection_.reset();
+  unwritten_.reset();
   outbox_.disconnected();
 }
 
@@ -473,7 +475,9 @@ bool Client::can_send(int qos) const noexcept {
   return online_ && !mosquitto_want_write(connection_->handle()) && connection_->may_publish(qos);
 }
 
-void Client::publish(const Publication& publication) {
+void Client::publish(const Publication& given) {
+  Publication publication = given;
+  publication.last_byte = std::exchange(next_last_byte_, std::nullopt);
   pump();
   // One at QoS 1 that is not retained must be known until the broker has it.
   const bool is_kept = !publication.retain && publication.qos > 0;
@@ -572,8 +576,27 @@ std::optional<int> Client::send(const Publication& publication, std::uint64_t ti
                      mosquitto_strerror(code));
       return 0;
     default:
-      return mid;  // an error of the socket: loop_read finds out
+      break;
   }
+  if (code == MOSQ_ERR_SUCCESS) {  // else an error of the socket: loop_read finds out
+    ++publisher_.published;
+    if (publication.last_byte) measure(*publication.last_byte);
+  }
+  return mid;
+}
+
+/// A telegram whose message has waited for the broker shows how long that was away, and no more.
+void Client::measure(io::TimePoint last_byte) {
+  if (last_byte < online_since_) return;
+  unwritten_ = last_byte;
+  measure_written();
+}
+
+/// Nothing is handed over until the library has written what it has, so it is the last one.
+void Client::measure_written() {
+  if (!unwritten_ || mosquitto_want_write(connection_->handle())) return;
+  publisher_.latency.add(io::Clock::now() - *unwritten_);
+  unwritten_.reset();
 }
 
 void Client::count() {

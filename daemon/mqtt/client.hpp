@@ -60,6 +60,11 @@ class Client {
   void publish(const Publication& publication);
   /// The same for what is retained, but not a second time in a row.
   void publish_if_changed(const Publication& publication);
+  /// The next message that is published shows how long a telegram takes into the broker's socket
+  /// whose last byte was read at this time; nothing: it shows none.
+  void measure_next(std::optional<io::TimePoint> last_byte) noexcept {
+    next_last_byte_ = last_byte;
+  }
   /// Takes a retained topic off the broker, whoever published it.
   void remove(std::string_view topic);
   /// The same for every topic published here that begins like this.
@@ -121,6 +126,8 @@ class Client {
   bool can_send(int qos) const noexcept;
   std::optional<int> send(const Publication& publication, std::uint64_t ticket = 0);
   bool wants_to_read() const noexcept;
+  void measure(io::TimePoint last_byte);
+  void measure_written();
   void count();
   void set_state(PublisherState state, std::string last_error);
   std::chrono::seconds next_back_off() noexcept;
@@ -155,6 +162,8 @@ class Client {
   std::string logged_error_;                      ///< the reason that the journal has
   std::chrono::seconds back_off_;
   io::TimePoint online_since_{};
+  std::optional<io::TimePoint> next_last_byte_;  ///< see measure_next
+  std::optional<io::TimePoint> unwritten_;       ///< of the message that the library is writing
   int short_connections_ = 0;
   std::minstd_rand random_;
   short armed_events_ = 0;

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
+#include "daemon/io/loop.hpp"
 #include "meter/base/bytes.hpp"
 
 namespace smartmeterd::mqtt {
@@ -28,6 +30,8 @@ struct Publication {
   std::uint32_t expiry_s = 0;
   std::string_view content_type = {};  ///< a MIME type, MQTT 5 only; empty: none
   std::span<const UserProperty> properties = {};
+  /// Of the telegram whose time into the socket this message shows; nothing: it shows none.
+  std::optional<io::TimePoint> last_byte = {};
 };
 
 /// One message that came in. Everything in it is valid during the call only.

@@ -37,6 +37,7 @@ class BrokerSink final : public MqttSink, private ClientListener {
     Sinks::meter_removed(meter);
   }
   void telegram(const Telegram& telegram) override;
+  void raw_telegram(const RawTelegram& telegram) override;
 
  private:
   struct Filter {
@@ -65,6 +66,7 @@ class BrokerSink final : public MqttSink, private ClientListener {
     each([&](Profile& profile) { profile.acknowledged(ticket); });
   }
 
+  void pass_on(const Telegram& telegram);
   void collect_since(const Meter& meter, io::TimePoint last);
 
   template <class Call>
@@ -102,18 +104,32 @@ BrokerSink::BrokerSink(io::Loop& loop, const BrokerConfig& broker, const std::st
 
 /// With a throttle: the first telegram after its time, and with it what the ones before it brought.
 void BrokerSink::telegram(const Telegram& telegram) {
-  if (broker_.throttle.count() == 0) return Sinks::telegram(telegram);
+  if (broker_.throttle.count() == 0) return pass_on(telegram);
   const auto [last, is_first] = last_.try_emplace(&telegram.meter, loop_.now());
-  if (is_first) return Sinks::telegram(telegram);
+  if (is_first) return pass_on(telegram);
   if (loop_.now() < last->second + broker_.throttle) return;
   if (telegram.meter.is_stateless) {
-    Sinks::telegram(telegram);
+    pass_on(telegram);
   } else {
     collect_since(telegram.meter, last->second);
-    Sinks::telegram(
-        {telegram.meter, telegram.readings, collected_, telegram.quantities, telegram.changed});
+    pass_on({telegram.meter, telegram.readings, collected_, telegram.quantities, telegram.changed,
+             telegram.last_byte});
   }
   last->second = loop_.now();
+}
+
+/// The profiles are asked in their order: the first message is the first one's.
+void BrokerSink::pass_on(const Telegram& telegram) {
+  client_.measure_next(telegram.last_byte);
+  Sinks::telegram(telegram);
+  client_.measure_next(std::nullopt);
+}
+
+/// Shows the time where the broker gets nothing else.
+void BrokerSink::raw_telegram(const RawTelegram& telegram) {
+  if (broker_.profiles.empty()) client_.measure_next(telegram.last_byte);
+  Sinks::raw_telegram(telegram);
+  client_.measure_next(std::nullopt);
 }
 
 /// What arrived since, at that very time too: messages of one moment are not told apart.

@@ -77,7 +77,9 @@ Outbox::Kept* Outbox::keep(const Publication& publication) {
     if (kept.in_order == 0) erase(kept);
     return nullptr;
   }
-  kept.newest.assign(publication);
+  Publication again = publication;
+  again.last_byte.reset();  // what is said again shows no time
+  kept.newest.assign(again);
   kept.fate = is_removal ? Fate::removed : Fate::kept;
   kept_bytes_ += size - old_size;
   make_room(0);

@@ -36,11 +36,13 @@ class Recorder : public Sink {
     events.push_back("telegram " + telegram.meter.id);
     changed.assign(telegram.changed.begin(), telegram.changed.end());
     last = &telegram.meter;
+    if (telegram.last_byte) measured.push_back(telegram.meter.id);
   }
   std::vector<std::string> events;
   std::vector<std::string> offline;
   std::map<std::string, const Meter*> meters;  // that are there
   std::vector<std::string> changed;
+  std::vector<std::string> measured;  // telegrams of these meters
   const Meter* last = nullptr;
 };
 
@@ -86,7 +88,7 @@ class MeterRegistryTest : public testing::Test {
       EXPECT_TRUE(set.readings.push_back(one.reading.of_sub_meter(number)));
     }
     if (authentication_) set.authentication = *authentication_;
-    return registry_.accept(adapter_, set);
+    return registry_.accept(adapter_, set, arrival_);
   }
   static Behind gas(std::string_view id, std::int64_t litres) {
     return {id, meter::Medium::gas, 1,
@@ -222,6 +224,25 @@ TEST_F(MeterRegistryTest, AGatewayMaySayWhenItReceivedATelegram) {
   arrival_.received_us = 1'795'172'405'481'203;
   send("LGZ1", {number("1-0:1.7.0", 5, Unit::watt)});
   EXPECT_EQ(recorder_.last->last_update_us, 1'795'172'405'481'203);
+}
+
+TEST_F(MeterRegistryTest, AnAcceptedTelegramOfAPortIsMeasuredOnce) {
+  Latencies latencies;
+  adapter_.latencies = &latencies;
+  arrival_.last_byte = io::Clock::now();
+  EXPECT_EQ(send_with("E1", {gas("G1", 1000), heat("H1", 500)}), std::nullopt);
+  EXPECT_EQ(recorder_.measured, (std::vector<std::string>{"E1"}));
+  EXPECT_EQ(latencies.decoded.count(), 1u);
+  EXPECT_GE(latencies.decoded.summary().min_s, 0);
+  authentication_ = meter::Authentication::verified;
+  EXPECT_EQ(send("E1", {}), std::nullopt);
+  EXPECT_EQ(latencies.decoded.count(), 2u);
+  authentication_ = meter::Authentication::clear;
+  EXPECT_NE(send("E1", {}), std::nullopt);  // refused
+  arrival_.last_byte.reset();
+  authentication_ = meter::Authentication::verified;
+  EXPECT_EQ(send("E1", {}), std::nullopt);  // read elsewhere
+  EXPECT_EQ(latencies.decoded.count(), 2u);
 }
 
 TEST_F(MeterRegistryTest, WhoDoesNotNameItselfAmongManyIsNotTheOneBefore) {

@@ -5,7 +5,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cinttypes>
+#include <cstdio>
 #include <future>
+#include <map>
 #include <optional>
 #include <system_error>
 
@@ -43,6 +46,9 @@ class BusSinkTest : public testing::TestWithParam<io::Backend> {
     options_.version = "1.2.3";
     options_.features = {"epoll", "udev"};
     options_.reload = [this] { return reload_answer_; };
+    options_.counters = [] {
+      return std::map<std::string, std::uint64_t, std::less<>>{{"history-rows", 7}};
+    };
   }
 
   /// Bus, service with the world in it, and a client that hears its signals.
@@ -520,6 +526,76 @@ TEST_P(BusSinkTest, ABusThatTakesNothingCostsReadingsNotMemory) {
   }));
   EXPECT_LT(readings, world_.electricity.sequence);
   EXPECT_EQ(get(meter_path, electricity, "PowerImport"), "<d 6000>");
+  std::uint64_t counted = 0;
+  EXPECT_EQ(sscanf(get(root, manager, "Counters").c_str(),
+                   "<a{st} {history-rows: 7 readings-not-signalled: %" SCNu64, &counted),
+            1);
+  EXPECT_GT(counted, 0u);
+  EXPECT_LT(counted, world_.electricity.sequence);
+}
+
+class BusLatencyTest : public BusSinkTest {
+ protected:
+  /// How many telegrams of this adapter's were measured, after one with this last byte.
+  std::uint64_t send(std::optional<io::TimePoint> last_byte) {
+    const std::string text(1000, 'x');
+    server_->run([&](Sink& sink) {
+      World::telegram(sink, world_.electricity, {{"meter_serial", {}, text}}, last_byte);
+    });
+    return measured();
+  }
+  std::uint64_t measured() {
+    std::uint64_t count = 0;
+    server_->run([&](Sink&) { count = world_.latencies.signalled.count(); });
+    return count;
+  }
+  /// Sends to a bus that takes nothing until its socket is full; how many were sent.
+  std::uint64_t send_until_one_waits() {
+    const std::uint64_t before = measured();
+    bus_.freeze();
+    std::uint64_t sent = 0;
+    while (sent < 20'000)
+      if (send(io::Clock::now()) < before + ++sent) return sent;
+    ADD_FAILURE() << "the socket is never full";
+    return sent;
+  }
+};
+
+TEST_P(BusLatencyTest, MeasuresUntilTheReadingSignalIsInTheSocket) {
+  start_all();
+  EXPECT_EQ(send(std::nullopt), 0u);  // of a source
+  for (std::uint64_t i = 1; i <= 3; ++i)
+    EXPECT_EQ(send(io::Clock::now() - std::chrono::seconds(2)), i);
+  const std::string shown = get(adapter_path, adapter_interface, "Latencies");
+  std::uint64_t count = 0;
+  double min = 0, median = 0, p99 = 0, max = 0;
+  EXPECT_EQ(sscanf(shown.c_str(),
+                   "<a{s(tdddd)} {decoded: (0 0 0 0 0) signalled: (%" SCNu64 " %lf %lf %lf %lf)}",
+                   &count, &min, &median, &p99, &max),
+            5)
+      << shown;
+  EXPECT_EQ(count, 3u);
+  EXPECT_GE(min, 2);
+  EXPECT_LE(min, median);
+  EXPECT_LE(median, p99);
+  EXPECT_LE(p99, max);
+  const std::uint64_t sent = send_until_one_waits();
+  bus_.thaw();
+  EXPECT_TRUE(client_->wait_until([&] { return measured() == 3 + sent; }));
+}
+
+TEST_P(BusLatencyTest, AnAdapterThatGoesIsNotMeasuredAnyMore) {
+  start_all();
+  send_until_one_waits();
+  const std::uint64_t before = measured();
+  server_->run([&](Sink& sink) { sink.adapter_removed(world_.adapter); });
+  bus_.thaw();
+  EXPECT_TRUE(client_->wait_until([&] {
+    return std::ranges::any_of(client_->signals, [](const Signal& signal) {
+      return signal.member == "InterfacesRemoved";
+    });
+  }));
+  EXPECT_EQ(measured(), before);
 }
 
 TEST_P(BusSinkTest, NobodyIsWokenWhileNothingHappens) {
@@ -531,10 +607,12 @@ TEST_P(BusSinkTest, NobodyIsWokenWhileNothingHappens) {
   EXPECT_LE(server_->iterations(), before + 3);
 }
 
-INSTANTIATE_TEST_SUITE_P(, BusSinkTest, testing::Values(io::Backend::io_uring, io::Backend::epoll),
-                         [](const auto& backend) {
-                           return backend.param == io::Backend::epoll ? "epoll" : "io_uring";
-                         });
+const auto back_ends = testing::Values(io::Backend::io_uring, io::Backend::epoll);
+std::string name_of(const testing::TestParamInfo<io::Backend>& backend) {
+  return backend.param == io::Backend::epoll ? "epoll" : "io_uring";
+}
+INSTANTIATE_TEST_SUITE_P(, BusSinkTest, back_ends, name_of);
+INSTANTIATE_TEST_SUITE_P(, BusLatencyTest, back_ends, name_of);
 
 }  // namespace
 }  // namespace smartmeterd::bus::test

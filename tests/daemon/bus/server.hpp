@@ -10,6 +10,7 @@
 #include <future>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -104,6 +105,7 @@ struct World {
     adapter.bytes_received = 376;
     adapter.telegrams_received = 1;
     adapter.errors = {{"crc", 2}};
+    adapter.latencies = &latencies;
     adapter.last_activity_us = 1'700'000'000'000'000;
     electricity.id = "1KFM0200169986";
     electricity.display_name = "Zähler";
@@ -136,7 +138,8 @@ struct World {
     std::string text;
   };
   /// What the owner of the model does with a telegram: merge it, and tell the sink.
-  static void telegram(Sink& sink, Meter& meter, std::vector<Value> values) {
+  static void telegram(Sink& sink, Meter& meter, std::vector<Value> values,
+                       std::optional<io::TimePoint> last_byte = {}) {
     static const meter::QuantityMap quantities;
     const meter::ReadingSet readings;
     meter::NamedReadings named;
@@ -161,9 +164,10 @@ struct World {
     }
     ++meter.sequence;
     meter.last_update_us += 5'000'000;
-    sink.telegram({meter, readings, named, quantities, changed});
+    sink.telegram({meter, readings, named, quantities, changed, last_byte});
   }
 
+  Latencies latencies;
   Adapter adapter;
   Meter electricity;
   Meter gas;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 
 #include "daemon/model.hpp"
@@ -48,9 +49,10 @@ struct FakeMeter {
     set("power_import", {545, 0}, meter::Unit::watt);
     set("voltage_l1", {2301, -1}, meter::Unit::volt);
   }
-  void send(Sink& sink) {
+  /// `last_byte`: when a port of this machine had read it.
+  void send(Sink& sink, std::optional<io::TimePoint> last_byte = {}) {
     ++meter.sequence;
-    sink.telegram({meter, readings, named, quantities, {}});
+    sink.telegram({meter, readings, named, quantities, {}, last_byte});
   }
 };
 

@@ -309,6 +309,73 @@ TEST_P(MqttSinkTest, EverythingIsSaidAgainToABrokerThatCameBack) {
   EXPECT_EQ(sink_->publisher().dropped, 0u);
 }
 
+TEST_P(MqttSinkTest, MeasuresEachTelegramOfAPortOnce) {
+  Broker broker;
+  BrokerConfig options = config(broker.port());
+  options.profiles = {"smartmeterd", "seed"};
+  options.values = true;
+  make_sink(options);
+  ASSERT_TRUE(come_online());
+  const std::uint64_t before = sink_->publisher().published;
+  FakeMeter meter;
+  meter.fill();
+  for (int i = 0; i < 5; ++i) meter.send(*sink_, io::Clock::now());
+  meter.send(*sink_);  // of a source
+  Subscriber subscriber(broker.port());
+  const std::string topic = "smartmeter/1kfm0200169986/state";
+  ASSERT_TRUE(run_until(
+      [&] {
+        return subscriber.payload(topic).value_or("").find(R"("sequence":6)") != std::string::npos;
+      },
+      &subscriber));
+  const LatencySummary latency = sink_->publisher().latency.summary();
+  EXPECT_EQ(latency.count, 5u);
+  EXPECT_GT(latency.min_s, 0);
+  EXPECT_LE(latency.min_s, latency.median_s);
+  EXPECT_LE(latency.p99_s, latency.max_s);
+  EXPECT_GE(sink_->publisher().published, before + 12);  // a state and at least one of the other
+}
+
+TEST_P(MqttSinkTest, MeasuresNothingWhileTheBrokerIsAway) {
+  Broker broker;
+  BrokerConfig options = config(broker.port());
+  options.profiles = {"smartmeterd", "rl-dsp"};  // retained, and not
+  make_sink(options);
+  FakeMeter meter;
+  meter.fill();
+  meter.send(*sink_, io::Clock::now());
+  ASSERT_TRUE(come_online());
+  meter.send(*sink_, io::Clock::now());
+  broker.stop(SIGKILL);
+  ASSERT_TRUE(run_until([&] { return sink_->publisher().state == PublisherState::waiting; }));
+  for (int i = 0; i < 3; ++i) meter.send(*sink_, io::Clock::now());
+  const std::uint64_t before = sink_->publisher().published;
+  broker.start();
+  ASSERT_TRUE(come_online());
+  ASSERT_TRUE(run_until([&] { return sink_->publisher().queued == 0; }));
+  EXPECT_GT(sink_->publisher().published, before);
+  EXPECT_EQ(sink_->publisher().latency.count(), 1u);
+  meter.send(*sink_, loop_->now());
+  EXPECT_TRUE(run_until([&] { return sink_->publisher().latency.count() == 2; }));
+}
+
+TEST_P(MqttSinkTest, MeasuresWhenTheMessageIsInTheSocket) {
+  Broker broker;
+  make_sink(config(broker.port()));
+  ASSERT_TRUE(come_online());
+  FakeMeter meter;
+  meter.fill();
+  broker.send_signal(SIGSTOP);
+  std::uint64_t sent = 0;
+  for (; sent < 40'000 && sink_->publisher().queued < 10; ++sent) {
+    meter.send(*sink_, io::Clock::now());
+    if (sent % 100 == 0) loop_->run_once();
+  }
+  EXPECT_LT(sink_->publisher().latency.count(), sent);  // the others wait in the outbox
+  broker.send_signal(SIGCONT);
+  EXPECT_TRUE(run_until([&] { return sink_->publisher().latency.count() == sent; }));
+}
+
 TEST_P(MqttSinkTest, BrokerMayComeLater) {
   const std::uint16_t port = test::free_port();
   make_sink(config(port));
