@@ -242,6 +242,7 @@ const sd_bus_vtable meter_members[] = {
     SD_BUS_PROPERTY("KeyState", "s", get<meter_key_state>, 0, emits),
     SD_BUS_PROPERTY("Interval", "d", get<&Meter::interval_s>, 0, emits),
     SD_BUS_PROPERTY("LastUpdate", "t", get<last_update>, 0, emits),
+    SD_BUS_PROPERTY("Sequence", "t", get<&Meter::sequence>, 0, 0),
     SD_BUS_PROPERTY("Registers", "a{s(xns)}", get<write_registers>, 0, invalidates),
     SD_BUS_PROPERTY("Texts", "a{ss}", get<write_texts>, 0, invalidates),
     SD_BUS_PROPERTY("Readings", "a{sv}", get<write_readings>, 0, invalidates),

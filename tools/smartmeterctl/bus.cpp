@@ -339,6 +339,10 @@ Value Bus::meter_properties(const std::string& path) {
   return properties(service, path, meter_interface);
 }
 
+Value Bus::manager_properties() {
+  return properties(service, root, "org.smartmeterd1.Manager");
+}
+
 std::optional<pid_t> Bus::owner() {
   sd_bus_creds* raw = nullptr;
   const int result = sd_bus_get_name_creds(bus_.get(), service, SD_BUS_CREDS_PID, &raw);

@@ -113,6 +113,8 @@ class Bus {
   std::vector<Object> meters(const std::string& name);
   /// The properties of org.smartmeterd1.Meter, or an empty value if the object is gone.
   Value meter_properties(const std::string& path);
+  /// The properties of org.smartmeterd1.Manager, or an empty value if nobody serves it.
+  Value manager_properties();
   /// Has the daemon read its configuration and keys again; false where it is not running.
   bool reload();
   /// Calls `on_reading` for each Reading signal until it returns false, and `on_owner` when the

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "tools/smartmeterctl/bus.hpp"
+#include "tools/smartmeterctl/show_stats.hpp"
 #include "tools/smartmeterctl/style.hpp"
 #include "tools/smartmeterctl/text.hpp"
 #include "tools/smartmeterctl/verbs.hpp"
@@ -117,9 +118,14 @@ void add_show(CLI::App& app, Action& action) {
   command->footer(
       "\nExit status: 0 good, 1 no meter or an error, 2 wrong usage."
       "\n\nExamples:\n  smartmeterctl show\n  smartmeterctl show 181220000009 --json | jq "
-      ".readings");
+      ".readings\n  smartmeterctl show --stats");
   options->add_to(*command, true);
-  command->callback([options, &action] { action = [options] { return show(*options); }; });
+  auto is_stats = std::make_shared<bool>(false);
+  command->add_flag("--stats", *is_stats,
+                    "counters, and how long telegrams take, in place of the values");
+  command->callback([options, is_stats, &action] {
+    action = [options, is_stats] { return *is_stats ? show_stats(*options) : show(*options); };
+  });
 }
 
 }  // namespace smartmeterctl
