@@ -92,7 +92,7 @@ Device::Device(const DeviceEnvironment& environment, AdapterConfig config,
                std::shared_ptr<const meter::dlms::KeyRing> keys)
     : environment_(environment),
       config_(std::move(config)),
-      captures_(adapter_.device),
+      captures_(adapter_, environment_.loop),
       decoder_({.link = config_.link,
                 .check_replay = true,
                 .accept_counter_reset = environment.accept_counter_reset,
@@ -173,7 +173,7 @@ void Device::appeared(const io::SerialDevice& serial) {
   is_lost_ = false;
   if (has_moved && port_->is_open()) {  // the old port's end has not been heard of yet
     port_->close();
-    closed();
+    closed("moved");
   }
   is_renewed_ = port_->is_open();
   if (!port_->is_open()) open();
@@ -182,7 +182,7 @@ void Device::appeared(const io::SerialDevice& serial) {
 void Device::vanished() {
   if (port_->is_open()) log_lost(log::Level::notice, "unplugged; waiting for its return");
   port_->close();
-  closed();
+  closed("unplugged");
   syspath_.clear();  // it may come back under another one
   is_lost_ = true;
   environment_.loop.cancel(retry_timer_);
@@ -235,6 +235,7 @@ void Device::port_opened() {
   if (!is_reset) set_state(AdapterState::probing, Problem::none);
   watch_silence();
   if (port_config_.tcp.empty()) adapter_.line = port_config_.line->to_text();
+  captures_.opened();
   if (detector_) start_detection();
   if (session_) act(session_->on_start());
 }
@@ -246,6 +247,11 @@ void Device::act(const meter::Session::Action& action) {
   if (!action.write.empty()) send(action.write);
   if (action.wake_after)
     environment_.loop.timer(session_timer_, environment_.loop.now() + *action.wake_after);
+}
+
+std::expected<int, int> Device::open_capture(CaptureFormat format) {
+  if (port_->is_open()) captures_.counters(port_->counters());  // these were before
+  return captures_.open(format);
 }
 
 void Device::send(meter::Bytes bytes) {
@@ -271,6 +277,7 @@ void Device::set_line(const meter::LineFormat& format) {
   if (problem.empty()) {
     adapter_.line = line.to_text();
     adapter_.line_source = line_source(line);
+    captures_.line_changed();
     environment_.sinks.adapter_changed(adapter_);
   } else if (!std::exchange(line_refused_, true)) {
     log::warning("{}: {}", adapter_.device, problem);
@@ -293,7 +300,8 @@ bool Device::only_echo(io::MirroredRing& ring) {
   return common == received.size();
 }
 
-void Device::closed() {
+void Device::closed(std::string_view why) {
+  captures_.closed(why);
   is_resetting_ = false;
   ring_ = nullptr;
   echo_.clear();
@@ -314,7 +322,7 @@ void Device::log_lost(log::Level level, std::string_view what) {
 }
 
 void Device::port_failed(io::PortError error, const std::string& detail) {
-  closed();
+  closed(detail);
   const bool is_gone = error == io::PortError::gone;
   if (!is_gone || !is_lost_)  // that its node is missing, too, is no news
     log_lost(is_gone ? log::Level::notice : log::Level::warning,
@@ -342,6 +350,7 @@ void Device::port_received(io::MirroredRing& ring, std::size_t lost) {
   };
   ring_ = &ring;
   adapter_.bytes_received += fresh;
+  if (captures_.wants_counters()) captures_.counters(port_->counters());
   captures_.write(newest_of(ring.readable()));
   if (!echo_.empty() && only_echo(ring)) return;  // that is not the meter's voice
   const meter::Bytes newest = newest_of(ring.readable());
@@ -426,6 +435,7 @@ bool Device::accepted() {
 
 void Device::refused(const meter::Fault& fault) {
   count(reason_of(fault.code));
+  captures_.rejected(fault);
   if (fault.code == Errc::line_noise) return;
   ++evidence_.refusals;
   evidence_.last_fault = fault.code;
@@ -541,6 +551,7 @@ void Device::reset_port() {
   ring_ = nullptr;
   echo_.clear();
   environment_.loop.cancel(session_timer_);
+  captures_.closed("silent: the port is reset");
   set_state(AdapterState::silent, Problem::no_bytes);
   port_->reset();
 }

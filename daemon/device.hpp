@@ -71,7 +71,7 @@ class Device : private io::PortListener, private AdapterControl {
   void port_received(io::MirroredRing& ring, std::size_t lost) override;
   void port_failed(io::PortError error, const std::string& detail) override;
   void probe(std::chrono::milliseconds timeout, ProbeDone done) override;
-  std::expected<int, int> open_capture() override { return captures_.open(); }
+  std::expected<int, int> open_capture(CaptureFormat format) override;
 
   AdapterConfig complete_config() const;
   void open();
@@ -107,7 +107,7 @@ class Device : private io::PortListener, private AdapterControl {
   /// Everything that is whole. The link of a telegram that was accepted, if one was.
   std::optional<meter::Link> decode();
   void pass_on(const meter::Decoder::Step& step, bool is_verified);
-  void closed();
+  void closed(std::string_view why);
   void log_lost(log::Level level, std::string_view what);
   bool accepted();
   void refused(const meter::Fault& fault);

@@ -47,6 +47,14 @@ std::string_view name(Problem problem) noexcept {
   return "";
 }
 
+std::string_view name(CaptureFormat format) noexcept {
+  switch (format) {
+    case CaptureFormat::raw: return "raw";
+    case CaptureFormat::timed: return "capture";
+  }
+  return "";
+}
+
 std::string_view name(LineSource source) noexcept {
   switch (source) {
     case LineSource::none: return "";

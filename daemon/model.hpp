@@ -69,6 +69,11 @@ struct ProbeResult {
 };
 using ProbeDone = std::function<void(const ProbeResult&)>;
 
+/// How a capture comes: bytes as they are received, or the text of smartmeter-capture(5), which has
+/// times, line settings and errors as well.
+enum class CaptureFormat : std::uint8_t { raw, timed };
+std::string_view name(CaptureFormat format) noexcept;  ///< as on D-Bus: "raw", "capture"
+
 /// What a client may have an adapter do; its device does it.
 class AdapterControl {
  public:
@@ -76,7 +81,7 @@ class AdapterControl {
   virtual void probe(std::chrono::milliseconds timeout, ProbeDone done) = 0;
   /// The read end of a pipe that gets every byte received from now on, which the caller closes; or
   /// an errno, EUSERS where there are as many as there may be.
-  virtual std::expected<int, int> open_capture() = 0;
+  virtual std::expected<int, int> open_capture(CaptureFormat format) = 0;
 
  protected:
   ~AdapterControl() = default;

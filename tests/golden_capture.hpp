@@ -8,7 +8,7 @@ namespace golden {
 
 /// Begun 2026-11-27 03:20:00.123456 UTC on an adapter whose port is open. 40 octets 00 to 27 at
 /// 0.25 s; two framing errors with 68 at 1.5 s; 9600-8N1 at 2 s; a refusal; FF at 3.000001 s; the
-/// adapter is pulled at 61 s and comes back at 65 s as 2400-8E1.
+/// adapter is pulled at 61 s, comes back at 65 s as /dev/ttyUSB7 and 2400-8E1, and is removed.
 inline constexpr std::string_view capture =
     "#smartmeter-capture 1\n"
     "#smartmeterd 1.2.3\n"
@@ -27,7 +27,6 @@ inline constexpr std::string_view capture =
     "68\n"
     "#at +2.000000\n"
     "#line 9600-8N1\n"
-    "#at +2.000000\n"
     "#rejected bad-checksum 17\n"
     "#at +3.000001\n"
     "FF\n"
@@ -35,9 +34,8 @@ inline constexpr std::string_view capture =
     "#closed unplugged\n"
     "#at +65.000000\n"
     "#opened\n"
-    "#at +65.000000\n"
+    "#device /dev/ttyUSB7\n"
     "#line 2400-8E1\n"
-    "#at +65.000000\n"
     "#end\n";
 
 }  // namespace golden

@@ -192,13 +192,18 @@ int probe(sd_bus_message* call, void* userdata, sd_bus_error* error) noexcept {
 
 int open_capture(sd_bus_message* call, void* userdata, sd_bus_error* error) noexcept {
   AdapterControl* control = object_of<Adapter>(userdata).control;
-  if (!control) return refuse(error, Error::not_supported, "this adapter cannot be captured");
+  if (!control)
+    return refuse(error, Error::not_supported,
+                  "its telegrams come from a broker: record them there, with mosquitto_sub");
   std::string_view format = "raw";
   if (const int r = read_options(call, {{"format", &format}}, error); r < 0) return r;
-  if (format != "raw")
+  const auto chosen =
+      format == name(CaptureFormat::timed) ? CaptureFormat::timed : CaptureFormat::raw;
+  if (format != name(chosen))
     return refuse(error, Error::invalid_option,
-                  fmt::format("option \"format\" is {}, expected \"raw\"", quoted(format)));
-  const auto stream = control->open_capture();
+                  fmt::format("option \"format\" is {}, expected \"raw\" or \"capture\"",
+                              quoted(format)));
+  const auto stream = control->open_capture(chosen);
   if (!stream && stream.error() == EUSERS)
     return refuse(error, Error::limit_reached,
                   "there are as many captures of this adapter as there may be: end another one");

@@ -8,7 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "daemon/version.hpp"
+#include "tests/daemon/fake_kernel.hpp"
 #include "tests/daemon/io/io_fixture.hpp"
+#include "tests/golden_capture.hpp"
 
 namespace smartmeterd {
 namespace {
@@ -17,8 +20,8 @@ class CapturesTest : public testing::Test {
  protected:
   void SetUp() override { std::signal(SIGPIPE, SIG_IGN); }
 
-  io::Fd open() {
-    const auto stream = captures_.open();
+  io::Fd open(CaptureFormat format = CaptureFormat::raw) {
+    const auto stream = captures_.open(format);
     EXPECT_TRUE(stream.has_value());
     return io::Fd(stream.value_or(-1));
   }
@@ -31,15 +34,21 @@ class CapturesTest : public testing::Test {
     return text;
   }
 
-  std::string source_ = "/dev/ttyUSB0";
-  Captures captures_{source_};
+  test::FakeLoop loop_;
+  Adapter adapter_ = [] {
+    Adapter adapter;
+    adapter.name = "usb-m-bus";
+    adapter.device = "/dev/ttyUSB0";
+    return adapter;
+  }();
+  Captures captures_{adapter_, loop_};
 };
 
 /// An adapter that was pulled may come back as another node.
 TEST_F(CapturesTest, TheJournalCallsTheAdapterWhatItIsCalledNow) {
   testing::internal::CaptureStderr();
   io::Fd one = open();
-  source_ = "/dev/ttyUSB7";
+  adapter_.device = "/dev/ttyUSB7";
   one.reset();
   write("abc");
   const std::string log = testing::internal::GetCapturedStderr();
@@ -95,7 +104,7 @@ TEST_F(CapturesTest, AClientThatLeftEndsItsCapture) {
 TEST_F(CapturesTest, ThereIsALimitWhichThoseWhoLeftDoNotCountFor) {
   std::vector<io::Fd> clients;
   while (clients.size() < Captures::captures_max) clients.push_back(open());
-  const auto refused = captures_.open();
+  const auto refused = captures_.open(CaptureFormat::raw);
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error(), EUSERS);
   clients.pop_back();  // and the meter says nothing in between
@@ -104,16 +113,150 @@ TEST_F(CapturesTest, ThereIsALimitWhichThoseWhoLeftDoNotCountFor) {
 }
 
 TEST(Captures, EndWithTheirAdapter) {
-  const std::string source = "/dev/ttyUSB0";
+  test::FakeLoop loop;
+  const Adapter adapter;
   io::Fd stream;
   {
-    Captures captures(source);
-    stream.reset(captures.open().value_or(-1));
+    Captures captures(adapter, loop);
+    stream.reset(captures.open(CaptureFormat::raw).value_or(-1));
     captures.write(meter::bytes_of("last words"));
   }
   char text[16];
   EXPECT_EQ(::read(stream.get(), text, sizeof text), 10);
   EXPECT_EQ(::read(stream.get(), text, sizeof text), 0);
+}
+
+// ---- the text of smartmeter-capture(5) ----------------------------------------------------------
+
+class TimedCapturesTest : public CapturesTest {
+ protected:
+  /// Moves the clock to so long after the capture's start.
+  void at(std::chrono::microseconds time) { loop_.pass(begin_ + time - loop_.now()); }
+  void begin() { begin_ = loop_.now(); }
+  static std::size_t count(std::string_view text, std::string_view part) {
+    std::size_t found = 0;
+    for (std::size_t i = text.find(part); i != text.npos; i = text.find(part, i + 1)) ++found;
+    return found;
+  }
+
+  io::TimePoint begin_{};
+};
+
+TEST_F(TimedCapturesTest, WriteTheTextThatTheToolsRead) {
+  using namespace std::chrono;
+  const sys_days day = 2026y / November / 27;
+  const auto start = day + 3h + 20min + 123456us;
+  loop_.pass(start.time_since_epoch() - loop_.now().time_since_epoch());
+  adapter_.kind = adapter_.protocol = "mbus";
+  adapter_.line = "2400-8E1";
+  std::optional<Captures> captures(std::in_place, adapter_, loop_);
+  captures->opened();
+  captures->counters({.framing = 7});
+  begin();
+  const io::Fd stream(captures->open(CaptureFormat::timed).value_or(-1));
+  std::vector<std::byte> octets;
+  for (int i = 0; i < 40; ++i) octets.push_back(static_cast<std::byte>(i));
+  at(250ms);
+  captures->counters({.framing = 7});
+  captures->write(octets);
+  at(1500ms);
+  captures->counters({.framing = 9});
+  captures->write(meter::bytes_of("\x68"));
+  at(2s);
+  adapter_.line = "9600-8N1";
+  captures->line_changed();
+  captures->rejected({meter::Errc::bad_checksum, 17});
+  at(3000001us);
+  captures->write(meter::bytes_of("\xff"));
+  at(61s);
+  captures->closed("unplugged");
+  captures->closed("it fails again");
+  at(65s);
+  adapter_.device = "/dev/ttyUSB7";
+  adapter_.line = "2400-8E1";
+  captures->opened();
+  captures.reset();
+  std::string expected(golden::capture);
+  expected.replace(expected.find("1.2.3"), 5, version);
+  EXPECT_EQ(drain(stream), expected);
+  char octet = 0;
+  EXPECT_EQ(::read(stream.get(), &octet, 1), 0);
+}
+
+TEST_F(TimedCapturesTest, APortThatIsNotOpenIsToldAtOnce) {
+  const io::Fd stream = open(CaptureFormat::timed);
+  EXPECT_TRUE(drain(stream).ends_with("Z\n#at +0.000000\n#closed\n"));
+}
+
+TEST_F(TimedCapturesTest, RawCapturesGetNoWords) {
+  const io::Fd raw = open(), timed = open(CaptureFormat::timed);
+  EXPECT_TRUE(captures_.wants_counters());
+  captures_.opened();
+  captures_.counters({.parity = 3});
+  captures_.rejected({meter::Errc::bad_checksum, 0});
+  write("\x10\x20");
+  captures_.closed("unplugged");
+  EXPECT_EQ(drain(raw), "\x10\x20");
+  EXPECT_NE(drain(timed).find("#error parity 3\n#rejected bad-checksum 0\n1020\n#closed"),
+            std::string::npos);
+}
+
+/// Where nobody wants times the port is not asked for its counters; what it counted meanwhile was
+/// before the capture.
+TEST_F(TimedCapturesTest, OnlyErrorsSinceTheStartAreTold) {
+  EXPECT_FALSE(captures_.wants_counters());
+  io::Fd stream = open(CaptureFormat::timed);
+  captures_.counters({.framing = 5});
+  stream.reset();
+  write("x");
+  EXPECT_FALSE(captures_.wants_counters());
+  captures_.counters({.framing = 50});
+  stream = open(CaptureFormat::timed);
+  captures_.counters({.framing = 51});
+  EXPECT_NE(drain(stream).find("#error framing 1\n"), std::string::npos);
+  captures_.opened();  // counts from zero again
+  captures_.counters({.framing = 2});
+  EXPECT_NE(drain(stream).find("#error framing 2\n"), std::string::npos);
+}
+
+// pipe(7): a write of at most PIPE_BUF bytes is there as a whole, or fails.
+TEST_F(TimedCapturesTest, ASlowReaderLosesWholeRecordsAndIsToldHowMuch) {
+  captures_.opened();
+  adapter_.line = "2400-8E1";
+  const io::Fd slow = open(CaptureFormat::timed);
+  const std::string chunk(4096, '\xab');
+  std::size_t sent = 0;
+  for (int i = 0; i < 40; ++i, sent += chunk.size()) {
+    loop_.pass(std::chrono::milliseconds(1));
+    write(chunk);
+  }
+  const std::string before = drain(slow);
+  EXPECT_TRUE(before.ends_with('\n')) << "no half record";
+  EXPECT_EQ(count(before, "#lost"), 0u);
+  loop_.pass(std::chrono::seconds(1));
+  write("\x16");
+  const std::size_t lost = sent - count(before, "AB");
+  EXPECT_GT(lost, 0u);
+  EXPECT_EQ(drain(slow),
+            "#at +1.040000\n#lost " + std::to_string(lost) + "\n#line 2400-8E1\n16\n");
+  loop_.pass(std::chrono::seconds(1));
+  write("\x16");
+  EXPECT_EQ(drain(slow), "#at +2.040000\n16\n") << "told once";
+}
+
+TEST_F(TimedCapturesTest, WhatAPersonNamedBreaksNoLine) {
+  adapter_.device = "/dev/x\n#end" + std::string(500, 'y');
+  const io::Fd stream = open(CaptureFormat::timed);
+  const std::string text = drain(stream);
+  EXPECT_NE(text.find("#device /dev/x?#endyyy"), std::string::npos);
+  EXPECT_LT(text.size(), 500u);
+}
+
+TEST_F(TimedCapturesTest, AReaderThatLeftEndsItsCapture) {
+  io::Fd stream = open(CaptureFormat::timed);
+  stream.reset();
+  captures_.opened();
+  EXPECT_EQ(captures_.size(), 0u);
 }
 
 }  // namespace

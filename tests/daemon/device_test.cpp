@@ -185,7 +185,7 @@ TEST_P(DeviceTest, ACaptureHoldsEveryByteAsItCame) {
   start(Role::master);
   ASSERT_TRUE(run_until([&] { return written() == frame; }));
   ASSERT_NE(device_->adapter().control, nullptr);
-  const io::Fd stream(device_->adapter().control->open_capture().value_or(-1));
+  const io::Fd stream(device_->adapter().control->open_capture(CaptureFormat::raw).value_or(-1));
   ASSERT_GE(stream.get(), 0);
   std::string captured;
   const std::string noise(40'000, '\x55');  // more than the ring holds

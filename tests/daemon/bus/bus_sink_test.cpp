@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <cinttypes>
+#include <csignal>
 #include <cstdio>
 #include <future>
 #include <map>
@@ -309,15 +310,18 @@ class CapturedAdapter final : public AdapterControl {
     probe_timeout = timeout;
     probe_done = std::move(done);
   }
-  std::expected<int, int> open_capture() override { return captures_.open(); }
+  std::expected<int, int> open_capture(CaptureFormat format) override {
+    return captures_.open(format);
+  }
   void receive(std::string_view text) { captures_.write(meter::bytes_of(text)); }
 
   std::chrono::milliseconds probe_timeout{};
   ProbeDone probe_done;
 
  private:
-  std::string name_ = "usb-m-bus";
-  Captures captures_{name_};
+  Adapter adapter_;
+  std::unique_ptr<io::Loop> loop_ = io::Loop::make(io::Backend::epoll);
+  Captures captures_{adapter_, *loop_};
 };
 
 TEST_P(BusSinkTest, GivesTheStreamOfACapture) {
@@ -348,6 +352,34 @@ TEST_P(BusSinkTest, GivesTheStreamOfACapture) {
   EXPECT_EQ(open().second, "org.smartmeterd1.Error.LimitReached");
   answers.erase(answers.begin());  // the first one leaves
   EXPECT_GE(open().first, 0);
+}
+
+TEST_P(BusSinkTest, ACaptureComesAsBytesOrAsText) {
+  std::signal(SIGPIPE, SIG_IGN);
+  CapturedAdapter control;
+  world_.adapter.control = &control;
+  start_all();
+  const auto open = [&](const char* format) {
+    sd_bus_message* answer = nullptr;
+    sd_bus_error error = SD_BUS_ERROR_NULL;
+    sd_bus_call_method(client_->bus(), bus_name, adapter_path.c_str(), adapter_interface.c_str(),
+                       "OpenCapture", &error, &answer, "a{sv}", 1, "format", "s", format);
+    const Message owned(answer);
+    std::string text = error.name ? error.name : "";
+    sd_bus_error_free(&error);
+    int stream = -1;
+    if (!answer || sd_bus_message_read(answer, "h", &stream) < 0) return text;
+    server_->run([&](Sink&) { control.receive("\x68\xfa"); });
+    text.resize(4096);
+    const ssize_t size = ::read(stream, text.data(), text.size());
+    text.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+    return text;
+  };
+  EXPECT_EQ(open("raw"), "\x68\xfa");
+  const std::string text = open("capture");
+  EXPECT_EQ(text.find("#smartmeter-capture 1\n"), 0u) << text;
+  EXPECT_NE(text.find("\n68FA\n"), std::string::npos) << text;
+  EXPECT_EQ(open("pcap"), "org.smartmeterd1.Error.InvalidOption");
 }
 
 /// Calls Probe with a time-out and something that no version knows; null where that failed.
