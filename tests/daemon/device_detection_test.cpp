@@ -3,8 +3,13 @@
 // test.
 #include <gmock/gmock.h>
 
+#include <unistd.h>
+
+#include <csignal>
+
 #include "daemon/device.hpp"
 #include "tests/daemon/fake_line.hpp"
+#include "tests/daemon/io/io_fixture.hpp"
 #include "tests/daemon/p1_telegram.hpp"
 
 namespace smartmeterd {
@@ -133,6 +138,38 @@ TEST_F(DetectionTest, WhatWasProvenIsTriedFirstAtTheNextStart) {
   EXPECT_EQ(push_until_read(meter), 1);
   EXPECT_EQ(source(), "detected");
   EXPECT_THAT(recorder_.lines, Not(testing::Contains(HasSubstr("default"))));
+}
+
+/// What a capture tells of a search, and of a cable that is pulled: each in its place.
+TEST_F(DetectionTest, ACaptureTellsEachLineThatIsTried) {
+  std::signal(SIGPIPE, SIG_IGN);
+  start("mbus");
+  ASSERT_EQ(adapter().line, "2400-8E1");
+  const io::Fd stream(device_->adapter().control->open_capture(CaptureFormat::timed).value_or(-1));
+  std::string text;
+  const auto drain = [&] {
+    char buffer[4096];
+    ssize_t count = 0;
+    while ((count = ::read(stream.get(), buffer, sizeof buffer)) > 0)
+      text.append(buffer, static_cast<std::size_t>(count));
+  };
+  test::FakeLine meter(kernel_, loop_, "/dev/ttyUSB0", ir_line);
+  for (int push = 0; push < 6 && recorder_.telegrams == 0; ++push) {
+    loop_.pass(5s);
+    meter.send(p1_telegram());
+    drain();
+  }
+  kernel_.unplug("/dev/ttyUSB0");
+  device_->vanished();
+  drain();
+  const std::size_t first = text.find("#line 2400-8E1\n"), wrong = text.find("#error framing "),
+                    right = text.find("#line 9600-8N1\n"), telegram = text.find("2F", right),
+                    unplugged = text.find("#closed unplugged\n");
+  EXPECT_LT(first, wrong);
+  EXPECT_LT(wrong, right) << text.substr(0, 4000);
+  EXPECT_LT(right, telegram);
+  EXPECT_LT(telegram, unplugged);
+  EXPECT_NE(unplugged, text.npos);
 }
 
 TEST_F(DetectionTest, AReplugBeginsWithWhatIsProven) {

@@ -488,7 +488,8 @@ TEST_P(BusSinkTest, AnAdapterWithoutAPortHasNoCapture) {
   EXPECT_EQ(client_->call_with_options(adapter_path, adapter_interface, "Probe"),
             "error org.freedesktop.DBus.Error.NotSupported: this adapter cannot be probed");
   EXPECT_EQ(client_->call_with_options(adapter_path, adapter_interface, "OpenCapture"),
-            "error org.freedesktop.DBus.Error.NotSupported: this adapter cannot be captured");
+            "error org.freedesktop.DBus.Error.NotSupported: this adapter has no port: record its "
+            "messages at their broker, with mosquitto_sub");
 }
 
 TEST_P(BusSinkTest, TextThatIsNotUtf8DoesNotCostTheConnection) {
