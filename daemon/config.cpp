@@ -825,8 +825,7 @@ void Loader::check_exports() const {
     const std::string table = "export." + item.name;
     if (item.host.empty() && item.socket.empty()) fail(table, "expected listen");
     for (const auto& other : config_.exports)
-      if (&other < &item && other.host == item.host && other.port == item.port &&
-          other.socket == item.socket)
+      if (&other < &item && other.is_at_the_address_of(item))
         fail(table, fmt::format("the address of export.{} again, expected another one",
                                 other.name));
   }
@@ -971,6 +970,11 @@ BrokerConfig parse_mqtt_option(std::string_view text) {
   if (!problem.empty()) throw ConfigError(fmt::format("--mqtt: {}", problem));
   broker.name = meter::slug(broker.socket.empty() ? broker.host : broker.socket.native());
   return broker;
+}
+
+std::string host_and_port_text(std::string_view host, std::uint16_t port) {
+  const bool is_ipv6 = host.find(':') != host.npos;
+  return is_ipv6 ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port);
 }
 
 std::vector<std::string> usual_topics(SourceFormat format, std::string_view prefix) {

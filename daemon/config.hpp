@@ -63,6 +63,9 @@ struct MeterConfig {
   friend bool operator==(const MeterConfig&, const MeterConfig&) = default;
 };
 
+/// "host:port", "[::1]:port".
+std::string host_and_port_text(std::string_view host, std::uint16_t port);
+
 /// sink: readings are published there. source: messages of other gateways are read there, and
 /// nothing is ever published.
 enum class BrokerRole : std::uint8_t { sink, source, both };
@@ -159,6 +162,10 @@ struct ExportConfig {
   ExportFormat format = ExportFormat::dsmr5;
   std::string meter;             ///< id of the only one; empty: any
   std::string adapter;           ///< name of the only one, as in MeterConfig; empty: any
+
+  bool is_at_the_address_of(const ExportConfig& other) const noexcept {
+    return host == other.host && port == other.port && socket == other.socket;
+  }
   friend bool operator==(const ExportConfig&, const ExportConfig&) = default;
 };
 

@@ -119,7 +119,7 @@ Settings Settings::load(const Options& options, bool strict) {
   for (const std::string& text : options.exports) {
     const ExportConfig given = parse_export_option(text);
     std::erase_if(settings.config.exports, [&](const ExportConfig& other) {
-      return other.host == given.host && other.port == given.port && other.socket == given.socket;
+      return other.is_at_the_address_of(given);
     });
     settings.config.exports.push_back(given);
   }

@@ -23,9 +23,8 @@ constexpr std::size_t topic_size_max = 256;
 /// "mqtt://host:port/", to be followed by a topic.
 std::string address_of(const BrokerConfig& broker) {
   if (!broker.socket.empty()) return fmt::format("unix://{}/", broker.socket.native());
-  const bool is_ipv6 = broker.host.find(':') != std::string::npos;
-  return fmt::format("{}://{}{}{}:{}/", broker.tls ? "mqtts" : "mqtt", is_ipv6 ? "[" : "",
-                     broker.host, is_ipv6 ? "]" : "", broker.port);
+  return fmt::format("{}://{}/", broker.tls ? "mqtts" : "mqtt",
+                     host_and_port_text(broker.host, broker.port));
 }
 
 bool is_control(char c) noexcept {

@@ -131,9 +131,7 @@ std::string explain(int error, const ExportConfig& config) {
 
 std::string address_text(const ExportConfig& config) {
   if (!config.socket.empty()) return "unix:" + config.socket.string();
-  const bool is_v6 = config.host.find(':') != config.host.npos;
-  return is_v6 ? fmt::format("[{}]:{}", config.host, config.port)
-               : fmt::format("{}:{}", config.host, config.port);
+  return host_and_port_text(config.host, config.port);
 }
 
 bool is_local(const ExportConfig& config) {

@@ -62,9 +62,7 @@ void init_library() {
 
 std::string address(const BrokerConfig& broker) {
   if (!broker.socket.empty()) return "unix://" + broker.socket.string();
-  const bool is_ipv6 = broker.host.find(':') != std::string::npos;
-  return is_ipv6 ? fmt::format("[{}]:{}", broker.host, broker.port)
-                 : fmt::format("{}:{}", broker.host, broker.port);
+  return host_and_port_text(broker.host, broker.port);
 }
 
 bool is_not_authorized(int code) {

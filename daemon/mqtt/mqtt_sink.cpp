@@ -94,8 +94,7 @@ BrokerSink::BrokerSink(io::Loop& loop, const BrokerConfig& broker, const std::st
       instance_(instance),
       changed_(std::move(changed)),
       client_(
-          loop, broker_,
-          broker.client_id.empty() ? "smartmeterd-" + meter::slug(instance) : broker.client_id,
+          loop, broker_, broker_.client_id,
           broker.publishes() ? gateway_prefix(broker, instance).append(gateway_topic::status) : "",
           *this, meter::slug(instance)),
       profiles_(make_profiles({loop, client_, broker_, instance_, backlog})) {

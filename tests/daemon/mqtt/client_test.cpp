@@ -13,6 +13,7 @@
 
 #include "tests/daemon/localhost.hpp"
 #include "tests/daemon/mqtt/broker.hpp"
+#include "tests/daemon/mqtt/loop_fixture.hpp"
 
 // For the leak sanitizer: libmosquitto 2.0.11 forgets the packet that it is sending when the
 // broker says DISCONNECT (do_client_disconnect). Only packets of mosquitto_publish_v5 are
@@ -69,31 +70,13 @@ struct Listener : ClientListener {
   std::function<void(const Message&)> answer;
 };
 
-class ClientTest : public testing::TestWithParam<io::Backend> {
+class ClientTest : public test::LoopTest {
  protected:
-  void SetUp() override {
-    try {
-      loop_ = io::Loop::make(GetParam());
-    } catch (const std::system_error& error) {
-      GTEST_SKIP() << "no io_uring here: " << error.what();
-    }
-    alarm_ = std::make_unique<io::Operation>([this](int result) {
-      if (result != -ECANCELED) loop_->timer(*alarm_, loop_->now() + 10ms);
-    });
-    loop_->timer(*alarm_, loop_->now());
-  }
   void TearDown() override {
     client_.reset();
-    alarm_.reset();
+    LoopTest::TearDown();
   }
 
-  BrokerConfig config(std::uint16_t port) const {
-    BrokerConfig broker;
-    broker.name = "test";
-    broker.host = "127.0.0.1";
-    broker.port = port;
-    return broker;
-  }
   std::unique_ptr<Client> make(const BrokerConfig& broker, Listener& listener,
                                const std::string& id = "smartmeterd-host") {
     auto client = std::make_unique<Client>(
@@ -102,24 +85,11 @@ class ClientTest : public testing::TestWithParam<io::Backend> {
     return client;
   }
   void connect(const BrokerConfig& broker) { client_ = make(broker, listener_); }
-  /// Runs the loop (and the subscriber) until something is so. False: it never was.
-  bool run_until(const std::function<bool()>& condition, Subscriber* subscriber = nullptr) {
-    const auto end = std::chrono::steady_clock::now() + patience;
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > end) return false;
-      loop_->run_once();
-      if (subscriber != nullptr) subscriber->step();
-    }
-    return true;
-  }
   bool come_online() {
     return run_until([this] { return client_->online(); });
   }
   bool fail_with(const std::string& reason) {
     return run_until([&] { return client_->publisher().last_error == reason; });
-  }
-  bool hear(Subscriber& subscriber, const std::string& topic, const std::string& payload) {
-    return run_until([&] { return subscriber.payload(topic) == payload; }, &subscriber);
   }
   void leave() {
     client_->shut_down();
@@ -139,8 +109,6 @@ class ClientTest : public testing::TestWithParam<io::Backend> {
     return texts;
   }
 
-  std::unique_ptr<io::Loop> loop_;
-  std::unique_ptr<io::Operation> alarm_;
   Listener listener_;
   std::unique_ptr<Client> client_;
 };
@@ -901,11 +869,7 @@ TEST_P(ClientTest, StopReadingHandsOverWhatIsThere) {
   EXPECT_EQ(heard.size(), 40u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Loop, ClientTest,
-                         testing::Values(io::Backend::io_uring, io::Backend::epoll),
-                         [](const auto& backend) {
-                           return backend.param == io::Backend::epoll ? "epoll" : "io_uring";
-                         });
+INSTANTIATE_TEST_SUITE_P(Loop, ClientTest, test::both_back_ends, test::back_end_name);
 
 }  // namespace
 }  // namespace smartmeterd::mqtt

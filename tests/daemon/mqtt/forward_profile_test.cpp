@@ -15,6 +15,7 @@
 #include "daemon/mqtt/mqtt_sink.hpp"
 #include "tests/daemon/mqtt/broker.hpp"
 #include "tests/daemon/mqtt/fake_meter.hpp"
+#include "tests/daemon/mqtt/loop_fixture.hpp"
 
 namespace smartmeterd::mqtt {
 namespace {
@@ -84,24 +85,17 @@ class Relay {
   std::thread thread_;
 };
 
-class ForwardProfileTest : public testing::TestWithParam<io::Backend> {
+class ForwardProfileTest : public test::LoopTest {
  protected:
   void SetUp() override {
-    try {
-      loop_ = io::Loop::make(GetParam());
-    } catch (const std::system_error& error) {
-      GTEST_SKIP() << "no io_uring here: " << error.what();
-    }
-    alarm_ = std::make_unique<io::Operation>([this](int result) {
-      if (result != -ECANCELED) loop_->timer(*alarm_, loop_->now() + 10ms);
-    });
-    loop_->timer(*alarm_, loop_->now());
+    LoopTest::SetUp();
+    if (IsSkipped()) return;
     open_storage();
   }
   void TearDown() override {
     sink_.reset();
     storage_.reset();
-    alarm_.reset();
+    LoopTest::TearDown();
   }
 
   void open_storage() {
@@ -111,12 +105,8 @@ class ForwardProfileTest : public testing::TestWithParam<io::Backend> {
     ASSERT_NE(backlog_, nullptr);
   }
   void make_sink(std::uint16_t port) {
-    BrokerConfig broker;
-    broker.name = "test";
-    broker.host = "127.0.0.1";
-    broker.port = port;
     sink_ = make_mqtt_sink(
-        *loop_, broker, "host", [](const Publisher&) {}, backlog_);
+        *loop_, config(port), "host", [](const Publisher&) {}, backlog_);
     sink_->start();
   }
   /// As the daemon's end and a new start.
@@ -125,15 +115,6 @@ class ForwardProfileTest : public testing::TestWithParam<io::Backend> {
     storage_.reset();
     open_storage();
     make_sink(port);
-  }
-  bool run_until(const std::function<bool()>& condition, Subscriber* subscriber = nullptr) {
-    const auto end = std::chrono::steady_clock::now() + patience;
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > end) return false;
-      loop_->run_once();
-      if (subscriber != nullptr) subscriber->step();
-    }
-    return true;
   }
   bool come_online() {
     return run_until([this] { return sink_->publisher().state == PublisherState::online; });
@@ -165,8 +146,6 @@ class ForwardProfileTest : public testing::TestWithParam<io::Backend> {
   TemporaryDirectory directory_;
   std::unique_ptr<history::Storage> storage_;
   Backlog* backlog_ = nullptr;
-  std::unique_ptr<io::Loop> loop_;
-  std::unique_ptr<io::Operation> alarm_;
   std::unique_ptr<MqttSink> sink_;
   std::int64_t energy_ = 0;
 };
@@ -417,11 +396,7 @@ TEST_P(ForwardProfileTest, MetersKeepTheirOrderAndTheirTopics) {
   EXPECT_EQ(heard(subscriber, "smartmeter/one-1/history").size(), 5u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Loop, ForwardProfileTest,
-                         testing::Values(io::Backend::io_uring, io::Backend::epoll),
-                         [](const auto& backend) {
-                           return backend.param == io::Backend::epoll ? "epoll" : "io_uring";
-                         });
+INSTANTIATE_TEST_SUITE_P(Loop, ForwardProfileTest, test::both_back_ends, test::back_end_name);
 
 }  // namespace
 }  // namespace smartmeterd::mqtt

@@ -12,6 +12,7 @@
 #include "tests/daemon/localhost.hpp"
 #include "tests/daemon/mqtt/broker.hpp"
 #include "tests/daemon/mqtt/fake_meter.hpp"
+#include "tests/daemon/mqtt/loop_fixture.hpp"
 
 // For the leak sanitizer: libmosquitto 2.0.11 forgets the packet that it is sending when the
 // broker says DISCONNECT (do_client_disconnect). Only packets of mosquitto_publish_v5 are
@@ -40,46 +41,18 @@ using test::FakeMeter;
 using test::patience;
 using test::Subscriber;
 
-class MqttSinkTest : public testing::TestWithParam<io::Backend> {
+class MqttSinkTest : public test::LoopTest {
  protected:
-  void SetUp() override {
-    try {
-      loop_ = io::Loop::make(GetParam());
-    } catch (const std::system_error& error) {
-      GTEST_SKIP() << "no io_uring here: " << error.what();
-    }
-    alarm_ = std::make_unique<io::Operation>([this](int result) {
-      if (result != -ECANCELED) loop_->timer(*alarm_, loop_->now() + 10ms);
-    });
-    loop_->timer(*alarm_, loop_->now());
-  }
   void TearDown() override {
     sink_.reset();
-    alarm_.reset();
+    LoopTest::TearDown();
   }
 
-  BrokerConfig config(std::uint16_t port) const {
-    BrokerConfig broker;
-    broker.name = "test";
-    broker.host = "127.0.0.1";
-    broker.port = port;
-    return broker;
-  }
   void make_sink(const BrokerConfig& broker) {
     sink_ = make_mqtt_sink(*loop_, broker, "host", [this](const Publisher& publisher) {
       states_.push_back(publisher.state);
     });
     sink_->start();
-  }
-  /// Runs the loop (and the subscriber) until something is so. False: it never was.
-  bool run_until(const std::function<bool()>& condition, Subscriber* subscriber = nullptr) {
-    const auto end = std::chrono::steady_clock::now() + patience;
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > end) return false;
-      loop_->run_once();
-      if (subscriber != nullptr) subscriber->step();
-    }
-    return true;
   }
   bool come_online() {
     return run_until([this] { return sink_->publisher().state == PublisherState::online; });
@@ -87,12 +60,7 @@ class MqttSinkTest : public testing::TestWithParam<io::Backend> {
   bool fail_with(const std::string& reason) {
     return run_until([&] { return sink_->publisher().last_error == reason; });
   }
-  bool hear(Subscriber& subscriber, const std::string& topic, const std::string& payload) {
-    return run_until([&] { return subscriber.payload(topic) == payload; }, &subscriber);
-  }
 
-  std::unique_ptr<io::Loop> loop_;
-  std::unique_ptr<io::Operation> alarm_;
   std::unique_ptr<MqttSink> sink_;
   std::vector<PublisherState> states_;
 };
@@ -659,11 +627,7 @@ TEST_P(MqttSinkTest, TlsShowsAClientCertificate) {
   EXPECT_TRUE(come_online()) << sink_->publisher().last_error;
 }
 
-INSTANTIATE_TEST_SUITE_P(Loop, MqttSinkTest,
-                         testing::Values(io::Backend::io_uring, io::Backend::epoll),
-                         [](const auto& backend) {
-                           return backend.param == io::Backend::epoll ? "epoll" : "io_uring";
-                         });
+INSTANTIATE_TEST_SUITE_P(Loop, MqttSinkTest, test::both_back_ends, test::back_end_name);
 
 }  // namespace
 }  // namespace smartmeterd::mqtt

@@ -48,6 +48,7 @@ class ProfileTest : public testing::Test {
 
   /// Connects with `config_`, and sends what comes from now on.
   void start(std::vector<meter::QuantityMap::Change> changes = {}) {
+    if (config_.client_id.empty()) config_.client_id = "smartmeterd-" + meter::slug(instance_);
     sink_ = mqtt::make_mqtt_sink(*loop_, config_, instance_, [](const Publisher&) {});
     sink_->start();
     sink_->adapter_added(adapter_);
