@@ -889,18 +889,6 @@ std::string LineSettings::to_text() const {
   return fmt::format("{}-{}{}{}", baud, data_bits, parity, stop_bits);
 }
 
-/// Two connections with one client id would throw each other out of their broker.
-void Config::name_clients() {
-  const std::string stem = "smartmeterd-" + meter::slug(instance);
-  for (BrokerConfig& broker : brokers) {
-    if (!broker.client_id.empty()) continue;
-    const bool is_first = std::ranges::none_of(brokers, [&](const BrokerConfig& other) {
-      return &other < &broker && other.is_at_the_address_of(broker);
-    });
-    broker.client_id = is_first ? stem : fmt::format("{}-{}", stem, broker.name);
-  }
-}
-
 Config Config::load(const fs::path& file, bool file_required) {
   Loader loader;
   std::error_code error;

@@ -100,7 +100,7 @@ struct BrokerConfig {
   bool expiry = true;                 ///< MQTT 5: the broker forgets a state that is too old
   std::string user;
   std::filesystem::path password_file;
-  std::string client_id;              ///< empty: smartmeterd-<instance>, see `name_clients`
+  std::string client_id;              ///< empty: Settings gives it one
   std::chrono::seconds keepalive{30};
   std::chrono::seconds session{0};    ///< that the broker keeps subscriptions and messages for us
   std::string protocol = "auto";      ///< "auto", "5", "3.1.1"
@@ -192,8 +192,6 @@ struct Config {
   /// `file` and the *.toml of its directory's conf.d; a missing file is an empty one unless
   /// `file_required`. Throws ConfigError.
   static Config load(const std::filesystem::path& file, bool file_required);
-  /// Gives every connection a client id that has none; when all brokers and the instance are known.
-  void name_clients();
 };
 
 /// The name of every key that a file may hold: "gateway.instance", "broker.*.tls.ca".

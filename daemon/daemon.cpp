@@ -35,42 +35,6 @@ std::vector<std::pair<std::string, std::string>> zones(const Config& config) {
   return zones;
 }
 
-/// Nothing but sources: without any, each broker's telegrams as other gateways received them.
-void translate_only(Settings& settings) {
-  Config& config = settings.config;
-  if (config.brokers.empty())
-    throw ConfigError("--translate: there is no broker to read from, expected --mqtt URL or a "
-                      "[broker.NAME]");
-  settings.adapters_left_out = config.adapters.size();
-  config.adapters.clear();
-  // The gateway on the same machine has the name of the machine.
-  if (config.is_instance_default) config.instance += "-translator";
-  if (!config.sources.empty()) return;
-  for (BrokerConfig& broker : config.brokers) {
-    if (broker.role == BrokerRole::sink) broker.role = BrokerRole::both;
-    config.sources.push_back(
-        {.name = broker.name, .broker = broker.name, .format = SourceFormat::raw});
-  }
-}
-
-/// A connection for each direction. On a common one the broker's answers to what is published stand
-/// behind what it has sent, and who stops reading until they come would wait for ever.
-void split_connections(Config& config) {
-  std::vector<BrokerConfig> readers;
-  for (BrokerConfig& broker : config.brokers) {
-    if (broker.role != BrokerRole::both) continue;
-    broker.role = BrokerRole::sink;
-    BrokerConfig reader = broker;
-    reader.role = BrokerRole::source;
-    reader.name += "-source";
-    if (!reader.client_id.empty()) reader.client_id += "-source";
-    for (SourceConfig& source : config.sources)
-      if (source.broker == broker.name) source.broker = reader.name;
-    readers.push_back(std::move(reader));
-  }
-  std::ranges::move(readers, std::back_inserter(config.brokers));
-}
-
 /// The filters that sources will have in the session that this connection leaves behind.
 std::vector<std::string> filters_there(const Config& next, const BrokerConfig& broker) {
   std::vector<std::string> filters;
@@ -84,57 +48,7 @@ std::vector<std::string> filters_there(const Config& next, const BrokerConfig& b
   return filters;
 }
 
-/// One of the command line: a table for the same broker says more of it.
-void add_broker(Config& config, BrokerConfig given) {
-  const auto is_same = [&](const BrokerConfig& other) { return other.is_at_the_address_of(given); };
-  if (std::ranges::any_of(config.brokers, is_same)) return;
-  const std::string stem = given.name;
-  for (unsigned n = 2; std::ranges::count(config.brokers, given.name, &BrokerConfig::name) > 0; ++n)
-    given.name = fmt::format("{}-{}", stem, n);
-  config.brokers.push_back(std::move(given));
-}
-
-void check_sources(const Config& config) {
-  for (const SourceConfig& source : config.sources)
-    if (source.format != SourceFormat::raw && !reads_json())
-      throw ConfigError(fmt::format("[source.{}]: this smartmeterd was built without simdjson and "
-                                    "reads no JSON, expected format = \"raw\"",
-                                    source.name));
-}
-
 }  // namespace
-
-Settings Settings::load(const Options& options, bool strict) {
-  Settings settings;
-  settings.config = Config::load(options.config_file, options.config_file_given);
-  for (const std::string& device : options.devices) {
-    const AdapterConfig given = parse_device_option(device);
-    // The command line wins over a table for the same port.
-    std::erase_if(settings.config.adapters, [&](const AdapterConfig& other) {
-      return other.device == given.device && other.tcp == given.tcp;
-    });
-    settings.config.adapters.push_back(given);
-  }
-  for (const std::string& url : options.mqtt) add_broker(settings.config, parse_mqtt_option(url));
-  for (const std::string& text : options.exports) {
-    const ExportConfig given = parse_export_option(text);
-    std::erase_if(settings.config.exports, [&](const ExportConfig& other) {
-      return other.is_at_the_address_of(given);
-    });
-    settings.config.exports.push_back(given);
-  }
-  if (options.translate) translate_only(settings);
-  split_connections(settings.config);
-  settings.config.name_clients();
-  check_sources(settings.config);
-  std::vector<std::string> refused;
-  settings.keys = load_keys(options.config_file.parent_path() / "keys.d",
-                            strict ? nullptr : &refused);
-  for (const std::string& text : refused)
-    log::write(log::Level::error, log::Event::config_error,
-               fmt::format("{}; going on without this file", text));
-  return settings;
-}
 
 Daemon::Daemon(Options options, Settings settings)
     : options_(std::move(options)),

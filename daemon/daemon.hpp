@@ -2,9 +2,7 @@
 // Daemon: the composition root. Joins loop, devices, meters, bus, MQTT and storage.
 #pragma once
 
-#include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,36 +15,11 @@
 #include "daemon/io/loop.hpp"
 #include "daemon/meter_registry.hpp"
 #include "daemon/mqtt/mqtt_sink.hpp"
+#include "daemon/settings.hpp"
 #include "daemon/sinks.hpp"
 #include "daemon/sources.hpp"
 
 namespace smartmeterd {
-
-inline constexpr const char* default_config_file = "/etc/smartmeterd/smartmeterd.toml";
-inline constexpr const char* default_state_directory = "/var/lib/smartmeterd";
-
-/// The command line.
-struct Options {
-  std::filesystem::path config_file = default_config_file;
-  bool config_file_given = false;
-  std::string bus = "system";  ///< system, session, a D-Bus address, or none
-  io::Backend io = io::Backend::automatic;
-  std::vector<std::string> mqtt;     ///< --mqtt URL
-  std::vector<std::string> devices;  ///< --device …
-  std::vector<std::string> exports;  ///< --export …
-  bool translate = false;            ///< no serial ports: messages of brokers alone
-  std::filesystem::path state_directory = default_state_directory;
-};
-
-/// What files and command line say together.
-struct Settings {
-  Config config;
-  std::vector<meter::dlms::KeyEntry> keys;
-  std::size_t adapters_left_out = 0;  ///< configured, but --translate opens none
-  /// Throws ConfigError. `strict`: a key file that cannot be used is one too; else it is logged,
-  /// and the others are used.
-  static Settings load(const Options& options, bool strict);
-};
 
 class Daemon {
  public:

@@ -109,17 +109,6 @@ TEST_F(ConfigTest, PrefixesOfProfilesDiffer) {
               HasSubstr("prefix and datacollector_prefix are the same"));
 }
 
-TEST_F(ConfigTest, SecondConnectionToABrokerHasItsOwnClientId) {
-  auto config = load("[gateway]\ninstance = \"attic\"\n"
-                     "[broker.a]\nurl = \"mqtt://b\"\n[broker.b]\nurl = \"mqtt://b\"\n"
-                     "[broker.c]\nurl = \"mqtt://c\"\n");
-  config.instance += "-translator";
-  config.name_clients();
-  EXPECT_EQ(config.brokers.at(0).client_id, "smartmeterd-attic-translator");
-  EXPECT_EQ(config.brokers.at(1).client_id, "smartmeterd-attic-translator-b");
-  EXPECT_EQ(config.brokers.at(2).client_id, "smartmeterd-attic-translator");
-}
-
 TEST_F(ConfigTest, OneNameForOneQuantity) {
   const auto quantities = [&](std::string_view text) {
     return error("[quantities]\n" + std::string(text));
