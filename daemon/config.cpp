@@ -7,11 +7,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <fstream>
 #include <iterator>
 #include <limits>
 #include <span>
+#include <type_traits>
 #include <utility>
 
 #include "meter/link/link_layer.hpp"
@@ -35,6 +37,7 @@ constexpr std::size_t quantity_name_size_max = 64;
 constexpr std::int64_t throttle_max_s = 86'400;
 constexpr std::int64_t session_max_s = std::numeric_limits<std::uint32_t>::max();
 constexpr std::int64_t store_min = 64 * 1024;
+constexpr std::int64_t store_max = 1024 * 1024 * 1024;
 constexpr std::int64_t history_days_max = 36'525;
 constexpr std::int64_t history_bytes_min = 64 * 1024;
 constexpr std::int64_t history_bytes_max = 16LL * 1024 * 1024 * 1024;
@@ -121,7 +124,7 @@ class Value {
     for (const auto& node : *array) texts.push_back(Value(node, file_, key_).text());
     return texts;
   }
-  std::vector<std::string> words(std::initializer_list<std::string_view> allowed) const {
+  std::vector<std::string> words(std::span<const std::string_view> allowed) const {
     const auto* array = node_.as_array();
     std::vector<std::string> quoted;
     for (auto word : allowed) quoted.push_back(fmt::format("\"{}\"", word));
@@ -311,6 +314,7 @@ template <class T>
 struct KeyRule {
   std::string_view name;  ///< "device"; "tls.ca" for a key of a table inside
   void (*set)(T&, const Value&);
+  bool is_of_publishing = false;  ///< says nothing where nothing is published
 };
 
 constexpr KeyRule<Config> gateway_keys[] = {
@@ -372,37 +376,55 @@ std::string topic_prefix(const Value& value) {
   return prefix;
 }
 
-constexpr KeyRule<BrokerConfig> broker_keys[] = {
+/// What is published below a prefix of its own.
+struct Prefix {
+  std::string_view profile;  ///< its word in `profiles`
+  std::string_view key;
+  std::string BrokerConfig::*member;
+  bool is_of_publishing = true;
+};
+constexpr Prefix prefixes[] = {
+    // Also of the raw telegrams that a source reads.
+    {"smartmeterd", "prefix", &BrokerConfig::prefix, false},
+    {"smartmeterd", "discovery_prefix", &BrokerConfig::discovery_prefix},
+    {"seed", "seed_prefix", &BrokerConfig::seed_prefix},
+    {"rl-dsp", "rl_dsp_prefix", &BrokerConfig::rl_dsp_prefix},
+    {"datacollector", "datacollector_prefix", &BrokerConfig::datacollector_prefix},
+    {"plug-test", "plug_test_prefix", &BrokerConfig::plug_test_prefix},
+};
+
+void take_profiles(BrokerConfig& broker, const Value& value) {
+  std::vector<std::string_view> words;
+  for (const Prefix& prefix : prefixes)
+    if (words.empty() || words.back() != prefix.profile) words.push_back(prefix.profile);
+  broker.profiles = value.words(words);
+}
+
+constexpr bool of_publishing = true;
+constexpr KeyRule<BrokerConfig> broker_keys_without_prefixes[] = {
     {"url",
      [](BrokerConfig& b, const Value& v) {
        b.socket.clear();
        must(v, take_mqtt_url(v.text(), b));
      }},
     {"role", [](BrokerConfig& b, const Value& v) { b.role = v.choice(broker_roles); }},
-    {"prefix", [](BrokerConfig& b, const Value& v) { b.prefix = topic_prefix(v); }},
-    {"seed_prefix", [](BrokerConfig& b, const Value& v) { b.seed_prefix = topic_prefix(v); }},
-    {"rl_dsp_prefix", [](BrokerConfig& b, const Value& v) { b.rl_dsp_prefix = topic_prefix(v); }},
-    {"datacollector_prefix",
-     [](BrokerConfig& b, const Value& v) { b.datacollector_prefix = topic_prefix(v); }},
-    {"plug_test_prefix",
-     [](BrokerConfig& b, const Value& v) { b.plug_test_prefix = topic_prefix(v); }},
-    {"profiles",
-     [](BrokerConfig& b, const Value& v) {
-       b.profiles = v.words({"smartmeterd", "seed", "rl-dsp", "datacollector", "plug-test"});
-     }},
-    {"raw", [](BrokerConfig& b, const Value& v) { b.raw = v.boolean(); }},
-    {"discovery", [](BrokerConfig& b, const Value& v) { b.discovery = v.choice(discoveries); }},
-    {"discovery_prefix",
-     [](BrokerConfig& b, const Value& v) { b.discovery_prefix = topic_prefix(v); }},
-    {"unique_ids", [](BrokerConfig& b, const Value& v) { b.unique_ids = v.choice(unique_ids); }},
-    {"qos", [](BrokerConfig& b, const Value& v) { b.qos = static_cast<int>(v.integer(0, 1)); }},
+    {"profiles", take_profiles, of_publishing},
+    {"raw", [](BrokerConfig& b, const Value& v) { b.raw = v.boolean(); }, of_publishing},
+    {"discovery", [](BrokerConfig& b, const Value& v) { b.discovery = v.choice(discoveries); },
+     of_publishing},
+    {"unique_ids", [](BrokerConfig& b, const Value& v) { b.unique_ids = v.choice(unique_ids); },
+     of_publishing},
+    {"qos", [](BrokerConfig& b, const Value& v) { b.qos = static_cast<int>(v.integer(0, 1)); },
+     of_publishing},
     {"throttle",
      [](BrokerConfig& b, const Value& v) {
        b.throttle = std::chrono::seconds(v.integer(0, throttle_max_s));
-     }},
-    {"expiry", [](BrokerConfig& b, const Value& v) { b.expiry = v.boolean(); }},
-    {"registers", [](BrokerConfig& b, const Value& v) { b.registers = v.boolean(); }},
-    {"values", [](BrokerConfig& b, const Value& v) { b.values = v.boolean(); }},
+     },
+     of_publishing},
+    {"expiry", [](BrokerConfig& b, const Value& v) { b.expiry = v.boolean(); }, of_publishing},
+    {"registers", [](BrokerConfig& b, const Value& v) { b.registers = v.boolean(); },
+     of_publishing},
+    {"values", [](BrokerConfig& b, const Value& v) { b.values = v.boolean(); }, of_publishing},
     {"user", [](BrokerConfig& b, const Value& v) { b.user = v.text(); }},
     {"password_file", [](BrokerConfig& b, const Value& v) { b.password_file = v.path(); }},
     {"client_id", [](BrokerConfig& b, const Value& v) { b.client_id = v.text(); }},
@@ -423,13 +445,29 @@ constexpr KeyRule<BrokerConfig> broker_keys[] = {
     {"outbox_bytes",
      [](BrokerConfig& b, const Value& v) {
        b.outbox_bytes = static_cast<std::size_t>(v.integer(outbox_min, outbox_max));
-     }},
-    {"store", [](BrokerConfig& b, const Value& v) { b.store = v.boolean(); }},
+     },
+     of_publishing},
+    {"store", [](BrokerConfig& b, const Value& v) { b.store = v.boolean(); }, of_publishing},
     {"store_bytes",
      [](BrokerConfig& b, const Value& v) {
-       b.store_bytes = static_cast<std::size_t>(v.integer(store_min, outbox_max));
-     }},
+       b.store_bytes = static_cast<std::size_t>(v.integer(store_min, store_max));
+     },
+     of_publishing},
 };
+
+template <std::size_t I>
+void take_prefix(BrokerConfig& broker, const Value& value) {
+  broker.*prefixes[I].member = topic_prefix(value);
+}
+
+template <std::size_t... I>
+constexpr auto with_prefixes(std::index_sequence<I...>) {
+  std::array<KeyRule<BrokerConfig>, std::size(broker_keys_without_prefixes) + sizeof...(I)> rules{};
+  auto rule = std::ranges::copy(broker_keys_without_prefixes, rules.begin()).out;
+  ((*rule++ = {prefixes[I].key, take_prefix<I>, prefixes[I].is_of_publishing}), ...);
+  return rules;
+}
+constexpr auto broker_keys = with_prefixes(std::make_index_sequence<std::size(prefixes)>{});
 
 /// One topic filter, or several.
 void take_topics(SourceConfig& source, const Value& value) {
@@ -541,8 +579,8 @@ constexpr KeyRule<Change> quantity_keys[] = {
 };
 
 /// Does each key of `table` by its rule. `prefix` is "tls." inside of a table "tls".
-template <class T, std::size_t N>
-void apply(const Value& table, const KeyRule<T> (&rules)[N], T& target,
+template <class T>
+void apply(const Value& table, std::type_identity_t<std::span<const KeyRule<T>>> rules, T& target,
            const std::string& prefix = "") {
   if (!table.table()) table.fail("expected a table");
   for (const auto& [key, node] : *table.table()) {
@@ -551,7 +589,7 @@ void apply(const Value& table, const KeyRule<T> (&rules)[N], T& target,
     const auto rule = std::ranges::find(rules, name, &KeyRule<T>::name);
     const bool inner =
         std::ranges::any_of(rules, [&](const auto& r) { return r.name.starts_with(name + "."); });
-    if (rule != std::end(rules)) {
+    if (rule != rules.end()) {
       rule->set(target, value);
     } else if (inner) {
       apply(value, rules, target, name + ".");
@@ -592,8 +630,9 @@ class Loader {
  private:
   void gateway(const Value& table) { apply(table, gateway_keys, config_); }
   void quantities(const Value& table);
-  template <class T, std::size_t N>
-  void named_tables(const Value& table, const KeyRule<T> (&rules)[N], std::vector<T>& items);
+  template <class T>
+  void named_tables(const Value& table, std::type_identity_t<std::span<const KeyRule<T>>> rules,
+                    std::vector<T>& items);
   [[noreturn]] void fail_key(const std::string& key, std::string_view problem) const {
     throw ConfigError(fmt::format("{}: {}: {}", place_.at(key), key, problem));
   }
@@ -612,8 +651,10 @@ class Loader {
   std::map<std::string, std::string> place_;  ///< where a table, or a key in it, stands (last)
 };
 
-template <class T, std::size_t N>
-void Loader::named_tables(const Value& table, const KeyRule<T> (&rules)[N], std::vector<T>& items) {
+template <class T>
+void Loader::named_tables(const Value& table,
+                          std::type_identity_t<std::span<const KeyRule<T>>> rules,
+                          std::vector<T>& items) {
   const auto expected = fmt::format("expected tables [{}.NAME]", table.key());
   if (!table.table()) table.fail(expected);
   for (const auto& [key, node] : *table.table()) {
@@ -762,21 +803,13 @@ void Loader::check_broker(const BrokerConfig& broker) const {
 
 /// Two profiles below one prefix would mix, and what one removes the other would miss.
 void Loader::check_prefixes(const BrokerConfig& broker) const {
-  struct Prefix {
-    std::string_view profile, key;
-    const std::string& value;
-  };
-  const Prefix prefixes[] = {{"smartmeterd", "prefix", broker.prefix},
-                             {"seed", "seed_prefix", broker.seed_prefix},
-                             {"rl-dsp", "rl_dsp_prefix", broker.rl_dsp_prefix},
-                             {"datacollector", "datacollector_prefix", broker.datacollector_prefix},
-                             {"plug-test", "plug_test_prefix", broker.plug_test_prefix}};
   const auto is_used = [&](const Prefix& prefix) {
     return std::ranges::find(broker.profiles, prefix.profile) != broker.profiles.end();
   };
   for (const Prefix& prefix : prefixes)
     for (const Prefix& other : prefixes)
-      if (&other < &prefix && prefix.value == other.value && is_used(prefix) && is_used(other))
+      if (&other < &prefix && broker.*prefix.member == broker.*other.member && is_used(prefix) &&
+          is_used(other))
         fail("broker." + broker.name, fmt::format("{} and {} are the same, expected another one",
                                                   other.key, prefix.key));
 }
@@ -788,12 +821,9 @@ void Loader::check_brokers() const {
       check_prefixes(broker);
       continue;
     }
-    for (const char* option :
-         {"profiles", "seed_prefix", "rl_dsp_prefix", "datacollector_prefix", "plug_test_prefix",
-          "raw", "registers", "values", "discovery", "discovery_prefix", "unique_ids", "throttle",
-          "expiry", "outbox_bytes", "store", "store_bytes"})
-      if (const std::string key = fmt::format("broker.{}.{}", broker.name, option);
-          place_.contains(key))
+    for (const auto& rule : broker_keys)
+      if (const std::string key = fmt::format("broker.{}.{}", broker.name, rule.name);
+          rule.is_of_publishing && place_.contains(key))
         fail_key(key, "nothing is published on a source, expected role = \"both\"");
   }
 }
@@ -846,9 +876,20 @@ Config Loader::finish() {
   return std::move(config_);
 }
 
-template <class T, std::size_t N>
-void add_names(std::vector<std::string>& names, std::string_view table,
-               const KeyRule<T> (&rules)[N]) {
+/// Does each ",key=value" of an option.
+template <class Take>
+void each_setting(std::string_view text, Take take) {
+  for (std::size_t at = text.find(','); at < text.size();) {
+    const auto end = std::min(text.find(',', at + 1), text.size());
+    const auto setting = text.substr(at + 1, end - at - 1);
+    const auto equals = std::min(setting.find('='), setting.size());
+    take(setting.substr(0, equals), setting.substr(std::min(equals + 1, setting.size())));
+    at = end;
+  }
+}
+
+template <class Rules>
+void add_names(std::vector<std::string>& names, std::string_view table, const Rules& rules) {
   for (const auto& rule : rules) names.push_back(fmt::format("{}.{}", table, rule.name));
 }
 
@@ -927,12 +968,7 @@ AdapterConfig parse_device_option(std::string_view text) {
   } else {
     fail("expected a path or tcp://HOST:PORT");
   }
-  for (std::size_t at = address.size(); at < text.size();) {
-    const auto end = std::min(text.find(',', at + 1), text.size());
-    const auto option = text.substr(at + 1, end - at - 1);
-    const auto equals = std::min(option.find('='), option.size());
-    const auto key = option.substr(0, equals);
-    const auto value = option.substr(std::min(equals + 1, option.size()));
+  each_setting(text, [&](std::string_view key, std::string_view value) {
     const auto role = std::ranges::find(roles, value, &Choice<Role>::word);
     std::string problem;
     if (key == "link")
@@ -946,8 +982,7 @@ AdapterConfig parse_device_option(std::string_view text) {
     else
       problem = "expected link=…, line=… or role=…";
     if (!problem.empty()) fail(problem);
-    at = end;
-  }
+  });
   if (const std::string problem = role_problem(adapter); !problem.empty()) fail(problem);
   return adapter;
 }
@@ -991,12 +1026,7 @@ ExportConfig parse_export_option(std::string_view text) {
   const std::string_view address = text.substr(0, text.find(','));
   if (const auto problem = take_listen(address, out); !problem.empty()) fail(problem);
   out.name = meter::slug(address);
-  for (std::size_t at = address.size(); at < text.size();) {
-    const auto end = std::min(text.find(',', at + 1), text.size());
-    const auto option = text.substr(at + 1, end - at - 1);
-    const auto equals = std::min(option.find('='), option.size());
-    const auto key = option.substr(0, equals);
-    const auto value = option.substr(std::min(equals + 1, option.size()));
+  each_setting(text, [&](std::string_view key, std::string_view value) {
     const auto format = std::ranges::find(export_formats, value, &Choice<ExportFormat>::word);
     if (key == "format" && format != std::end(export_formats))
       out.format = format->value;
@@ -1008,8 +1038,7 @@ ExportConfig parse_export_option(std::string_view text) {
       out.adapter = value;
     else
       fail("expected format=…, meter=… or adapter=…");
-    at = end;
-  }
+  });
   return out;
 }
 

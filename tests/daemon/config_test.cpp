@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <fstream>
+#include <map>
+#include <set>
 
 namespace smartmeterd {
 namespace {
@@ -107,6 +109,13 @@ TEST_F(ConfigTest, PrefixesOfProfilesDiffer) {
   EXPECT_THAT(error("[broker.b]\nurl = \"mqtt://b\"\nprofiles = [\"smartmeterd\", "
                     "\"datacollector\"]\ndatacollector_prefix = \"smartmeter\"\n"),
               HasSubstr("prefix and datacollector_prefix are the same"));
+  EXPECT_THAT(error("[broker.b]\nurl = \"mqtt://b\"\nprefix = \"homeassistant\"\n"),
+              HasSubstr("prefix and discovery_prefix are the same"));
+  EXPECT_THAT(error("[broker.b]\nurl = \"mqtt://b\"\nprofiles = [\"smartmeterd\", \"seed\"]\n"
+                    "seed_prefix = \"ha\"\ndiscovery_prefix = \"ha\"\n"),
+              HasSubstr("discovery_prefix and seed_prefix are the same"));
+  EXPECT_EQ(error("[broker.b]\nurl = \"mqtt://b\"\nprefix = \"home/smart_meter\"\n"), "no error")
+      << "nothing is published with the other one";
 }
 
 TEST_F(ConfigTest, OneNameForOneQuantity) {
@@ -473,6 +482,41 @@ TEST_F(ShippedFile, NamesEveryKeyAndParsesUncommented) {
   write("smartmeterd.toml", uncommented);
   EXPECT_NO_THROW(Config::load(file(), true)) << uncommented;
   for (const auto& key : config_keys()) EXPECT_THAT(named, testing::Contains(key));
+}
+
+/// What a connection needs, and the prefix of raw topics, are for a source too; the rest would be
+/// without any effect there.
+TEST_F(ShippedFile, SourceTakesNoKeyOfPublishing) {
+  const std::set<std::string, std::less<>> of_connection = {
+      "url", "role", "prefix", "user", "password_file", "client_id", "keepalive", "session",
+      "protocol", "tls.ca", "tls.certificate", "tls.key", "tls.psk_file", "tls.psk_identity"};
+  std::ifstream shipped(SHIPPED_CONFIG);
+  std::map<std::string, std::string> lines;  // of a broker, by key
+  bool is_broker = false;
+  for (std::string line; std::getline(shipped, line);) {
+    if (line.starts_with("#[")) is_broker = line.starts_with("#[broker.");
+    const bool setting = is_broker && line.size() > 1 && line[0] == '#' && line[1] != ' ';
+    if (setting && line[1] != '[') lines[line.substr(1, line.find(" =") - 1)] = line.substr(1);
+  }
+  std::size_t refused = 0;
+  for (const std::string& name : config_keys()) {
+    constexpr std::string_view table = "broker.*.";
+    if (!name.starts_with(table)) continue;
+    const std::string key = name.substr(table.size());
+    if (of_connection.contains(key)) continue;
+    ASSERT_TRUE(lines.contains(key)) << key;
+    const std::string broker = "[broker.b]\nurl = \"mqtt://b\"\n" + lines[key] + "\nrole = ";
+    EXPECT_THAT(error(broker + "\"source\"\n"),
+                HasSubstr("toml:3:" + std::to_string(key.size() + 4) + ": broker.b." + key +
+                          ": nothing is published on a source"));
+    EXPECT_EQ(error(broker + "\"both\"\n"), "no error");
+    ++refused;
+  }
+  EXPECT_GT(refused, 0u);
+  EXPECT_EQ(error("[broker.b]\nurl = \"mqtts://u@b\"\nrole = \"source\"\nprefix = \"p\"\n"
+                  "password_file = \"/p\"\nclient_id = \"c\"\nkeepalive = 9\nsession = 9\n"
+                  "protocol = \"5\"\ntls = { ca = \"/c\", certificate = \"/d\", key = \"/k\" }\n"),
+            "no error");
 }
 
 }  // namespace
