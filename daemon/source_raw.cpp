@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Telegrams as other gateways received them → readings.
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <utility>
+#include <vector>
 
 #include "daemon/log.hpp"
 #include "daemon/source.hpp"
@@ -50,11 +52,84 @@ std::string sender_of(std::string_view topic) {
   return meter::slug(topic);
 }
 
+/// The replay rule across the gateways of one source: what came under one name must not come again
+/// under another. Whose telegrams go on under another name, with higher counters, is read on. What
+/// no key opened is not its matter: whoever can send it can count, too.
+class CommonReplayGuard {
+ public:
+  using Telegram = meter::dlms::ReplayGuard::Telegram;
+  using Verdict = meter::dlms::ReplayGuard::Verdict;
+
+  CommonReplayGuard(history::Storage& storage, std::string name, bool accept_reset)
+      : storage_(storage), name_(std::move(name)), accept_reset_(accept_reset) {
+    for (const auto& baseline : storage_.replay_baselines(name_))
+      meter_of(baseline.system_title).guard.restore(baseline);
+  }
+  ~CommonReplayGuard() { save(); }
+  CommonReplayGuard(const CommonReplayGuard&) = delete;
+  CommonReplayGuard& operator=(const CommonReplayGuard&) = delete;
+
+  Verdict judge(const std::optional<Telegram>& telegram) const noexcept {
+    if (!telegram || is_clear(*telegram)) return Verdict::fresh;
+    const auto found = meters_.find(telegram->title);
+    return found == meters_.end() ? Verdict::fresh : found->second.guard.judge(*telegram);
+  }
+  void accept(const std::optional<Telegram>& telegram, io::TimePoint now) {
+    if (!telegram || is_clear(*telegram)) return;
+    meter_of(telegram->title).guard.accept(*telegram);
+    is_saved_ = false;
+    if (now - last_saved_ <= save_interval) return;
+    last_saved_ = now;
+    save();
+  }
+
+ private:
+  struct Meter {
+    meter::dlms::ReplayGuard guard;
+    std::uint64_t used;  ///< the lowest makes room
+  };
+  /// Each has some 3 KiB.
+  static constexpr std::size_t titles_max = 4096;
+
+  static bool is_clear(const Telegram& telegram) noexcept {
+    return telegram.key_fingerprint == decltype(telegram.key_fingerprint){};
+  }
+  Meter& meter_of(const meter::SystemTitle& title) {
+    auto found = meters_.find(title);
+    if (found == meters_.end()) {
+      if (meters_.size() >= titles_max)
+        meters_.erase(std::ranges::min_element(
+            meters_, {}, [](const auto& entry) { return entry.second.used; }));
+      found = meters_.emplace(title, Meter{meter::dlms::ReplayGuard(accept_reset_), 0}).first;
+    }
+    found->second.used = ++clock_;
+    return found->second;
+  }
+  void save() {
+    if (std::exchange(is_saved_, true)) return;
+    baselines_.clear();
+    for (const auto& [title, known] : meters_)
+      baselines_.insert(baselines_.end(), known.guard.baselines().begin(),
+                        known.guard.baselines().end());
+    storage_.save_replay_baselines(name_, baselines_);
+  }
+
+  history::Storage& storage_;
+  std::string name_;
+  bool accept_reset_;
+  std::map<meter::SystemTitle, Meter> meters_;
+  std::vector<meter::dlms::ReplayBaseline> baselines_;  // to be saved
+  std::uint64_t clock_ = 0;
+  io::TimePoint last_saved_{};
+  bool is_saved_ = true;
+};
+
 /// What a message is read with, and whose it is.
 struct Reader {
   const SourceEnvironment& environment;
   SourceInput& input;
   meter::Decoder& decoder;
+  CommonReplayGuard* guard;  ///< null: nothing is remembered
   std::string_view sender;  ///< where the input is shared
 };
 
@@ -82,13 +157,25 @@ bool read(const Reader& reader, const mqtt::Message& message) {
     if (step.outcome == Outcome::telegram) {
       is_read = true;
       const meter::ReadingSet& readings = reader.decoder.readings();
-      if (message.retained && !arrival.received_us && is_stale(readings.time, now_us)) {
+      const auto& counted = reader.decoder.counted();
+      const auto verdict =
+          reader.guard ? reader.guard->judge(counted) : CommonReplayGuard::Verdict::fresh;
+      if (verdict == CommonReplayGuard::Verdict::replayed) {
+        fault = {meter::Errc::replayed, 0};
+        is_read = false;
+      } else if (verdict == CommonReplayGuard::Verdict::duplicate) {
+        // another gateway hears that meter too, or it moved there
+      } else if (message.retained && !arrival.received_us && is_stale(readings.time, now_us)) {
         reader.input.count("stale");
       } else if (const auto refusal = reader.environment.meters.accept(reader.input.adapter(),
                                                                       readings, arrival)) {
-        if (*refusal != meter::Errc::duplicate) fault = {*refusal, 0}, is_read = false;
+        if (*refusal == meter::Errc::duplicate)
+          reader.input.count("elsewhere");
+        else
+          fault = {*refusal, 0}, is_read = false;
       } else {
         is_accepted = true;
+        if (reader.guard) reader.guard->accept(counted, reader.environment.loop.now());
         reader.input.accepted(meter::name(readings.link));
       }
     }
@@ -99,11 +186,13 @@ bool read(const Reader& reader, const mqtt::Message& message) {
   return is_accepted;
 }
 
-/// One adapter of one gateway: its telegrams are in order, and none may come twice.
+/// One adapter of one gateway: its telegrams are in order.
 class Remote {
  public:
-  Remote(const TranslatorContext& context, std::string_view topic, const Keys& keys)
+  Remote(const TranslatorContext& context, CommonReplayGuard& guard, std::string_view topic,
+         const Keys& keys)
       : environment_(context.environment),
+        guard_(guard),
         input_(context.environment, sender_of(topic), context.config.name,
                context.address + std::string(topic), false),
         decoder_({.link = {},
@@ -114,21 +203,14 @@ class Remote {
                   .observer = nullptr},
                  keys) {
     input_.set_online(true);
-    for (const auto& baseline : environment_.storage.replay_baselines(input_.adapter().name))
-      decoder_.restore_replay_baseline(baseline);
   }
-  ~Remote() { save_baselines(); }
   Remote(const Remote&) = delete;
   Remote& operator=(const Remote&) = delete;
 
   /// True when a telegram was accepted.
   bool take(const mqtt::Message& message) {
     input_.heard(message.payload.size());
-    const bool is_accepted = read({environment_, input_, decoder_, {}}, message);
-    if (is_accepted && decoder_.readings().system_title &&
-        environment_.loop.now() - last_saved_ > save_interval)
-      save_baselines();
-    return is_accepted;
+    return read({environment_, input_, decoder_, &guard_, {}}, message);
   }
   void set_keys(Keys keys) {
     decoder_.set_keys(std::move(keys));
@@ -137,22 +219,19 @@ class Remote {
   SourceInput& input() noexcept { return input_; }
 
  private:
-  void save_baselines() {
-    if (decoder_.replay_baselines().empty()) return;
-    last_saved_ = environment_.loop.now();
-    environment_.storage.save_replay_baselines(input_.adapter().name, decoder_.replay_baselines());
-  }
-
   const SourceEnvironment& environment_;
+  CommonReplayGuard& guard_;
   SourceInput input_;
   meter::Decoder decoder_;
-  io::TimePoint last_saved_{};
 };
 
 class RawTranslator final : public Translator {
  public:
   RawTranslator(const TranslatorContext& context, Keys keys)
-      : context_(context), keys_(std::move(keys)) {}
+      : context_(context),
+        keys_(std::move(keys)),
+        guard_(context.environment.storage, context.source.adapter().name,
+               context.environment.accept_counter_reset) {}
 
   void take(const mqtt::Message& message) override;
   void set_keys(Keys keys) override;
@@ -166,6 +245,7 @@ class RawTranslator final : public Translator {
 
   TranslatorContext context_;
   Keys keys_;
+  CommonReplayGuard guard_;
   std::map<std::string, std::unique_ptr<Remote>, std::less<>> remotes_;  // by topic
   bool is_limit_told_ = false;
 };
@@ -189,7 +269,7 @@ Remote* RawTranslator::remote_of(std::string_view topic) {
   const auto found = remotes_.find(topic);
   if (found != remotes_.end()) return found->second.get();
   if (remotes_.size() >= remotes_max && !make_room()) return nullptr;
-  return remotes_.emplace(topic, std::make_unique<Remote>(context_, topic, keys_))
+  return remotes_.emplace(topic, std::make_unique<Remote>(context_, guard_, topic, keys_))
       .first->second.get();
 }
 
@@ -203,7 +283,7 @@ bool RawTranslator::make_room() {
       oldest = at;
   }
   if (oldest == remotes_.end()) return false;
-  remotes_.erase(oldest);
+  const auto gone = remotes_.extract(oldest);  // what its end has brokers say may come back here
   return true;
 }
 
@@ -220,7 +300,8 @@ class StatelessRawTranslator final : public Translator {
 
   void take(const mqtt::Message& message) override {
     const std::string sender = sender_of(message.topic);
-    read({context_.environment, context_.source, decoder_of(link_of(message)), sender}, message);
+    meter::Decoder& decoder = decoder_of(link_of(message));
+    read({context_.environment, context_.source, decoder, nullptr, sender}, message);
   }
   void set_keys(Keys keys) override {
     keys_ = std::move(keys);

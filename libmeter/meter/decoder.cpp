@@ -183,6 +183,7 @@ struct Decoder::State final : dlms::ClearTextReader {
   dlms::Reassembler reassembler;
   dlms::Decryptor decryptor;
   ReadingSet readings;
+  std::optional<dlms::ReplayGuard::Telegram> counted;  ///< of `readings`
   std::array<std::uint64_t, errc_count> refusals{};
   std::uint64_t telegrams = 0;
   InlineVector<std::byte, link::amis_frame_size_max> last_amis;  ///< the last good message
@@ -477,6 +478,7 @@ Result<void> Decoder::State::read(Bytes clear, const dlms::CipherFacts& facts) n
   readings.authentication = facts.authentication;
   readings.system_title = facts.system_title;
   readings.invocation_counter = facts.invocation_counter;
+  counted = facts.counted;
   const ApplicationDecoder* decoder = find_application_decoder(layer->link, clear, payload);
   if (decoder == nullptr) return fault(Errc::unsupported_apdu, 0);
   const auto read =
@@ -555,6 +557,10 @@ std::span<const std::uint64_t, errc_count> Decoder::refusals() const noexcept {
 
 std::uint64_t Decoder::telegrams() const noexcept {
   return state_->telegrams;
+}
+
+const std::optional<dlms::ReplayGuard::Telegram>& Decoder::counted() const noexcept {
+  return state_->counted;
 }
 
 void Decoder::restore_replay_baseline(const dlms::ReplayBaseline& baseline) noexcept {

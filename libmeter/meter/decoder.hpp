@@ -95,6 +95,9 @@ class Decoder {
   std::span<const std::uint64_t, errc_count> refusals() const noexcept;
   std::uint64_t telegrams() const noexcept;
 
+  /// What the replay rule of this decoder went by in the last telegram, for one that goes across
+  /// several decoders; nothing where it has no invocation counter, or `check_replay` is off.
+  const std::optional<dlms::ReplayGuard::Telegram>& counted() const noexcept;
   /// Replay baselines: put the stored ones in before the first byte, take changed ones out to
   /// store them. At most `dlms::ReplayGuard::baselines_max`; the oldest makes room.
   void restore_replay_baseline(const dlms::ReplayBaseline& baseline) noexcept;

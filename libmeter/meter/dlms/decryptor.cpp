@@ -296,7 +296,8 @@ Result<void> Decryptor::accept(Attempt& attempt, const KeyRing::Slot* slot,
   }
   const CipherFacts facts{parts.system_title, parts.invocation_counter,
                           verified ? Authentication::verified : Authentication::unverified,
-                          static_cast<std::uint32_t>(attempt.content_offset())};
+                          static_cast<std::uint32_t>(attempt.content_offset()),
+                          check_replay_ ? std::optional(telegram) : std::nullopt};
   const auto read = attempt.reader.read(clear, facts);
   if (!read) return fault(read.error().code, attempt.content_offset() + read.error().offset);
   if (check_replay_ && !verified) replay_guard_.accept(telegram);

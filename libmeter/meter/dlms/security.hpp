@@ -206,6 +206,8 @@ struct CipherFacts {
   std::uint32_t invocation_counter = 0;
   Authentication authentication = Authentication::unverified;
   std::uint32_t clear_offset = 0;  ///< of the clear text's first octet in the ciphered APDU
+  /// What the replay rule went by; nothing where it was not asked.
+  std::optional<ReplayGuard::Telegram> counted = {};
 };
 
 /// Takes a clear text and says whether it is one: that is how a key without a tag is recognised.
