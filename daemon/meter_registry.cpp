@@ -59,6 +59,12 @@ bool is_of(const MeterConfig& config, const Adapter& adapter) {
          (config.adapter == adapter.table || config.adapter == adapter.name);
 }
 
+/// Who and when alone is no reading.
+bool has_number(const meter::ReadingSet& readings) {
+  return std::ranges::count(readings.readings, meter::Reading::Kind::number,
+                            &meter::Reading::kind) > 0;
+}
+
 /// A port of this machine has its data, and fresh: what comes from a broker may be that data again.
 bool is_read_here(const Meter& meter) {
   return meter.fresh && meter.adapter && meter.adapter->translated_from.empty();
@@ -68,6 +74,13 @@ bool is_read_here(const Meter& meter) {
 /// data_point_profile.hpp): what comes like that may be our own, come back over the broker.
 bool is_told_on(const Meter& meter) {
   return meter.fresh && !meter.is_stateless && meter.link != meter::Link::datacollector;
+}
+
+/// Another source has its data, and fresh. Gateways of one source may take turns; of a stateless
+/// meter nothing is kept that could be mixed, nor does it ever fall silent.
+bool is_fed_elsewhere(const Meter& meter, const Adapter& adapter) {
+  return meter.fresh && !meter.is_stateless && meter.adapter &&
+         meter.adapter->table != adapter.table;
 }
 
 }  // namespace
@@ -244,13 +257,17 @@ std::expected<MeterRegistry::Entry*, meter::Errc> MeterRegistry::entry_of(
   Entry* entry = find_by_id(identity.id);
   if (entry && readings.authentication < entry->protection)
     return std::unexpected(meter::Errc::tag_missing);
-  if (entry && !origin.adapter.translated_from.empty() && is_read_here(entry->meter))
+  const bool is_translated = !origin.adapter.translated_from.empty();
+  if (entry && is_translated &&
+      (is_read_here(entry->meter) || is_fed_elsewhere(entry->meter, origin.adapter)))
     return std::unexpected(meter::Errc::duplicate);
   if (entry && readings.link == meter::Link::datacollector && is_told_on(entry->meter))
     return std::unexpected(meter::Errc::duplicate);
-  if (!entry && !may_add(origin)) return std::unexpected(meter::Errc::too_many_elements);
   const bool is_known = entry && entry->is_from(origin);
   const bool is_learnt = heard && heard != entry && !heard->id_is_final;
+  if (!entry && !is_learnt && is_translated && !has_number(readings))
+    return std::unexpected(meter::Errc::list_unknown);
+  if (!entry && !may_add(origin)) return std::unexpected(meter::Errc::too_many_elements);
   if (!is_known || is_learnt) entry = &add_meter(origin, identity, heard, entry, readings);
   entry->id_is_final = identity.is_final;
   entry->protection = readings.authentication;

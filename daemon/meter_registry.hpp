@@ -46,9 +46,10 @@ class MeterRegistry {
   /// A telegram that arrived on `adapter` with its last byte at the loop's present time; the meters
   /// behind its meter get their part of it. Refused, with the cause: one that is less protected
   /// than this meter's were before (a forger would leave encryption or tag out; `configure`
-  /// forgets), a new meter where there are too many, and (`duplicate`) one from elsewhere whose
-  /// meter a port of this machine reads, or that may be what we made of a gateway's. Of a stateless
-  /// adapter's meters nothing is kept from one telegram to the next.
+  /// forgets), a new meter where there are too many, (`list_unknown`) a new one of a source without
+  /// a single number, and (`duplicate`) one of a source whose meter a port of this machine, or
+  /// another source, feeds and is not silent, or that may be what we made of a gateway's. Of a
+  /// stateless adapter's meters nothing is kept from one telegram to the next.
   std::optional<meter::Errc> accept(const Adapter& adapter, const meter::ReadingSet& readings,
                                     const Arrival& arrival = {});
   /// The zone that the configuration gives to the meters of this adapter; empty: the system's.

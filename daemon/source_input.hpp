@@ -55,7 +55,8 @@ class SourceInput {
   void accepted(std::string_view protocol);
   /// One message was of no use, and why.
   void refused(const meter::Fault& fault);
-  /// The same for a cause that is not the content's: "format", "stale", "loop", "limit".
+  /// The same for a cause that is not the content's: "format", "stale", "loop", "limit",
+  /// "elsewhere".
   void count(std::string_view reason);
   void keys_changed() noexcept { refusals_ = 0; }
   void set_online(bool is_online);

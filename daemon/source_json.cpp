@@ -76,7 +76,9 @@ void JsonTranslator::accept(const mqtt::Message& message) {
                                                           {.sender = sender});
   if (!refusal)
     context_.source.accepted(meter::name(readings_.link));
-  else if (*refusal != meter::Errc::duplicate)
+  else if (*refusal == meter::Errc::duplicate)
+    context_.source.count("elsewhere");
+  else
     context_.source.refused({*refusal, 0});
 }
 

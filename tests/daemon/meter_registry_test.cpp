@@ -336,6 +336,62 @@ TEST_F(MeterRegistryTest, WhatAGatewaySaidIsNotMixedWithWhatAPortSays) {
   EXPECT_EQ(meter.find("reactive_energy_q1"), nullptr);
 }
 
+TEST_F(MeterRegistryTest, ListsThatOneGatewayHandsOnAreMerged) {
+  Adapter gateway = adapter_;
+  gateway.name = "a-gateway-whose-name-is-longer-than-a-string-keeps-in-itself";
+  gateway.translated_from = "mqtt://broker:1883/smartmeter/gateway/+/raw/+";
+  from_ = &gateway;
+  send("A", {number("1-0:1.8.0", 1, Unit::kilowatt_hour)});
+  for (int watt = 0; watt < 10; ++watt) send("A", {number("1-0:1.7.0", watt, Unit::watt)});
+  EXPECT_NE(recorder_.last->find("energy_import"), nullptr);
+}
+
+TEST_F(MeterRegistryTest, OneSourceFeedsAMeterUntilItFallsSilent) {
+  Adapter first = adapter_, second = adapter_, gateway = adapter_;
+  first.name = first.table = "first";
+  second.name = second.table = "second";
+  gateway.name = "cellar-meter";
+  gateway.table = "first";
+  for (Adapter* adapter : {&first, &second, &gateway})
+    adapter->translated_from = "mqtt://broker:1883/" + adapter->name;
+  from_ = &first;
+  EXPECT_FALSE(send("TWO", {number("1-0:1.7.0", 4, Unit::watt)}));
+  from_ = &second;
+  EXPECT_EQ(send("TWO", {number("1-0:1.8.0", 9, Unit::kilowatt_hour)}), meter::Errc::duplicate);
+  const Meter& meter = *recorder_.meters.at("TWO");
+  EXPECT_EQ(meter.adapter, &first);
+  EXPECT_EQ(meter.find("energy_import"), nullptr);
+  from_ = &gateway;  // of the same source
+  EXPECT_FALSE(send("TWO", {number("1-0:2.7.0", 1, Unit::watt)}));
+  EXPECT_EQ(meter.adapter, &gateway);
+  EXPECT_EQ(meter.find("power_import"), nullptr);
+  from_ = &second;
+  registry_.adapter_removed(gateway);
+  EXPECT_FALSE(send("TWO", {number("1-0:1.8.0", 9, Unit::kilowatt_hour)}));
+  EXPECT_EQ(meter.find("power_export"), nullptr);
+  from_ = &adapter_;  // a port always takes over
+  EXPECT_FALSE(send("TWO", {number("1-0:1.7.0", 5, Unit::watt)}));
+  EXPECT_EQ(meter.adapter, &adapter_);
+  EXPECT_EQ(meter.find("energy_import"), nullptr);
+  EXPECT_EQ(registry_.size(), 1u);
+}
+
+TEST_F(MeterRegistryTest, WhatASourceSaysWithoutAReadingMakesNoMeter) {
+  Adapter source = adapter_;
+  source.name = "house";
+  source.translated_from = "mqtt://broker:1883/tele/+/SENSOR";
+  from_ = &source;
+  EXPECT_EQ(send("x", {}), meter::Errc::list_unknown);
+  EXPECT_EQ(registry_.size(), 0u);
+  EXPECT_FALSE(send("without a name", {number("1-0:128.128.0", 5, Unit::watt)}));
+  EXPECT_FALSE(send("x", {number("1-0:1.7.0", 5, Unit::watt)}));
+  EXPECT_FALSE(send("x", {}));  // it lives
+  EXPECT_EQ(recorder_.last->sequence, 2u);
+  EXPECT_EQ(recorder_.last->find("power_import")->value, (Decimal{5, 0}));
+  from_ = &adapter_;
+  EXPECT_FALSE(send("a meter of a port", {}));
+}
+
 TEST_F(MeterRegistryTest, WhatFollowedFromAQuantityLeavesWithIt) {
   send("A", {number("1-0:1.7.0", 5, Unit::watt), number("1-0:2.7.0", 0, Unit::watt)});
   const Meter& meter = *recorder_.meters.at("A");

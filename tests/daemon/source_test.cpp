@@ -152,6 +152,30 @@ TEST_F(SourceTest, AMessageBecomesAReading) {
   EXPECT_NE(house.last_activity_us, 0);
 }
 
+TEST_F(SourceTest, AMessageWithoutAValueMakesNoMeter) {
+  if (!reads_json()) GTEST_SKIP() << "built without simdjson";
+  start(SourceFormat::gplug);
+  take("tele/gPlug10/SENSOR", R"({"z":{"SMid":"x","Ei":null}})");
+  EXPECT_THAT(recorder_.meter_ids(), IsEmpty());
+  EXPECT_THAT(adapter("house").errors, ElementsAre(Pair("unknown", 1)));
+}
+
+TEST_F(SourceTest, AMeterThatAnotherSourceFeedsIsCounted) {
+  if (!reads_json()) GTEST_SKIP() << "built without simdjson";
+  Adapter other;
+  other.name = other.table = "other";
+  other.translated_from = "mqtt://elsewhere:1883/#";
+  meter::ReadingSet readings;
+  ASSERT_TRUE(readings.meter_id.assign("77"));
+  ASSERT_TRUE(readings.readings.push_back(meter::Reading::number(
+      *meter::Obis::parse("1-0:1.8.0"), meter::Decimal{1, 0}, meter::Unit::kilowatt_hour)));
+  ASSERT_FALSE(meters_.accept(other, readings));
+  start(SourceFormat::gplug);
+  take("tele/gPlug10/SENSOR", gplug);
+  EXPECT_EQ(recorder_.meters.at("77")->find("power_import"), nullptr);
+  EXPECT_THAT(adapter("house").errors, ElementsAre(Pair("elsewhere", 1)));
+}
+
 TEST_F(SourceTest, AConfiguredFormatIsTheOnlyOne) {
   if (!reads_json()) GTEST_SKIP() << "built without simdjson";
   start(SourceFormat::gplug);
@@ -346,6 +370,35 @@ TEST_F(SourceTest, NoTelegramIsTakenTwiceAlsoAfterARestart) {
   EXPECT_THAT(adapter("there-ttyusb0").errors, ElementsAre(Pair("replay", 1)));
   take(raw_topic, encrypted(8));
   EXPECT_EQ(recorder_.telegrams.size(), 2u);
+}
+
+TEST_F(SourceTest, NoTelegramComesAgainUnderAnotherGatewaysName) {
+  const auto topic_of = [](const std::string& gateway) {
+    return "smartmeter/gateway/" + gateway + "/raw/m";
+  };
+  start(SourceFormat::raw, {}, ring_of(key_text));
+  take(topic_of("there"), encrypted(100));
+  take(topic_of("there"), encrypted(119));
+  take(topic_of("evil"), encrypted(99));
+  take(topic_of("evil2"), encrypted(110));
+  EXPECT_EQ(recorder_.telegrams.size(), 2u);
+  EXPECT_THAT(adapter("evil-m").errors, ElementsAre(Pair("replay", 1)));
+  EXPECT_THAT(adapter("evil2-m").errors, ElementsAre(Pair("replay", 1)));
+  take(topic_of("neighbour"), encrypted(119));  // hears the meter too
+  EXPECT_EQ(recorder_.telegrams.size(), 2u);
+  EXPECT_THAT(adapter("neighbour-m").errors, IsEmpty());
+  take(topic_of("neighbour"), encrypted(120));  // the meter moved there
+  EXPECT_EQ(recorder_.telegrams.size(), 3u);
+  take(topic_of("evil"), encrypted(5, 10));  // another meter counts for itself
+  EXPECT_EQ(recorder_.telegrams.size(), 4u);
+  source_.reset();
+  open_storage();
+  start(SourceFormat::raw, {}, ring_of(key_text));
+  take(topic_of("evil3"), encrypted(119));
+  EXPECT_EQ(recorder_.telegrams.size(), 4u);
+  EXPECT_THAT(adapter("evil3-m").errors, ElementsAre(Pair("replay", 1)));
+  take(topic_of("there"), encrypted(121));
+  EXPECT_EQ(recorder_.telegrams.size(), 5u);
 }
 
 TEST_F(SourceTest, WhatThisGatewaySentIsNeverReadBack) {
