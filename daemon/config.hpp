@@ -2,6 +2,7 @@
 // Config: what smartmeterd.toml, conf.d and the options say, checked.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -114,6 +115,9 @@ struct BrokerConfig {
   std::size_t store_bytes = 16 * 1024 * 1024;
 
   bool publishes() const noexcept { return role != BrokerRole::source; }
+  bool has_profile(std::string_view profile) const {
+    return std::ranges::count(profiles, profile) > 0;
+  }
   bool subscribes() const noexcept { return role != BrokerRole::sink; }
   bool is_at_the_address_of(const BrokerConfig& other) const noexcept {
     return host == other.host && port == other.port && socket == other.socket;

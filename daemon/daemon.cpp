@@ -48,6 +48,17 @@ std::vector<std::string> filters_there(const Config& next, const BrokerConfig& b
   return filters;
 }
 
+/// The broker stays, and smartmeterd's own topics there are elsewhere from now on, or no more.
+bool has_left_prefix(const Config& next, const BrokerConfig& broker) {
+  const auto is_heir = [&](const BrokerConfig& heir) {
+    return heir.publishes() && heir.is_at_the_address_of(broker);
+  };
+  return broker.publishes() && std::ranges::any_of(next.brokers, is_heir) &&
+         std::ranges::none_of(next.brokers, [&](const BrokerConfig& heir) {
+           return is_heir(heir) && heir.prefix == broker.prefix && heir.has_profile("smartmeterd");
+         });
+}
+
 }  // namespace
 
 Daemon::Daemon(Options options, Settings settings)
@@ -231,6 +242,7 @@ void Daemon::remove_brokers(const Config* next) {
   for (Broker& broker : over) {
     sources_.forget(*broker.sink);
     if (next != nullptr) broker.sink->forget_filters(filters_there(*next, broker.config));
+    if (next != nullptr && has_left_prefix(*next, broker.config)) broker.sink->take_back();
     sinks_.remove(*broker.sink);
     sinks_.publisher_removed(broker.sink->publisher());
     sinks.push_back(std::move(broker.sink));

@@ -446,7 +446,10 @@ void Client::shut_down() {
 /// Once the broker has everything.
 void Client::leave_when_done() {
   if (!is_leaving_ || !online_ || !outbox_.empty() || connection_->in_flight() > 0) return;
-  if (!status_topic_.empty()) send({.topic = status_topic_, .payload = "offline", .retain = true});
+  if (!status_topic_.empty())
+    send({.topic = status_topic_,
+          .payload = is_status_taken_back_ ? "" : "offline",
+          .retain = true});
   online_ = false;
   left_fd_ = connection_->leave();
   settle(MOSQ_ERR_SUCCESS);
@@ -499,6 +502,11 @@ void Client::remove(std::string_view topic) {
 void Client::remove_below(std::string_view topic_prefix) {
   std::string topic;
   while (!topic.assign(outbox_.find_below(topic_prefix)).empty()) remove(topic);
+}
+
+void Client::take_back_below(std::string_view topic_prefix) {
+  remove_below(topic_prefix);
+  is_status_taken_back_ = status_topic_.starts_with(topic_prefix);
 }
 
 void Client::say_again_below(std::string_view topic_prefix) {

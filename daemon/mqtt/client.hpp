@@ -69,6 +69,8 @@ class Client {
   void remove(std::string_view topic);
   /// The same for every topic published here that begins like this.
   void remove_below(std::string_view topic_prefix);
+  /// The same, and the status too, when it has shut down: instead of "offline".
+  void take_back_below(std::string_view topic_prefix);
   /// Says what is retained and begins like this again, for who came after it was said.
   void say_again_below(std::string_view topic_prefix);
   /// Subscribes now and after each connect. MQTT 5: what this client publishes does not come back.
@@ -147,6 +149,7 @@ class Client {
   bool version_5_;
   bool has_socket_ = false;  ///< the connect thread is done with the connection
   bool online_ = false;
+  bool is_status_taken_back_ = false;
   bool is_leaving_ = false;  ///< for good, once nothing waits
   bool takes_messages_ = true;
   int left_fd_ = -1;  ///< see Connection::leave

@@ -57,6 +57,7 @@ constexpr std::string_view service_stem = "smartmeterd_gateway_";
 
 HomeAssistantProfile::HomeAssistantProfile(const ProfileContext& context)
     : context_(context),
+      form_(context.broker.has_profile("smartmeterd") ? context.broker.discovery : Discovery::off),
       prefix_(with_slash(context.broker.prefix)),
       gateway_(gateway_prefix(context.broker, context.instance)),
       discovery_(with_slash(context.broker.discovery_prefix)),
@@ -103,7 +104,7 @@ void HomeAssistantProfile::adapter_removed(const Adapter& adapter) {
 
 void HomeAssistantProfile::meter_added(const Meter& meter) {
   // Of those in a shared subscription no member can say whether they are available.
-  if (meter.is_stateless || context_.broker.discovery == Discovery::off) return;
+  if (meter.is_stateless || form_ == Discovery::off) return;
   if (meters_.size() < meters_max)
     meters_[&meter].meter = &meter;
   else if (!std::exchange(has_too_many_, true))
@@ -130,7 +131,7 @@ void HomeAssistantProfile::remove(Entry& entry) {
   const std::string id = device_id(entry);
   if (bridge_device_ == id) bridge_device_.clear();
   if (entry.shown.empty()) return;
-  if (context_.broker.discovery == Discovery::device)
+  if (form_ == Discovery::device)
     context_.client.remove(topic_of(id));
   else
     for (const auto& [key, shown] : entry.shown) context_.client.remove(topic_of(id, key));
@@ -270,8 +271,7 @@ void HomeAssistantProfile::look_back() {
   found_bytes_ = 0;
   look_back_end_ = context_.loop.now() + look_back_time;
   if (look_backs_ > 1) return;  // the client subscribes again by itself
-  if (context_.broker.discovery != Discovery::off)
-    context_.client.subscribe(std::string(birth_topic), 0);
+  if (form_ != Discovery::off) context_.client.subscribe(std::string(birth_topic), 0);
   for (const std::string& filter : look_back_filters_) context_.client.subscribe(filter, 0);
 }
 
@@ -292,7 +292,7 @@ void HomeAssistantProfile::message(const Message& message) {
   if (message.topic == birth_topic) {
     // A retained one is old; what is retained here has just been said.
     if (message.retained || payload != "online" || is_looking_back_ || say_again_.pending() ||
-        context_.broker.discovery == Discovery::off)
+        form_ == Discovery::off)
       return;
     std::uniform_int_distribution<int> delay(birth_delay_min_ms, birth_delay_max_ms);
     context_.loop.timer(say_again_,
@@ -322,7 +322,7 @@ void HomeAssistantProfile::found(std::string_view topic, std::string_view payloa
   const std::string_view before = topic.substr(0, id_at);
   Found found{before == discovery_ + "device", std::string(id), {}, std::string(topic), {}};
   const bool is_below_another_prefix = !found.is_device_form && before != discovery_ + "sensor";
-  if (context_.broker.discovery == Discovery::off || is_below_another_prefix) {
+  if (form_ == Discovery::off || is_below_another_prefix) {
     context_.client.remove(topic);
     return;
   }
@@ -352,7 +352,7 @@ void HomeAssistantProfile::take_over(Entry& entry) {
       return true;
     }
     if (found.device != id) return false;
-    const bool is_device_form = context_.broker.discovery == Discovery::device;
+    const bool is_device_form = form_ == Discovery::device;
     // The service knows its adapters, and a meter its own affairs.
     const auto is_earlier = [&](std::string_view key) {
       return entry.meter != nullptr && key.find('-') == key.npos;
@@ -373,8 +373,7 @@ void HomeAssistantProfile::take_over(Entry& entry) {
 void HomeAssistantProfile::tick() {
   if (look_backs_ == 0) look_back();
   if (is_looking_back_ && context_.loop.now() >= look_back_end_) end_look_back();
-  if (!is_looking_back_ && !is_over_ && context_.broker.discovery != Discovery::off &&
-      context_.loop.now() >= next_due_)
+  if (!is_looking_back_ && !is_over_ && form_ != Discovery::off && context_.loop.now() >= next_due_)
     publish_due();
 }
 
@@ -414,7 +413,7 @@ void HomeAssistantProfile::publish(Entry& entry) {
   const std::vector<ha::Component> components = components_of(entry);
   for (const std::string& topic : entry.old_topics)
     context_.client.publish({.topic = topic, .payload = ha::migration});
-  if (context_.broker.discovery == Discovery::device)
+  if (form_ == Discovery::device)
     publish_as_device(entry, device, components);
   else
     publish_as_entities(entry, device, components);

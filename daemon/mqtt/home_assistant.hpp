@@ -16,7 +16,7 @@
 namespace smartmeterd::mqtt {
 
 /// MQTT discovery: one device for each meter and one for the service, in the form that the
-/// configuration wants, about the topics of the profile "smartmeterd".
+/// configuration wants, about the topics of the profile "smartmeterd"; none without that one.
 ///
 /// The broker remembers what an earlier run said (it is retained). Before anything is published
 /// the profile therefore looks back: it subscribes to discovery for a moment, and of what comes
@@ -100,6 +100,7 @@ class HomeAssistantProfile final : public Profile {
   void take_over(Entry& entry);
 
   ProfileContext context_;
+  Discovery form_;
   std::string prefix_;     ///< of state topics, with a slash at its end
   std::string gateway_;    ///< "smartmeter/gateway/<instance>/"
   std::string discovery_;  ///< with a slash at its end

@@ -30,6 +30,7 @@ class BrokerSink final : public MqttSink, private ClientListener {
   void pause_reading(bool is_paused) override { client_.pause_reading(is_paused); }
   void start() override { client_.start(); }
   void stop_reading() override { client_.stop_reading(); }
+  void take_back() override { is_taken_back_ = true; }
   void shut_down() override;
 
   void meter_removed(const Meter& meter) override {
@@ -83,6 +84,7 @@ class BrokerSink final : public MqttSink, private ClientListener {
   std::map<const Meter*, io::TimePoint> last_;  ///< telegram that was passed on, with a throttle
   std::string topic_;                           ///< of a message: the library wants its end marked
   meter::NamedReadings collected_;  ///< reused for each telegram, so that none allocates
+  bool is_taken_back_ = false;
   Client client_;
   Profiles profiles_;
 };
@@ -214,6 +216,7 @@ void BrokerSink::shut_down() {
   each([](Profile& profile) { profile.shut_down(); });
   for (const auto& profile : profiles_) remove(*profile);
   profiles_.clear();
+  if (is_taken_back_) client_.take_back_below(with_slash(broker_.prefix));
   client_.shut_down();
 }
 

@@ -39,6 +39,9 @@ class MqttSink : public Sinks {
   virtual void start() = 0;
   /// See Client::stop_reading.
   virtual void stop_reading() = 0;
+  /// What is retained below its prefix leaves the broker with `shut_down`, if it can be reached:
+  /// nobody would say there any more that it is old.
+  virtual void take_back() = 0;
   /// Its last words, `offline`, and the end of the connection: see Client::shut_down. Adapters and
   /// meters may go at once, and the backlog is another's; nothing may be told any more.
   virtual void shut_down() = 0;

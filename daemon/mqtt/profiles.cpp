@@ -2,8 +2,6 @@
 // Profiles: which ones a broker's configuration wants.
 #include "daemon/mqtt/profiles.hpp"
 
-#include <algorithm>
-
 #include "daemon/mqtt/data_point_profile.hpp"
 #include "daemon/mqtt/forward_profile.hpp"
 #include "daemon/mqtt/home_assistant.hpp"
@@ -15,10 +13,6 @@
 namespace smartmeterd::mqtt {
 
 namespace {
-
-bool lists(const BrokerConfig& broker, std::string_view word) {
-  return std::ranges::find(broker.profiles, word) != broker.profiles.end();
-}
 
 template <class Made>
 std::unique_ptr<Profile> make(const ProfileContext& context) {
@@ -32,8 +26,9 @@ struct Row {
 };
 constexpr Row rows[] = {
     {"smartmeterd", nullptr, make<SmartmeterdProfile>},
-    // About the topics of that profile; with discovery off, it takes away what was shown.
-    {"smartmeterd", nullptr, make<HomeAssistantProfile>},
+    // About the topics of that profile; without it, or with discovery off, it takes away what was
+    // shown.
+    {"", [](const ProfileContext&) { return true; }, make<HomeAssistantProfile>},
     {"seed", nullptr, make<SeedProfile>},
     {"rl-dsp", nullptr, make<RlDspProfile>},
     {"datacollector", nullptr, make<DatacollectorProfile>},
@@ -49,7 +44,7 @@ Profiles make_profiles(const ProfileContext& context) {
   Profiles profiles;
   if (!context.broker.publishes()) return profiles;
   for (const Row& row : rows)
-    if (row.is_wanted ? row.is_wanted(context) : lists(context.broker, row.word))
+    if (row.is_wanted ? row.is_wanted(context) : context.broker.has_profile(row.word))
       profiles.push_back(row.make(context));
   return profiles;
 }

@@ -30,6 +30,7 @@ class Broker : public mqtt::MqttSink {
   void pause_reading(bool is_paused) override { pauses.push_back(is_paused); }
   void start() override {}
   void stop_reading() override {}
+  void take_back() override {}
   void shut_down() override {}
   std::vector<bool> pauses;
 

@@ -333,6 +333,40 @@ class Failures(World):
         self.feed()
         wait_for("the meter", lambda: self.bus.meters().get(METER))
 
+    def test_topics_of_a_former_prefix_leave_at_a_reload(self):
+        def configure(prefix, profiles):
+            self.config.write_text(f'''[gateway]\ninstance = "test"\n[broker.main]
+url = "{self.broker.url}"\nprefix = "{prefix}"\nprofiles = {profiles}\nvalues = true\n''')
+        self.bus.start()
+        self.broker.start()
+        self.write_key()
+        configure("old", '["smartmeterd"]')
+        self.start(mqtt=False)
+        self.wait_opened()
+        self.feed()
+        there = self.subscriber()
+        words = ("state", "info", "availability", "value/energy_import")
+        of_meter = [f"{METER}/{word}" for word in words]
+        topics = [*of_meter, "gateway/test/status", "gateway/test/health"]
+        for topic in topics:
+            there.wait(f"old/{topic}", bool)
+        configure("new", '["smartmeterd"]')
+        self.assertIsNotNone(self.reload())
+        for topic in topics:
+            there.wait(f"old/{topic}", lambda payload: payload == "")
+        there.wait("new/gateway/test/status", lambda payload: payload == "online")
+        self.feed()
+        for topic in topics:
+            there.wait(f"new/{topic}", bool)
+        discovery = "homeassistant/device/smartmeterd_gateway_test/config"
+        there.wait(discovery, bool)
+        configure("new", '["seed"]')
+        self.assertIsNotNone(self.reload())
+        for topic in of_meter:
+            there.wait(f"new/{topic}", lambda payload: payload == "")
+        there.wait(discovery, lambda payload: payload == "")
+        there.wait("new/gateway/test/status", lambda payload: payload == "online")
+
     def test_wrong_authentication_key_then_good_telegram(self):
         self.bus.start()
         self.write_key(TEST_KEY, "00" * 15 + "01")

@@ -51,5 +51,31 @@ TEST_F(HomeAssistantProfileTest, AnAdapterOfManyThatIsGoneAfterARestartIsRemoved
   EXPECT_THAT(*subscriber_->payload(topic), HasSubstr("ttyusb98-"));
 }
 
+/// Without the topics that it is about nothing of it is true.
+TEST_F(HomeAssistantProfileTest, WithoutItsProfileWhatAnEarlierRunSaidIsRemoved) {
+  const std::string device = "homeassistant/device/smartmeterd_1/config";
+  const std::string service = "homeassistant/device/smartmeterd_gateway_host/config";
+  start();
+  send("1", {{"1-0:1.7.0", {1, 0}, Unit::watt}});
+  ASSERT_TRUE(hear(device) != nullptr);
+  ASSERT_TRUE(hear(service) != nullptr);
+  sink_->shut_down();
+  ASSERT_TRUE(hears("smartmeter/gateway/host/status", "offline"));
+  registry_.reset();
+
+  config_.profiles = {"seed"};
+  start();
+  send("1", {{"1-0:1.7.0", {1, 0}, Unit::watt}});
+  EXPECT_TRUE(run_until([&] {
+    const auto is_removed = [&](const std::string& topic) {
+      return std::ranges::any_of(subscriber_->messages(), [&](const auto& message) {
+        return message.topic == topic && message.payload.empty();
+      });
+    };
+    return is_removed(device) && is_removed(service);
+  }));
+  EXPECT_TRUE(hear("home/smart_meter/power_in") != nullptr);
+}
+
 }  // namespace
 }  // namespace smartmeterd::mqtt
