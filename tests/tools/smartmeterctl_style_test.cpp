@@ -61,31 +61,32 @@ TEST(Style, Tones) {
 
 namespace {
 
-Table adapters() {
+std::vector<std::string> adapters(unsigned columns, bool colours) {
   Table table({{"ADAPTER"}, {"LINE", 2}, {"N", 1, 0, Align::right}, {"PROBLEM", 0, 10}});
   table.add({"/dev/ttyUSB0", "2400-8E1", "7", {"none", Tone::good}});
   table.add({"Zähler 1", "-", "12345", {"telegrams arrive damaged", Tone::bad}});
-  return table;
+  std::vector<std::string> lines;
+  for (const Line& line : table.lines(columns)) lines.push_back(painted(line, colours));
+  return lines;
 }
 
 }  // namespace
 
 TEST(Style, TableLinesUp) {
-  EXPECT_EQ(adapters().lines(0, false),
-            (std::vector<std::string>{
-                "ADAPTER       LINE          N  PROBLEM",
-                "/dev/ttyUSB0  2400-8E1      7  none",
-                "Zähler 1      -         12345  telegrams arrive damaged",
-            }));
-  EXPECT_EQ(adapters().lines(0, true)[2],
+  EXPECT_EQ(adapters(0, false), (std::vector<std::string>{
+                                    "ADAPTER       LINE          N  PROBLEM",
+                                    "/dev/ttyUSB0  2400-8E1      7  none",
+                                    "Zähler 1      -         12345  telegrams arrive damaged",
+                                }));
+  EXPECT_EQ(adapters(0, true)[2],
             "Zähler 1      -         12345  \033[31mtelegrams arrive damaged\033[0m");
 }
 
 TEST(Style, TableThatIsTooWide) {
-  EXPECT_EQ(adapters().lines(46, false)[2], "Zähler 1      -         12345  telegrams arri…");
-  EXPECT_EQ(adapters().lines(40, false)[2], "Zähler 1      12345  telegrams arrive d…");
-  EXPECT_EQ(adapters().lines(25, false)[2], "Zähler 1      telegrams …");
-  EXPECT_EQ(adapters().lines(10, false)[1], "/dev/ttyU…");
+  EXPECT_EQ(adapters(46, false)[2], "Zähler 1      -         12345  telegrams arri…");
+  EXPECT_EQ(adapters(40, false)[2], "Zähler 1      12345  telegrams arrive d…");
+  EXPECT_EQ(adapters(25, false)[2], "Zähler 1      telegrams …");
+  EXPECT_EQ(adapters(10, false)[1], "/dev/ttyU…");
 }
 
 TEST(Style, NoLineIsLongerThanTheTerminal) {
@@ -103,9 +104,9 @@ TEST(Style, NoLineIsLongerThanTheTerminal) {
   for (unsigned columns = 1; columns <= 200; ++columns) {
     Table table({{text(), below(3), below(9)}, {text(), 2, 0, Align::right}, {text(), 1, 4}});
     for (int i = 0; i < 3; ++i) table.add({text(), {text(), Tone::bad}, text()});
-    for (const std::string& line : table.lines(columns, false)) {
+    for (const Line& line : table.lines(columns)) {
       EXPECT_LE(display_width(line), columns);
-      EXPECT_EQ(safe(line), line);
+      EXPECT_EQ(safe(painted(line, false)), painted(line, false));
     }
     EXPECT_LE(display_width(padded(text(), columns)), columns);
     EXPECT_EQ(display_width(padded(text(), columns, Align::right)), columns);

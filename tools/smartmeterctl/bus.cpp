@@ -109,6 +109,14 @@ Value read_value(sd_bus_message* message) {
   }
 }
 
+/// The answer of GetManagedObjects.
+std::vector<Object> objects_of(sd_bus_message* message) {
+  const Value tree = read_value(message);
+  std::vector<Object> objects;
+  for (const auto& [path, interfaces] : tree.map()) objects.push_back({path, interfaces});
+  return objects;
+}
+
 using namespace std::chrono_literals;
 
 /// Who answers at all does so at once.
@@ -150,12 +158,12 @@ sd_bus* open_bus(const std::string& where) {
     if (result == -ETIMEDOUT)
       throw BusError(SD_BUS_ERROR_TIMEOUT, "the message bus does not answer");
     const bool named = where == "system" || where == "session";
-    throw std::runtime_error(fmt::format(
-        "cannot reach {} {}: {}{}", named ? "the " + where : "the bus at", named ? "bus" : where,
-        std::strerror(-result),
-        result == -EACCES || result == -EPERM ? ": run this with sudo"
-        : named ? "; is dbus-daemon running? \"systemctl status dbus\" shows it"
-                : ": name the bus that smartmeterd was started with (--bus)"));
+    throw std::runtime_error(
+        fmt::format("cannot reach {} {}: {}{}", named ? "the " + where : "the bus at",
+                    named ? "bus" : where, std::strerror(-result),
+                    result == -EACCES || result == -EPERM ? ": run this with sudo"
+                    : named ? "; is dbus-daemon running? \"systemctl status dbus\" shows it"
+                            : ": name the bus that smartmeterd was started with (--bus)"));
   }
   return bus;
 }
@@ -216,13 +224,11 @@ FileDescriptor::~FileDescriptor() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-Bus::Bus(const std::string& where) : where_(where), bus_(open_bus(where)) {}
-
 bool Bus::reload() {
   Error error;
   sd_bus_message* raw = nullptr;
-  check(sd_bus_message_new_method_call(bus_.get(), &raw, service, root,
-                                       "org.smartmeterd1.Manager", "Reload"),
+  check(sd_bus_message_new_method_call(bus_.get(), &raw, service, root, "org.smartmeterd1.Manager",
+                                       "Reload"),
         "cannot ask for a reload");
   const std::unique_ptr<sd_bus_message, Unref> call(raw);
   // A daemon that is not running reads everything anyway once it starts.
@@ -266,10 +272,7 @@ std::vector<Object> Bus::objects() {
                          "GetManagedObjects", &error.raw, &raw, "");
   if (result < 0) fail(error.raw, result);
   const std::unique_ptr<sd_bus_message, Unref> reply(raw);
-  const Value tree = read_value(reply.get());
-  std::vector<Object> objects;
-  for (const auto& [path, interfaces] : tree.map()) objects.push_back({path, interfaces});
-  return objects;
+  return objects_of(reply.get());
 }
 
 std::vector<Object> Bus::adapters() {
@@ -297,9 +300,9 @@ Object Bus::adapter(const std::string& name) {
 FileDescriptor Bus::open_capture(const Object& adapter) {
   Error error;
   sd_bus_message* raw = nullptr;
-  const int result = sd_bus_call_method(bus_.get(), service, adapter.path.c_str(),
-                                        adapter_interface, "OpenCapture", &error.raw, &raw, "a{sv}",
-                                        0);
+  const int result =
+      sd_bus_call_method(bus_.get(), service, adapter.path.c_str(), adapter_interface,
+                         "OpenCapture", &error.raw, &raw, "a{sv}", 0);
   if (result < 0) fail(error.raw, result);
   const std::unique_ptr<sd_bus_message, Unref> reply(raw);
   int stream = -1;
@@ -348,8 +351,7 @@ std::optional<pid_t> Bus::owner() {
   const int result = sd_bus_get_name_creds(bus_.get(), service, SD_BUS_CREDS_PID, &raw);
   if (result == -ENXIO) return std::nullopt;  // nobody
   check(result, "cannot ask for the owner of org.smartmeterd1");
-  const std::unique_ptr<sd_bus_creds, decltype(&sd_bus_creds_unref)> creds(raw,
-                                                                           sd_bus_creds_unref);
+  const std::unique_ptr<sd_bus_creds, decltype(&sd_bus_creds_unref)> creds(raw, sd_bus_creds_unref);
   pid_t pid = 0;
   return sd_bus_creds_get_pid(raw, &pid) < 0 ? 0 : pid;
 }
@@ -360,35 +362,6 @@ Value Bus::unit_properties(const std::string& unit) {
   const std::unique_ptr<char, decltype(&std::free)> path(raw, std::free);
   return properties("org.freedesktop.systemd1", path.get(), "org.freedesktop.systemd1.Unit");
 }
-
-namespace {
-
-/// What the callbacks of sd-bus collect between two calls of sd_bus_process.
-struct Watched {
-  std::vector<ReadingSignal> readings;
-  std::optional<bool> owned;
-};
-
-int on_reading_signal(sd_bus_message* message, void* data, sd_bus_error*) noexcept {
-  try {
-    ReadingSignal signal{sd_bus_message_get_path(message), 0, 0, {}};
-    signal.time_us = read_value(message).count();
-    signal.sequence = read_value(message).count();
-    signal.values = read_value(message);
-    static_cast<Watched*>(data)->readings.push_back(std::move(signal));
-  } catch (const std::exception&) {  // not the signal that the interface describes
-  }
-  return 0;
-}
-
-int on_owner_changed(sd_bus_message* message, void* data, sd_bus_error*) noexcept {
-  const char *name = nullptr, *before = nullptr, *after = nullptr;
-  if (sd_bus_message_read(message, "sss", &name, &before, &after) >= 0)
-    static_cast<Watched*>(data)->owned = *after != '\0';
-  return 0;
-}
-
-}  // namespace
 
 namespace {
 
@@ -458,30 +431,124 @@ Value Bus::probe(const Object& adapter, std::chrono::milliseconds timeout,
   }
 }
 
-void Bus::watch(const std::function<bool(const ReadingSignal&)>& on_reading,
-                const std::function<void(bool)>& on_owner) {
-  Watched watched;
-  sd_bus_slot* raw = nullptr;
-  check(sd_bus_match_signal(bus_.get(), &raw, service, nullptr, meter_interface, "Reading",
-                            on_reading_signal, &watched),
+/// What the callbacks of sd-bus collect: the listener may call the bus again, and they may not.
+struct Bus::Heard {
+  BusListener listener;
+  std::vector<ReadingSignal> readings;
+  std::optional<bool> owned;
+  bool changed = false, answered = false;
+  std::optional<std::vector<Object>> objects;
+
+  static int on_signal(sd_bus_message* message, void* data, sd_bus_error*) noexcept {
+    auto& heard = *static_cast<Heard*>(data);
+    try {
+      if (sd_bus_message_is_signal(message, meter_interface, "Reading") <= 0) {
+        heard.changed = true;
+        return 0;
+      }
+      ReadingSignal signal{sd_bus_message_get_path(message), 0, 0, {}};
+      signal.time_us = read_value(message).count();
+      signal.sequence = read_value(message).count();
+      signal.values = read_value(message);
+      heard.readings.push_back(std::move(signal));
+    } catch (const std::exception&) {  // not the signal that the interface describes
+    }
+    return 0;
+  }
+
+  static int on_owner(sd_bus_message* message, void* data, sd_bus_error*) noexcept {
+    const char *name = nullptr, *before = nullptr, *after = nullptr;
+    if (sd_bus_message_read(message, "sss", &name, &before, &after) >= 0)
+      static_cast<Heard*>(data)->owned = *after != '\0';
+    return 0;
+  }
+
+  static int on_objects(sd_bus_message* message, void* data, sd_bus_error*) noexcept {
+    auto& heard = *static_cast<Heard*>(data);
+    heard.answered = true;
+    heard.objects.reset();
+    try {
+      if (sd_bus_message_is_method_error(message, nullptr) == 0)
+        heard.objects = objects_of(message);
+    } catch (const std::exception&) {  // as if it were refused
+    }
+    return 0;
+  }
+};
+
+Bus::Bus(const std::string& where) : where_(where), bus_(open_bus(where)) {}
+Bus::~Bus() = default;
+
+void Bus::add_match(const std::string& rule, sd_bus_message_handler_t handler) {
+  sd_bus_slot* slot = nullptr;
+  check(sd_bus_add_match(bus_.get(), &slot, rule.c_str(), handler, heard_.get()),
         "cannot ask for signals");
-  const std::unique_ptr<sd_bus_slot, Unref> readings(raw);
-  const std::string rule = fmt::format(
-      "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',arg0='{}'", service);
-  check(sd_bus_add_match(bus_.get(), &raw, rule.c_str(), on_owner_changed, &watched),
-        "cannot ask for signals");
-  const std::unique_ptr<sd_bus_slot, Unref> owner(raw);
+  slots_.emplace_back(slot);
+}
+
+void Bus::listen(BusListener listener) {
+  heard_ = std::make_unique<Heard>();
+  heard_->listener = std::move(listener);
+  add_match(fmt::format("type='signal',sender='{}',path_namespace='{}'{}", service, root,
+                        heard_->listener.on_change
+                            ? ""
+                            : fmt::format(",interface='{}',member='Reading'", meter_interface)),
+            Heard::on_signal);
+  add_match(fmt::format("type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',"
+                        "arg0='{}'",
+                        service),
+            Heard::on_owner);
+}
+
+void Bus::ask_objects() {
+  constexpr const char* what = "cannot ask for the objects";
+  sd_bus_message* raw = nullptr;
+  check(sd_bus_message_new_method_call(bus_.get(), &raw, service, root,
+                                       "org.freedesktop.DBus.ObjectManager", "GetManagedObjects"),
+        what);
+  const std::unique_ptr<sd_bus_message, Unref> call(raw);
+  // Whoever has stopped the daemon does not want it back because somebody looks.
+  check(sd_bus_message_set_auto_start(call.get(), 0), what);
+  sd_bus_slot* slot = nullptr;
+  check(sd_bus_call_async(bus_.get(), &slot, call.get(), Heard::on_objects, heard_.get(), 0), what);
+  question_.reset(slot);
+}
+
+bool Bus::process() {
   for (;;) {
     const int more = sd_bus_process(bus_.get(), nullptr);
-    if (more < 0) throw std::runtime_error("the bus has gone away");
-    // Not in the callbacks: what is called here may call the bus again.
-    if (const auto owned = std::exchange(watched.owned, std::nullopt)) on_owner(*owned);
-    for (const ReadingSignal& signal : std::exchange(watched.readings, {}))
-      if (!on_reading(signal)) return;
-    if (more > 0) continue;
-    const int result = sd_bus_wait(bus_.get(), UINT64_MAX);
-    if (result < 0 && result != -EINTR) check(result, "the bus has gone away");
+    if (more < 0)
+      throw std::runtime_error("the bus has gone away: start this anew once it is back");
+    Heard& heard = *heard_;
+    if (const auto owned = std::exchange(heard.owned, std::nullopt))
+      heard.listener.on_owner(*owned);
+    if (std::exchange(heard.answered, false) && heard.listener.on_objects)
+      heard.listener.on_objects(std::exchange(heard.objects, std::nullopt));
+    if (std::exchange(heard.changed, false) && heard.listener.on_change) heard.listener.on_change();
+    for (const ReadingSignal& signal : std::exchange(heard.readings, {}))
+      if (!heard.listener.on_reading(signal)) return false;
+    if (more == 0) return true;
   }
+}
+
+pollfd Bus::waits_for() {
+  return {.fd = sd_bus_get_fd(bus_.get()),
+          .events = static_cast<short>(sd_bus_get_events(bus_.get())),
+          .revents = 0};
+}
+
+std::vector<const Object*> meters_behind(const std::vector<Object>& objects,
+                                         std::string_view parent) {
+  std::vector<const Object*> found;
+  for (const Object& object : objects) {
+    if (object.meter().map().empty()) continue;
+    const std::string carrier = object.meter()["Parent"].text();
+    const auto is_carried = [&] {
+      return carrier.size() > 1 && std::ranges::count(objects, carrier, &Object::path) > 0;
+    };
+    if (parent.empty() ? !is_carried() : carrier == parent) found.push_back(&object);
+  }
+  return found;
 }
 
 }  // namespace smartmeterctl

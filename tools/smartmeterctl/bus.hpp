@@ -2,6 +2,7 @@
 // Bus: what smartmeterd says on D-Bus.
 #pragma once
 
+#include <poll.h>
 #include <sys/types.h>
 #include <systemd/sd-bus.h>
 
@@ -87,12 +88,25 @@ struct ReadingSignal {
   Value values;
 };
 
+/// What is called with what the daemon says by itself.
+struct BusListener {
+  /// A telegram; not called any more once it has returned false.
+  std::function<bool(const ReadingSignal&)> on_reading;
+  /// The daemon leaves the bus (false) or comes (true).
+  std::function<void(bool)> on_owner;
+  /// Objects have come or gone, states have changed, a telegram was refused; may be empty.
+  std::function<void()> on_change = {};
+  /// The answer to Bus::ask_objects; nothing: it was refused, or nobody is there. May be empty.
+  std::function<void(std::optional<std::vector<Object>>)> on_objects = {};
+};
+
 /// A connection to the bus that smartmeterd serves. Every failure is a std::runtime_error whose
 /// sentence says what to do; a BusError where the daemon refused.
 class Bus {
  public:
   /// "system", "session" or an address.
   explicit Bus(const std::string& where);
+  ~Bus();
 
   /// The process that serves the name, if any; nothing is started. 0: the bus does not know it.
   std::optional<pid_t> owner();
@@ -117,22 +131,36 @@ class Bus {
   Value manager_properties();
   /// Has the daemon read its configuration and keys again; false where it is not running.
   bool reload();
-  /// Calls `on_reading` for each Reading signal until it returns false, and `on_owner` when the
-  /// daemon leaves the bus (false) or comes (true).
-  void watch(const std::function<bool(const ReadingSignal&)>& on_reading,
-             const std::function<void(bool)>& on_owner);
+  /// From now on `process` calls the listener. Once.
+  void listen(BusListener listener);
+  /// Asks for the objects, and does not wait.
+  void ask_objects();
+  /// Handles what has come; false once on_reading has returned false.
+  bool process();
+  /// What to wait for with poll(2) before the next `process`.
+  pollfd waits_for();
 
  private:
+  struct Heard;
   struct Unref {
     void operator()(sd_bus* bus) const { sd_bus_flush_close_unref(bus); }
     void operator()(sd_bus_message* message) const { sd_bus_message_unref(message); }
     void operator()(sd_bus_slot* slot) const { sd_bus_slot_unref(slot); }
   };
+  void add_match(const std::string& rule, sd_bus_message_handler_t handler);
   Value properties(const char* destination, const std::string& path, const char* interface);
   std::string explain(const sd_bus_error& error, int result) const;
   [[noreturn]] void fail(const sd_bus_error& error, int result) const;
   std::string where_;
   std::unique_ptr<sd_bus, Unref> bus_;
+  std::unique_ptr<Heard> heard_;  // its address is known to the slots
+  std::vector<std::unique_ptr<sd_bus_slot, Unref>> slots_;
+  std::unique_ptr<sd_bus_slot, Unref> question_;
 };
+
+/// The meters that no other one of these carries, or those that the one with the path `parent`
+/// carries; in their order.
+std::vector<const Object*> meters_behind(const std::vector<Object>& objects,
+                                         std::string_view parent = {});
 
 }  // namespace smartmeterctl

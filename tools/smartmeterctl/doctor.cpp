@@ -331,10 +331,10 @@ void print(const Examined& one) {
   const Step* step = deciding(one.steps);
   if (step == nullptr) {
     const auto warnings = std::ranges::count(one.steps, Verdict::warning, &Step::verdict);
-    print_sentence(label, verdict_width,
-                   fmt::format("all is well{}.",
-                               warnings == 0 ? "" : ", but look at what is marked \"!\""),
-                   warnings == 0 ? Tone::good : Tone::warn);
+    print_sentence(
+        label, verdict_width,
+        fmt::format("all is well{}.", warnings == 0 ? "" : ", but look at what is marked \"!\""),
+        warnings == 0 ? Tone::good : Tone::warn);
     return;
   }
   const bool is_unknown = step->verdict == Verdict::unknown;
@@ -398,7 +398,8 @@ int doctor(const DoctorOptions& options) {
     }
     for (const SerialPort& port : report.unclaimed)
       print_sentence("\n", 0,
-                     fmt::format("Not examined, because nobody has claimed it: {} ({}). \"{}\" does.",
+                     fmt::format("Not examined, because nobody has claimed it: {} ({}). "
+                                 "\"{}\" does.",
                                  port.node, port.description(), claim_command(port)));
   }
   return verdict == "fine" ? exit_good : exit_nothing;

@@ -44,7 +44,7 @@ struct Node {
   mode_t mode = 0;
   std::string owner_name, group_name;  ///< the number where there is no name
   std::vector<Grant> grants;
-  bool is_serial = true;    ///< a terminal of any kind
+  bool is_serial = true;   ///< a terminal of any kind
   bool is_pseudo = false;  ///< a pseudo-terminal, which always another program holds
 };
 

@@ -52,14 +52,9 @@ void print_json(const Found& found) {
 /// Each meter with those behind it after it.
 std::vector<const Object*> by_parent(const std::vector<Object>& meters) {
   std::vector<const Object*> ordered;
-  const auto is_there = [&](const std::string& path) {
-    return std::ranges::count(meters, path, &Object::path) > 0;
-  };
-  for (const Object& object : meters) {
-    if (is_there(object.meter()["Parent"].text())) continue;
-    ordered.push_back(&object);
-    for (const Object& behind : meters)
-      if (behind.meter()["Parent"].text() == object.path) ordered.push_back(&behind);
+  for (const Object* top : meters_behind(meters)) {
+    ordered.push_back(top);
+    for (const Object* behind : meters_behind(meters, top->path)) ordered.push_back(behind);
   }
   return ordered;
 }

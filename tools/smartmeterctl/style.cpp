@@ -38,13 +38,16 @@ Letter letter(std::string_view text) {
   return {code, size};
 }
 
+bool has_utf8() {
+  static const bool has = std::setlocale(LC_CTYPE, "C.UTF-8") != nullptr;
+  return has;
+}
+
 /// -1: not for a terminal.
 int width_of(char32_t code) {
-  // The C library knows widths in a UTF-8 locale only, and they must not depend on the user's.
-  static const bool has_locale = std::setlocale(LC_CTYPE, "C.UTF-8") != nullptr;
   if (code >= ' ' && code <= '~') return 1;
   if (code < 0xa0) return -1;  // C0, DEL, C1
-  return has_locale ? ::wcwidth(static_cast<wchar_t>(code)) : 1;
+  return has_utf8() ? ::wcwidth(static_cast<wchar_t>(code)) : 1;
 }
 
 /// Cannot be seen, and may reorder or hide what can: directions, joiners, tags.
@@ -117,6 +120,10 @@ std::vector<std::string_view> words_of(std::string_view text) {
 }
 
 }  // namespace
+
+void use_utf8() {
+  has_utf8();
+}
 
 bool has_colours() {
   const char* no_color = std::getenv("NO_COLOR");
@@ -218,6 +225,18 @@ std::string or_dash(const std::string& text) {
   return text.empty() ? std::string(absent) : text;
 }
 
+std::string painted(const Line& line, bool colours) {
+  std::string text;
+  for (const Cell& cell : line) text += toned(cell.text, cell.tone, colours);
+  return text;
+}
+
+unsigned display_width(const Line& line) {
+  unsigned columns = 0;
+  for (const Cell& cell : line) columns += display_width(cell.text);
+  return columns;
+}
+
 Tone tone_of_state(std::string_view state) {
   constexpr std::array<std::pair<std::string_view, Tone>, 13> states = {{
       {"synced", Tone::good},
@@ -246,8 +265,9 @@ Tone tone_of_problem(std::string_view problem) {
 std::vector<unsigned> Table::widths(unsigned columns) const {
   std::vector<unsigned> natural, least;
   for (std::size_t i = 0; i < columns_.size(); ++i) {
-    unsigned width = display_width(safe(columns_[i].title));
+    unsigned width = 0;
     for (const auto& row : rows_) width = std::max(width, display_width(safe(row[i].text)));
+    if (width > 0 || rows_.empty()) width = std::max(width, display_width(safe(columns_[i].title)));
     natural.push_back(width);
     least.push_back(columns_[i].width_min == 0 ? width : std::min(width, columns_[i].width_min));
   }
@@ -272,37 +292,36 @@ std::vector<unsigned> Table::widths(unsigned columns) const {
   return given;
 }
 
-std::vector<std::string> Table::lines(unsigned columns, bool colours) const {
+std::vector<Line> Table::lines(unsigned columns) const {
   const std::vector<unsigned> given = widths(columns);
-  std::vector<Cell> heading;
-  for (const Column& column : columns_) heading.emplace_back(column.title, Tone::strong);
-  std::vector<std::string> lines;
+  std::vector<Line> lines;
   const auto add_line = [&](const std::vector<Cell>& row) {
-    std::string line;
-    unsigned gap = 0, taken = 0;
+    Line line;
+    unsigned blanks = 0, taken = 0;  // before the next cell, with them
     for (std::size_t i = 0; i < row.size(); ++i) {
-      if (given[i] == 0 || (columns != 0 && taken + gap >= columns)) continue;
-      const unsigned room = columns == 0 ? given[i] : std::min(given[i], columns - taken - gap);
-      const std::string text = cut(row[i].text, room);
-      const unsigned width = display_width(text);
-      const std::string blanks(room - width, ' ');
-      line.append(gap, ' ');
-      if (columns_[i].align == Align::right) line += blanks;
-      line += toned(text, row[i].tone, colours);
-      if (columns_[i].align == Align::left) line += blanks;
-      taken += gap + room;
-      gap = column_gap;
+      if (given[i] == 0 || (columns != 0 && taken >= columns)) continue;
+      const unsigned room = columns == 0 ? given[i] : std::min(given[i], columns - taken);
+      std::string text = cut(row[i].text, room);
+      const unsigned fill = room - display_width(text);
+      if (columns_[i].align == Align::right) blanks += fill;
+      if (!text.empty()) {
+        if (blanks > 0) line.emplace_back(std::string(std::exchange(blanks, 0), ' '));
+        line.emplace_back(std::move(text), row[i].tone);
+      }
+      blanks += column_gap + (columns_[i].align == Align::left ? fill : 0);
+      taken += column_gap + room;
     }
-    line.erase(line.find_last_not_of(' ') + 1);
     lines.push_back(std::move(line));
   };
+  std::vector<Cell> heading;
+  for (const Column& column : columns_) heading.emplace_back(column.title, Tone::strong);
   add_line(heading);
   for (const auto& row : rows_) add_line(row);
   return lines;
 }
 
 void Table::print() const {
-  for (const std::string& line : lines(terminal_columns(), has_colours())) fmt::print("{}\n", line);
+  for (const Line& line : lines(terminal_columns())) fmt::print("{}\n", painted(line));
 }
 
 }  // namespace smartmeterctl

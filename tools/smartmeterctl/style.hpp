@@ -26,6 +26,10 @@ bool has_colours();
 /// Columns of the terminal that standard output is; 0: it is none, and lines have no limit.
 unsigned terminal_columns();
 
+/// Has the C library work with UTF-8, whatever the user's locale is: only then it knows how wide
+/// letters are. What measures text does so by itself; before ncurses starts, it must be said.
+void use_utf8();
+
 /// Text of whomever (meters, brokers, devices, files) as it may go to a terminal: what is no UTF-8,
 /// controls it, changes the direction of the text or cannot be seen becomes U+FFFD. Line ends, too.
 std::string safe(std::string_view text);
@@ -67,6 +71,11 @@ struct Cell {
   Cell(const char* words, Tone its_tone = Tone::plain) : text(words), tone(its_tone) {}
 };
 
+/// Pieces of one line, one after another.
+using Line = std::vector<Cell>;
+std::string painted(const Line& line, bool colours = has_colours());
+unsigned display_width(const Line& line);
+
 struct Column {
   std::string title;
   /// Where lines are too long, whole columns are left out: those with the highest rank first; 0:
@@ -77,15 +86,15 @@ struct Column {
   Align align = Align::left;
 };
 
-/// A table whose columns are as wide as their widest cell, two blanks between them. Cells may hold
-/// any text.
+/// A table whose columns are as wide as their widest cell, two blanks between them; a column of
+/// which every cell is empty is not there. Cells may hold any text.
 class Table {
  public:
   explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
   /// As many cells as there are columns.
   void add(std::vector<Cell> row) { rows_.push_back(std::move(row)); }
   /// Heading and rows, none longer than `columns` (0: no limit).
-  std::vector<std::string> lines(unsigned columns, bool colours) const;
+  std::vector<Line> lines(unsigned columns) const;
   /// On standard output.
   void print() const;
 

@@ -12,6 +12,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 
 #include "meter/quantity.hpp"
 #include "meter/unit.hpp"
@@ -96,6 +97,20 @@ std::string value_text(const std::string& name, const Value& value) {
   return unit.empty() ? number_text(*number) : fmt::format("{} {}", number_text(*number), unit);
 }
 
+std::optional<double> number_of(const Value& readings, const std::string& name) {
+  const auto* number = std::get_if<double>(&readings[name].held);
+  if (number == nullptr || !std::isfinite(*number)) return std::nullopt;
+  return *number;
+}
+
+std::optional<double> net_power(const Value& readings) {
+  const auto in = number_of(readings, "power_import"), out = number_of(readings, "power_export");
+  if (in || out) return in.value_or(0) - out.value_or(0);
+  for (const char* name : {"power_net", "power_abs", "power"})
+    if (const auto number = number_of(readings, name)) return number;
+  return std::nullopt;
+}
+
 std::vector<std::string> ordered_names(const Value& readings) {
   std::vector<std::string> names;
   for (const meter::Quantity& quantity : meter::quantities()) {
@@ -123,20 +138,35 @@ std::string counted(std::uint64_t count, std::string_view noun) {
   return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
+std::uint64_t time_now_us() {
+  const auto since = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::microseconds>(since).count());
+}
+
 std::int64_t age_s(std::uint64_t time_us) {
-  const auto now = std::chrono::duration_cast<std::chrono::microseconds>(
-                       std::chrono::system_clock::now().time_since_epoch())
-                       .count();
-  return (now - static_cast<std::int64_t>(time_us)) / 1'000'000;
+  return (static_cast<std::int64_t>(time_now_us()) - static_cast<std::int64_t>(time_us)) /
+         1'000'000;
 }
 
 std::string age_text(std::uint64_t time_us) {
+  return age_text(time_us, time_now_us());
+}
+
+std::string age_text(std::uint64_t time_us, std::uint64_t now_us) {
   if (time_us == 0) return "never";
-  const std::int64_t seconds = age_s(time_us);
-  if (seconds < 120) return fmt::format("{} s ago", seconds < 0 ? 0 : seconds);
+  const std::uint64_t seconds = (now_us - std::min(time_us, now_us)) / 1'000'000;
+  if (seconds < 120) return fmt::format("{} s ago", seconds);
   if (seconds < 7200) return fmt::format("{} min ago", seconds / 60);
   if (seconds < 172'800) return fmt::format("{} h ago", seconds / 3600);
   return fmt::format("{} days ago", seconds / 86'400);
+}
+
+std::string clock_text(std::uint64_t time_us) {
+  const auto seconds = static_cast<std::time_t>(time_us / 1'000'000);
+  std::tm local{};
+  localtime_r(&seconds, &local);
+  return fmt::format("{:02}:{:02}:{:02}", local.tm_hour, local.tm_min, local.tm_sec);
 }
 
 bool StatusLine::is_rewritten() {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,11 @@ std::string unit_text(const std::string& name);
 /// Without its unit: "12048.95".
 std::string number_text(double value);
 
+/// A reading that is a number; nothing where it is not there, or none.
+std::optional<double> number_of(const Value& readings, const std::string& name);
+/// W from the grid, negative to it, of what a telegram or a meter says; nothing: no power at all.
+std::optional<double> net_power(const Value& readings);
+
 /// The names of `readings` in the order of the quantity table, unknown names last; values that a
 /// meter does not deliver are left out.
 std::vector<std::string> ordered_names(const Value& readings);
@@ -33,6 +39,11 @@ std::string counted(std::uint64_t count, std::string_view noun);
 std::int64_t age_s(std::uint64_t time_us);
 /// "3 s ago", "2 h ago", "never"; microseconds since the epoch.
 std::string age_text(std::uint64_t time_us);
+std::string age_text(std::uint64_t time_us, std::uint64_t now_us);
+/// "12:00:05", local time.
+std::string clock_text(std::uint64_t time_us);
+/// Microseconds since the epoch.
+std::uint64_t time_now_us();
 
 /// Says on standard error how a wait goes: one line that is rewritten on a terminal, and is gone in
 /// the end; elsewhere a line for each text that differs from the one before.

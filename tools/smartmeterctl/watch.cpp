@@ -1,30 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
-// smartmeterctl watch: one line for each telegram, as it arrives.
+// smartmeterctl watch: every telegram as it arrives, on a whole terminal or as lines.
 #include <fmt/core.h>
+#include <poll.h>
 
+#include <array>
 #include <cstdio>
-#include <ctime>
 #include <memory>
 
 #include "tools/smartmeterctl/bus.hpp"
+#include "tools/smartmeterctl/signals.hpp"
 #include "tools/smartmeterctl/style.hpp"
 #include "tools/smartmeterctl/text.hpp"
 #include "tools/smartmeterctl/verbs.hpp"
+#include "tools/smartmeterctl/watch_screen.hpp"
 
 namespace smartmeterctl {
 namespace {
 
+constexpr const char* footer = R"(
+On a terminal: a view of all meters, with their power, phases, registers, links and brokers. Keys:
+up, down, PgUp, PgDn and Tab choose a meter, ? helps, q or Esc leave. Elsewhere, and with --plain,
+--json or --count: one line for each telegram.
+
+Exit status: 0 left with q, Ctrl-C or after --count telegrams, 1 an error, 2 wrong usage.
+
+Examples:
+  smartmeterctl watch
+  smartmeterctl watch --plain | grep power_import
+  smartmeterctl watch --json --count 1 | jq .readings)";
+
 struct WatchOptions : BusOptions {
   std::uint64_t count = 0;
+  bool plain = false;
 };
-
-/// "12:00:05", local time.
-std::string clock_text(std::uint64_t time_us) {
-  const auto seconds = static_cast<std::time_t>(time_us / 1'000'000);
-  std::tm local{};
-  localtime_r(&seconds, &local);
-  return fmt::format("{:02}:{:02}:{:02}", local.tm_hour, local.tm_min, local.tm_sec);
-}
 
 void print_json(const Value& meter, const ReadingSignal& signal) {
   std::string text;
@@ -67,38 +75,56 @@ void print_line(const Value& meter, const ReadingSignal& signal) {
   fmt::print("{}\n", line);
 }
 
+/// One line for each telegram.
+int watch_lines(Bus& bus, const WatchOptions& options, const std::string& only) {
+  Signals signals({SIGINT});
+  std::uint64_t seen = 0;
+  bus.listen({.on_reading =
+                  [&](const ReadingSignal& signal) {
+                    if (!only.empty() && signal.path != only) return true;
+                    const Value meter = bus.meter_properties(signal.path);
+                    if (options.json)
+                      print_json(meter, signal);
+                    else
+                      print_line(meter, signal);
+                    std::fflush(stdout);
+                    return ++seen != options.count;
+                  },
+              .on_owner =
+                  [](bool there) {
+                    fmt::print(stderr, "smartmeterctl: smartmeterd {}\n",
+                               there ? "is back" : "has stopped; waiting for it");
+                  }});
+  while (bus.process() && !signals.take()) {
+    std::array<pollfd, 2> waits = {bus.waits_for(), {signals.fd(), POLLIN, 0}};
+    ::poll(waits.data(), waits.size(), -1);
+  }
+  return exit_good;
+}
+
 int watch(const WatchOptions& options) {
+  std::string why_not;
+  const bool wants_lines = options.json || options.plain || options.count != 0;
+  const bool on_screen = !wants_lines && has_screen(why_not);
   Bus bus(options.bus);
   const auto meters = bus.meters(options.meter);  // says what is wrong before the long wait
   const std::string only = options.meter.empty() ? "" : meters.front().path;
-  std::uint64_t seen = 0;
-  bus.watch(
-      [&](const ReadingSignal& signal) {
-        if (!only.empty() && signal.path != only) return true;
-        const Value meter = bus.meter_properties(signal.path);
-        if (options.json)
-          print_json(meter, signal);
-        else
-          print_line(meter, signal);
-        std::fflush(stdout);
-        return ++seen != options.count;
-      },
-      [](bool there) {
-        fmt::print(stderr, "smartmeterctl: smartmeterd {}\n",
-                   there ? "is back" : "has stopped; waiting for it");
-      });
-  return exit_good;
+  if (on_screen) return watch_on_screen(bus, only);
+  if (!why_not.empty()) fmt::print(stderr, "smartmeterctl: {}\n", safe(why_not));
+  return watch_lines(bus, options, only);
 }
 
 }  // namespace
 
 void add_watch(CLI::App& app, Action& action) {
   auto options = std::make_shared<WatchOptions>();
-  CLI::App* command = app.add_subcommand("watch", "one line for each telegram, until interrupted");
-  command->footer(
-      "\nExamples:\n  smartmeterctl watch\n  smartmeterctl watch --json --count 1 | jq .readings");
+  CLI::App* command = app.add_subcommand("watch", "all meters live, until q or Ctrl-C");
+  command->footer(footer);
   options->add_to(*command, true);
-  command->add_option("--count", options->count, "end after this many telegrams; 0: never")
+  command->add_flag("--plain", options->plain, "one line for each telegram, also on a terminal");
+  command
+      ->add_option("--count", options->count,
+                   "lines, and an end after this many telegrams; 0: never")
       ->capture_default_str();
   command->callback([options, &action] { action = [options] { return watch(*options); }; });
 }
