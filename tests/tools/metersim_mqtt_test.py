@@ -115,12 +115,17 @@ class Meters(MqttTest):
 
     def test_a_broker_that_dies_is_told_and_how_many_it_did_not_acknowledge(self):
         process = subprocess.Popen(
-            [METERSIM, "run", "gplug", "--mqtt", self.broker.url, "--interval", "0.05"],
+            [METERSIM, "run", "gplug", "--mqtt", self.broker.url, "--interval", "0.05",
+             "--print-values"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.addCleanup(process.kill)
         process.stdout.readline()
         self.subscribe(2, "tele/metersim/SENSOR")()
-        self.broker.stop()
+        # One that hears nothing before it dies: what is sent meanwhile is not acknowledged.
+        self.broker.process.send_signal(signal.SIGSTOP)
+        for _ in range(3):
+            process.stdout.readline()
+        self.broker.process.kill()
         _, error = process.communicate(timeout=LIMIT_S)
         self.assertEqual(process.returncode, 1)
         self.assertIn(f"{self.broker.url}: the connection was lost", error)
