@@ -79,6 +79,14 @@ class Install(unittest.TestCase):
             self.assertIn(os.path.join(self.prefix, "share/doc/smartmeterd/daemon/doc", name),
                           self.installed)
 
+    def test_every_example_is_there_and_runs_as_it_is(self):
+        examples = os.path.join(ROOT, "dbus/examples")
+        for name in os.listdir(examples):
+            path = os.path.join(self.prefix, "share/doc/smartmeterd/examples", name)
+            self.assertIn(path, self.installed)
+            is_program = os.access(os.path.join(examples, name), os.X_OK)
+            self.assertEqual(os.access(self.directory + path, os.X_OK), is_program, name)
+
     def test_every_manual_page_is_there(self):
         """Those that were built: not where scdoc is missing."""
         for path in glob.glob(os.path.join(BUILD, "man", "*.[1-8]")):
