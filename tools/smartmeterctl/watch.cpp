@@ -68,7 +68,7 @@ void print_line(const Value& meter, const ReadingSignal& signal) {
     const bool same_before = i > 0 && name != names[i] && without_phase(names[i - 1]) == name;
     const bool same_after =
         i + 1 < names.size() && name != names[i] && without_phase(names[i + 1]) == name;
-    if (!same_before) line += fmt::format("  {}", same_after ? name : names[i]);
+    if (!same_before) line += "  " + safe(same_after ? name : names[i]);
     line += ' ';
     line += same_after ? number_text(*number) : value_text(names[i], signal.values[names[i]]);
   }

@@ -233,7 +233,8 @@ std::vector<std::string> aligned(const std::vector<std::optional<double>>& numbe
     texts.push_back(number ? number_text(*number) : std::string(absent));
     places = std::max(places, places_of(texts.back()));
   }
-  for (std::string& text : texts) text.append(places - places_of(text), ' ');
+  for (std::string& text : texts)
+    if (text != absent) text.append(places - places_of(text), ' ');
   return texts;
 }
 
@@ -266,7 +267,7 @@ std::vector<Line> Card::phase_lines() {
   Table table(std::move(columns));
   for (auto& row : rows)
     if (std::ranges::any_of(row.begin() + 1, row.end(),
-                            [](const Cell& cell) { return !cell.text.starts_with(absent); }))
+                            [](const Cell& cell) { return cell.text != absent; }))
       table.add(std::move(row));
   return table.lines(style_.columns);
 }
