@@ -304,6 +304,27 @@ TEST_P(MqttSinkTest, MeasuresEachTelegramOfAPortOnce) {
   EXPECT_GE(sink_->publisher().published, before + 12);  // a state and at least one of the other
 }
 
+TEST_P(MqttSinkTest, MeasuresRawTelegramsWhereNothingElseIsPublished) {
+  for (const bool has_profile : {false, true}) {
+    Broker broker;
+    BrokerConfig options = config(broker.port());
+    options.raw = true;
+    options.profiles.clear();
+    if (has_profile) options.profiles = {"smartmeterd"};
+    make_sink(options);
+    ASSERT_TRUE(come_online());
+    FakeMeter meter;
+    meter.fill();
+    sink_->adapter_added(meter.adapter);
+    for (int i = 0; i < 3; ++i) {
+      meter.send(*sink_, io::Clock::now());
+      sink_->raw_telegram({meter.adapter, std::as_bytes(std::span("telegram")), meter::Link::mbus, 1,
+                           true, io::Clock::now()});
+    }
+    EXPECT_EQ(sink_->publisher().latency.count(), 3u) << has_profile;
+  }
+}
+
 TEST_P(MqttSinkTest, MeasuresNothingWhileTheBrokerIsAway) {
   Broker broker;
   BrokerConfig options = config(broker.port());
