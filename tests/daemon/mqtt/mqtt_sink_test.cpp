@@ -318,8 +318,8 @@ TEST_P(MqttSinkTest, MeasuresRawTelegramsWhereNothingElseIsPublished) {
     sink_->adapter_added(meter.adapter);
     for (int i = 0; i < 3; ++i) {
       meter.send(*sink_, io::Clock::now());
-      sink_->raw_telegram({meter.adapter, std::as_bytes(std::span("telegram")), meter::Link::mbus, 1,
-                           true, io::Clock::now()});
+      sink_->raw_telegram({meter.adapter, std::as_bytes(std::span("telegram")), meter::Link::mbus,
+                           1, true, io::Clock::now()});
     }
     EXPECT_EQ(sink_->publisher().latency.count(), 3u) << has_profile;
   }
