@@ -6,14 +6,17 @@
 
 #include <expected>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "daemon/backlog.hpp"
+#include "daemon/history/quarter_hour.hpp"
 #include "meter/dlms/security.hpp"
 
 namespace smartmeterd::history {
@@ -27,7 +30,8 @@ struct DatabaseError {
 };
 
 /// SQLite in WAL mode with synchronous=NORMAL: a crash or power cut may lose the last
-/// transactions, never the file (sqlite.org/wal.html), and costs no sync per transaction.
+/// transactions, never the file (sqlite.org/wal.html), and costs no sync per transaction. Those of
+/// the history, one in a quarter hour, are durable.
 class Database {
  public:
   using Baselines = std::vector<meter::dlms::ReplayBaseline>;
@@ -72,6 +76,29 @@ class Database {
                                                                 std::uint64_t last_id,
                                                                 std::uint64_t bytes);
 
+  /// Of all meters' history. What is in the tables, and how a person reads them, says the schema.
+  struct HistorySize {
+    std::uint64_t quarters = 0;  ///< quarter hours with a row of at least one meter
+    std::uint64_t bytes = 0;
+  };
+  /// Also finds what is damaged there: `open` does not look, for this is most of the file.
+  std::expected<HistorySize, DatabaseError> history_size();
+  /// Adds a row, or merges it with what is there. Inside of a transaction.
+  std::expected<void, DatabaseError> merge_into_history(const QuarterHour& row, HistorySize& size);
+  /// Removes the oldest quarter hours until no more than these are left. Inside of a transaction.
+  std::expected<void, DatabaseError> trim_history(std::uint64_t quarters_max,
+                                                  std::uint64_t bytes_max, HistorySize& size);
+  /// Removes all of it, from the disk too.
+  std::expected<void, DatabaseError> forget_history();
+  /// Calls `take` for each row of the meter from `from_s` to before `to_s`, in order, until it
+  /// returns false. The row may be changed; it lives during the call.
+  std::expected<void, DatabaseError> read_history(std::string_view meter, std::int64_t from_s,
+                                                  std::int64_t to_s,
+                                                  const std::function<bool(QuarterHour&)>& take);
+  /// Some rows before `from_s`, in order: enough to know what each register was.
+  std::expected<std::vector<QuarterHour>, DatabaseError> history_before(std::string_view meter,
+                                                                        std::int64_t from_s);
+
   /// All of what `change` does, or nothing of it.
   template <class Change>
   std::expected<void, DatabaseError> transaction(Change change) {
@@ -82,8 +109,20 @@ class Database {
     return done;
   }
 
+  /// As above; afterwards no power cut undoes it, nor any transaction before it.
+  template <class Change>
+  std::expected<void, DatabaseError> durable_transaction(Change change) {
+    if (auto done = execute("PRAGMA synchronous = FULL"); !done) return done;
+    auto done = transaction(change);
+    // Should this fail, more is synced than has to be.
+    (void)execute("PRAGMA synchronous = NORMAL");
+    return done;
+  }
+
  private:
   static constexpr std::uint64_t backlog_overhead = 64;
+  static constexpr std::uint64_t history_overhead = 36;  ///< of a row, as measured
+  static constexpr std::string_view history_table = "history";
   template <int (*close)(sqlite3*)>
   struct CloseDatabase {
     void operator()(sqlite3* db) const noexcept { close(db); }
@@ -100,6 +139,18 @@ class Database {
   /// Runs a statement that gives no rows, and makes it ready for the next time.
   std::expected<void, DatabaseError> step_to_end(const Statement& statement);
   std::expected<void, DatabaseError> check();
+  /// Of one table, by its name.
+  std::expected<void, DatabaseError> check(const std::string& table);
+  struct HistoryMeter {
+    std::int64_t id = 0;
+    std::vector<std::string> names;  ///< what stands where in a row
+  };
+  /// Nothing: no row of it.
+  std::expected<std::optional<HistoryMeter>, DatabaseError> history_meter(std::string_view meter);
+  std::expected<HistoryMeter, DatabaseError> add_history_meter(std::string_view meter);
+  std::expected<void, DatabaseError> save_history_names(const HistoryMeter& meter);
+  std::expected<void, DatabaseError> save_history_row(std::int64_t meter, const QuarterHour& row,
+                                                      std::string_view payload);
   std::expected<void, DatabaseError> bring_schema_up();
 
   std::unique_ptr<sqlite3, CloseDatabase<sqlite3_close>> db_;

@@ -12,6 +12,7 @@
 
 #include "daemon/history/database.hpp"
 #include "daemon/history/stored_backlog.hpp"
+#include "daemon/history/stored_history.hpp"
 #include "daemon/log.hpp"
 
 namespace smartmeterd::history {
@@ -26,7 +27,8 @@ constexpr std::size_t waiting_max = 4096;
 
 class SqliteStorage final : public Storage {
  public:
-  SqliteStorage(const std::filesystem::path& directory, std::chrono::milliseconds write_interval);
+  SqliteStorage(const std::filesystem::path& directory, std::chrono::milliseconds write_interval,
+                std::chrono::milliseconds history_interval);
   ~SqliteStorage() override;
 
   std::string problem() const override;
@@ -37,6 +39,7 @@ class SqliteStorage final : public Storage {
   void save_line_settings(std::string_view adapter, std::string_view line) override;
   std::size_t dropped() const noexcept override { return dropped_.load(); }
   Backlog* backlog(std::string_view broker, std::size_t bytes_max) override;
+  History* history() override { return thread_.joinable() ? &*history_ : nullptr; }
 
  private:
   /// Of one adapter; what is empty stays as it is in the file.
@@ -60,19 +63,23 @@ class SqliteStorage final : public Storage {
   void write(const Backlogs& unwritten);
   std::expected<void, DatabaseError> save(const Backlogs& unwritten);
   void answer(const Backlogs& asked);
+  bool take_history(Clock::time_point now, Clock::time_point& next);
+  void write_history();
+  void answer_history();
   void report(const std::expected<void, DatabaseError>& done);
 
   const std::filesystem::path file_;
   const std::chrono::milliseconds write_interval_;
   std::mutex database_mutex_;         ///< never taken while the shared one is held
   std::optional<Database> database_;  ///< guarded by database_mutex_
-  mutable StoredBacklog::Shared shared_;
+  mutable Shared shared_;
   // Guarded by the shared mutex.
   Waiting waiting_;
   bool stop_ = false;
   std::string problem_;
   Database::BacklogSizes backlog_sizes_;  ///< what the file held when it was opened
   std::map<std::string, StoredBacklog, std::less<>> backlogs_;  ///< by broker; stay for ever
+  std::optional<StoredHistory> history_;  ///< there where the thread is
   std::atomic<std::size_t> dropped_ = 0;
   Waiting newest_;  ///< the loop's own: what the file holds or will hold
   std::map<std::string, Clock::time_point, std::less<>> written_;  ///< the thread's own
@@ -80,7 +87,8 @@ class SqliteStorage final : public Storage {
 };
 
 SqliteStorage::SqliteStorage(const std::filesystem::path& directory,
-                             std::chrono::milliseconds write_interval)
+                             std::chrono::milliseconds write_interval,
+                             std::chrono::milliseconds history_interval)
     : file_(directory / "state.db"), write_interval_(write_interval) {
   std::error_code failed;
   std::filesystem::create_directories(directory, failed);  // `open` says what is wrong with it
@@ -96,6 +104,7 @@ SqliteStorage::SqliteStorage(const std::filesystem::path& directory,
   if (lines)
     for (auto& [adapter, line] : *lines) newest_[adapter].line = std::move(line);
   try {
+    history_.emplace(shared_, history_interval, write_interval);
     thread_ = std::thread([this] { run(); });
   } catch (const std::system_error& error) {
     set_problem(std::string("no thread for the state database: ") + error.what());
@@ -132,6 +141,7 @@ void SqliteStorage::open_database() {
   }
   database_.emplace(std::move(*opened));
   set_problem({});
+  if (history_) history_->file_changed();
   const std::lock_guard lock(shared_.mutex);
   backlog_sizes_ = std::move(*sizes);
   for (auto& [broker, backlog] : backlogs_) backlog.file_changed(backlog_sizes_[broker]);
@@ -146,7 +156,8 @@ void SqliteStorage::set_problem(std::string text) {
   if (text.empty())
     log::notice("state database {}: written again", file_.string());
   else
-    log::warning("{}; replay baselines, line settings and what brokers miss are not kept", text);
+    log::warning("{}; replay baselines, line settings, history and what brokers miss are not "
+                 "kept", text);
 }
 
 std::string SqliteStorage::problem() const {
@@ -222,12 +233,17 @@ void SqliteStorage::run() {
     const auto now = stopping ? Clock::time_point::max() : Clock::now();
     Waiting due = take_due(now, next);
     const Backlogs unwritten = take_unwritten(now, next);
+    const bool is_history_due = take_history(now, next);
     const Backlogs questions = asked();
-    if (!due.empty() || !unwritten.empty() || !questions.empty()) {
+    const bool has_question = history_->has_question();
+    if (!due.empty() || !unwritten.empty() || is_history_due || !questions.empty() ||
+        has_question) {
       lock.unlock();
       write(due);
       write(unwritten);
+      if (is_history_due) write_history();
       answer(questions);
+      if (has_question) answer_history();
       lock.lock();
       if (!stopping) continue;  // more may have come meanwhile
     }
@@ -349,11 +365,56 @@ void SqliteStorage::answer(const Backlogs& asked) {
   }
 }
 
+bool SqliteStorage::take_history(Clock::time_point now, Clock::time_point& next) {
+  const auto write_at = history_->write_at();
+  if (write_at == Clock::time_point::max()) return false;
+  if (write_at > now) {
+    next = std::min(next, write_at);
+    return false;
+  }
+  history_->begin_write();
+  return true;
+}
+
+void SqliteStorage::write_history() {
+  const std::lock_guard lock(database_mutex_);
+  if (!database_) open_database();
+  bool is_saved = false;
+  if (database_) {
+    auto saved = history_->write(*database_);
+    if (!saved && saved.error().file_is_unusable()) {
+      database_.reset();
+      open_database();
+      if (database_) saved = history_->write(*database_);
+    }
+    is_saved = saved.has_value();
+    if (database_) report(saved);
+  }
+  history_->written(is_saved);
+}
+
+/// One, so that whatever else waits is not kept waiting by many.
+void SqliteStorage::answer_history() {
+  const std::lock_guard lock(database_mutex_);
+  if (!database_) open_database();
+  const auto answered = history_->answer(database_ ? &*database_ : nullptr, problem());
+  if (answered) return;
+  report(answered);
+  if (!answered.error().file_is_unusable()) return;
+  database_.reset();
+  open_database();
+}
+
 }  // namespace
 
 std::unique_ptr<Storage> Storage::open(const std::filesystem::path& directory,
-                                       std::chrono::milliseconds write_interval) {
-  return std::make_unique<SqliteStorage>(directory, write_interval);
+                                       std::chrono::milliseconds write_interval,
+                                       std::chrono::milliseconds history_interval) {
+  return std::make_unique<SqliteStorage>(directory, write_interval, history_interval);
+}
+
+bool Storage::is_built_in() noexcept {
+  return true;
 }
 
 }  // namespace smartmeterd::history

@@ -12,21 +12,27 @@
 #include <vector>
 
 #include "daemon/backlog.hpp"
+#include "daemon/history/history.hpp"
 #include "meter/dlms/security.hpp"
 
 namespace smartmeterd::history {
 
 /// The state database (SQLite, state.db in the state directory) behind a bounded queue.
-/// Replay baselines, line settings, and what brokers that are away miss.
+/// Replay baselines, line settings, the history, and what brokers that are away miss.
 class Storage {
  public:
   virtual ~Storage() = default;  ///< writes what is queued, then joins
   /// Flash wears out: an adapter, and what brokers miss, is written at most once in this time.
   static constexpr std::chrono::milliseconds write_interval_default{30'000};
+  /// The same of the history, which has rows each quarter hour; the clock may be set meanwhile.
+  static constexpr std::chrono::milliseconds history_interval_default{14 * 60'000};
   /// Never throws: without a usable directory it keeps nothing, and `problem()` says why.
   static std::unique_ptr<Storage> open(
       const std::filesystem::path& directory,
-      std::chrono::milliseconds write_interval = write_interval_default);
+      std::chrono::milliseconds write_interval = write_interval_default,
+      std::chrono::milliseconds history_interval = history_interval_default);
+  /// False in a build that has no database at all.
+  static bool is_built_in() noexcept;
   virtual std::string problem() const = 0;
 
   /// What was saved last, in this run or a former one. The file was read by `open`.
@@ -42,6 +48,8 @@ class Storage {
   /// Asked again it is the same one, with a new limit. Null where nothing can be kept, and
   /// `problem` says why.
   virtual Backlog* backlog(std::string_view broker, std::size_t bytes_max) = 0;
+  /// Of all meters; lives as long as the storage. Null as above.
+  virtual History* history() = 0;
   /// Messages that a full queue dropped.
   virtual std::size_t dropped() const noexcept = 0;
 };

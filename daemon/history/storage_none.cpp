@@ -29,6 +29,7 @@ class NoStorage final : public Storage {
     lines_.insert_or_assign(std::string(adapter), std::string(line));
   }
   Backlog* backlog(std::string_view, std::size_t) override { return nullptr; }
+  History* history() override { return nullptr; }
   std::size_t dropped() const noexcept override { return 0; }
 
  private:
@@ -38,8 +39,13 @@ class NoStorage final : public Storage {
 
 }  // namespace
 
-std::unique_ptr<Storage> Storage::open(const std::filesystem::path&, std::chrono::milliseconds) {
+std::unique_ptr<Storage> Storage::open(const std::filesystem::path&, std::chrono::milliseconds,
+                                       std::chrono::milliseconds) {
   return std::make_unique<NoStorage>();
+}
+
+bool Storage::is_built_in() noexcept {
+  return false;
 }
 
 }  // namespace smartmeterd::history

@@ -3,13 +3,11 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <expected>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,6 +15,7 @@
 
 #include "daemon/backlog.hpp"
 #include "daemon/history/database.hpp"
+#include "daemon/history/shared.hpp"
 
 namespace smartmeterd::history {
 
@@ -25,12 +24,6 @@ namespace smartmeterd::history {
 class StoredBacklog final : public Backlog {
  public:
   using Clock = std::chrono::steady_clock;
-
-  /// What the loop and the storage thread share.
-  struct Shared {
-    std::mutex mutex;  ///< held for a few instructions only: the loop takes it
-    std::condition_variable wake;
-  };
 
   /// `size`: what the file holds. Throws std::system_error.
   StoredBacklog(Shared& shared, std::string broker, const Database::BacklogSize& size,
