@@ -101,6 +101,7 @@ Daemon::Daemon(Options options, Settings settings)
   exports_.take_sockets();
   sinks_.add(exports_);
   start_bus();
+  start_recorder();
   if (!options_.translate) start_monitor();
   if (settings.adapters_left_out > 0)
     log::notice("--translate reads brokers alone: none of the {} configured adapters is opened",
@@ -113,6 +114,7 @@ Daemon::~Daemon() {
   devices_.clear();  // they tell the sinks, which are still there
   for (Broker& broker : brokers_) sinks_.remove(*broker.sink);
   sinks_.remove(exports_);
+  if (recorder_) sinks_.remove(*recorder_);
   if (bus_) sinks_.remove(*bus_);
   if (signal_fd_ >= 0) loop_->close(signal_fd_);
 }
@@ -157,6 +159,7 @@ void Daemon::stop() {
   remove_brokers(nullptr);  // first, for they are not to hear that devices and sources go
   sources_.clear();
   devices_.clear();
+  if (recorder_) recorder_->finish();
   if (leaving_.empty()) loop_->stop();
 }
 
@@ -171,8 +174,40 @@ void Daemon::start_bus() {
   bus_ = bus::make_bus_sink(*loop_, {.address = options_.bus,
                                      .version = version,
                                      .features = {std::string(loop_->backend_name())},
-                                     .reload = [this] { return reload(); }});
+                                     .reload = [this] { return reload(); },
+                                     .history =
+                                         [this](HistoryQuestion question, HistoryDone done) {
+                                           ask_history(std::move(question), std::move(done));
+                                         },
+                                     .counters = [this] { return counters(); }});
   sinks_.add(*bus_);
+}
+
+void Daemon::start_recorder() {
+  if (storage_->history() == nullptr) return;
+  recorder_ = std::make_unique<history::Recorder>(*loop_, *storage_->history());
+  sinks_.add(*recorder_);
+}
+
+void Daemon::ask_history(HistoryQuestion question, HistoryDone done) {
+  if (recorder_) {
+    if (question.zone.empty()) question.zone = meters_.zone_of(question.meter_id);
+    return recorder_->ask(std::move(question), std::move(done));
+  }
+  HistoryAnswer answer;
+  answer.error = history::Storage::is_built_in() ? HistoryAnswer::Error::failed
+                                                 : HistoryAnswer::Error::not_supported;
+  answer.message = storage_->problem();
+  done(answer);
+}
+
+std::map<std::string, std::uint64_t, std::less<>> Daemon::counters() const {
+  std::map<std::string, std::uint64_t, std::less<>> counters;
+  const history::History* history = storage_->history();
+  counters["history-rows"] = history ? history->written() : 0;
+  counters["history-dropped"] = history ? history->dropped() : 0;
+  counters["storage-dropped"] = storage_->dropped();
+  return counters;
 }
 
 void Daemon::start_monitor() {
@@ -209,6 +244,7 @@ void Daemon::apply(Settings settings) {
   }
   config_ = std::move(settings.config);
   meters_.configure(config_.meters, meter::QuantityMap(config_.quantities));
+  if (recorder_) recorder_->configure(config_.history);
   apply_brokers();  // before the devices, so that the first telegram finds them
   exports_.configure(config_.exports);
   const auto keys = std::make_shared<const meter::dlms::KeyRing>(std::move(settings.keys));

@@ -2,6 +2,8 @@
 // Daemon: the composition root. Joins loop, devices, meters, bus, MQTT and storage.
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,6 +12,7 @@
 #include "daemon/config.hpp"
 #include "daemon/devices.hpp"
 #include "daemon/export/exports.hpp"
+#include "daemon/history/recorder.hpp"
 #include "daemon/history/storage.hpp"
 #include "daemon/io/device_monitor.hpp"
 #include "daemon/io/loop.hpp"
@@ -37,6 +40,10 @@ class Daemon {
   void start_watchdog();
   void start_monitor();
   void start_bus();
+  void start_recorder();
+  /// A question of a client, whose meter's zone is that of the configuration.
+  void ask_history(HistoryQuestion question, HistoryDone done);
+  std::map<std::string, std::uint64_t, std::less<>> counters() const;
   void apply(Settings settings);
   void apply_brokers();
   /// Null where nothing is to be kept for it, or nothing can be.
@@ -62,6 +69,7 @@ class Daemon {
   Devices devices_;
   std::unique_ptr<io::DeviceMonitor> monitor_;
   std::unique_ptr<Sink> bus_;
+  std::unique_ptr<history::Recorder> recorder_;  ///< null: nothing can be kept
   struct Broker {
     BrokerConfig config;
     std::unique_ptr<mqtt::MqttSink> sink;

@@ -236,6 +236,14 @@ std::string_view MeterRegistry::zone_of(const Adapter& adapter) const {
   return everywhere;
 }
 
+std::string_view MeterRegistry::zone_of(std::string_view id) const {
+  for (const MeterConfig& config : configured_)
+    if (config.id == id && !config.zone.empty()) return config.zone;
+  const auto found = by_id_.find(id);
+  if (found == by_id_.end() || !found->second->meter.adapter) return {};
+  return zone_of(*found->second->meter.adapter);
+}
+
 /// What the telegram says; what telegrams of this origin said before; what the configuration says;
 /// the system title; nothing.
 MeterRegistry::Identity MeterRegistry::identity_of(const Adapter& adapter,

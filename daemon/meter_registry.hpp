@@ -54,6 +54,8 @@ class MeterRegistry {
                                     const Arrival& arrival = {});
   /// The zone that the configuration gives to the meters of this adapter; empty: the system's.
   std::string_view zone_of(const Adapter& adapter) const;
+  /// The same of one meter.
+  std::string_view zone_of(std::string_view id) const;
   /// A telegram of `adapter` could not be opened: shown as the key state of its meters.
   void key_failed(const Adapter& adapter, KeyState state);
   /// The adapter goes away; its meters stay, without it, until they are heard elsewhere.

@@ -93,7 +93,8 @@ DatabaseError Database::error() const {
   return {sqlite3_extended_errcode(db_.get()), sqlite3_errmsg(db_.get())};
 }
 
-std::expected<Database, DatabaseError> Database::open(const std::filesystem::path& file) {
+std::expected<Database, DatabaseError> Database::open(const std::filesystem::path& file,
+                                                        Check check) {
   sqlite3* handle = nullptr;
   const int code =
       sqlite3_open_v2(file.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
@@ -102,12 +103,12 @@ std::expected<Database, DatabaseError> Database::open(const std::filesystem::pat
   if (handle == nullptr) return std::unexpected(DatabaseError{code, sqlite3_errstr(code)});
   if (code != SQLITE_OK) return std::unexpected(database.error());
   sqlite3_busy_timeout(handle, busy_timeout_ms);
-  if (auto done = database.check(); !done) return std::unexpected(done.error());
+  if (auto done = database.check(check); !done) return std::unexpected(done.error());
   if (auto done = database.bring_schema_up(); !done) return std::unexpected(done.error());
   return database;
 }
 
-std::expected<void, DatabaseError> Database::check() {
+std::expected<void, DatabaseError> Database::check(Check how) {
   if (sqlite3_db_readonly(db_.get(), "main") == 1)
     return std::unexpected(DatabaseError{SQLITE_READONLY, "the file may not be written"});
   if (auto done = execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"); !done)
@@ -122,7 +123,7 @@ std::expected<void, DatabaseError> Database::check() {
     if (step != SQLITE_DONE) return std::unexpected(error());
   }
   for (const std::string& table : tables)
-    if (table != history_table)  // the start must not wait for that
+    if (how == Check::full || table != history_table)
       if (auto done = check(table); !done) return done;
   return {};
 }

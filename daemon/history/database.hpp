@@ -36,8 +36,11 @@ class Database {
  public:
   using Baselines = std::vector<meter::dlms::ReplayBaseline>;
 
+  /// `quick` leaves the history out, which is most of the file.
+  enum class Check : std::uint8_t { quick, full };
   /// Opens or makes the file, checks it, brings the schema up.
-  static std::expected<Database, DatabaseError> open(const std::filesystem::path& file);
+  static std::expected<Database, DatabaseError> open(const std::filesystem::path& file,
+                                                     Check check);
   /// Moves an unusable file (and its journal) aside as "<file>.corrupt-<n>"; false if it cannot.
   static bool move_aside(const std::filesystem::path& file, std::filesystem::path& moved_to);
 
@@ -81,7 +84,7 @@ class Database {
     std::uint64_t quarters = 0;  ///< quarter hours with a row of at least one meter
     std::uint64_t bytes = 0;
   };
-  /// Also finds what is damaged there: `open` does not look, for this is most of the file.
+  /// Also finds what is damaged there, and removes meters without rows. Inside of a transaction.
   std::expected<HistorySize, DatabaseError> history_size();
   /// Adds a row, or merges it with what is there. Inside of a transaction.
   std::expected<void, DatabaseError> merge_into_history(const QuarterHour& row, HistorySize& size);
@@ -138,7 +141,7 @@ class Database {
   std::expected<Statement, DatabaseError> prepare(const char* sql);
   /// Runs a statement that gives no rows, and makes it ready for the next time.
   std::expected<void, DatabaseError> step_to_end(const Statement& statement);
-  std::expected<void, DatabaseError> check();
+  std::expected<void, DatabaseError> check(Check how);
   /// Of one table, by its name.
   std::expected<void, DatabaseError> check(const std::string& table);
   struct HistoryMeter {

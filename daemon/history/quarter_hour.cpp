@@ -82,10 +82,11 @@ bool read_column(Scanner& scanner, QuarterHour::Column& column) {
          scanner.number(column.count) && column.count > 0 && scanner.skip("]");
 }
 
-/// As the file can give it back: of at most 18 digits.
+/// As the file can give it back: Decimal::parse takes 18 digits.
 bool is_storable(const Decimal& value) noexcept {
-  std::array<char, Decimal::text_size_max> buffer;
-  return Decimal::parse(value.to_text(buffer)).has_value();
+  std::int64_t limit = 1'000'000'000'000'000'000;
+  for (int power = 0; power < value.exponent; ++power) limit /= 10;
+  return value.mantissa > -limit && value.mantissa < limit;
 }
 
 void append(std::string& payload, const Decimal& value) {
@@ -117,7 +118,7 @@ void QuarterHour::Column::take(const Decimal& value) {
     return;
   }
   const auto total = count == 0 ? value : Decimal::add(sum, value);
-  if (!total) return;  // beyond what any meter sends
+  if (!total || !is_storable(*total)) return;  // beyond what any meter sends
   sum = *total;
   if (count == 0 || Decimal::compare(value, min) < 0) min = value;
   if (count == 0 || Decimal::compare(value, max) > 0) max = value;
@@ -136,7 +137,7 @@ void QuarterHour::Column::merge(const Column& later) {
     return;
   }
   const auto total = Decimal::add(sum, later.sum);
-  if (!total || count > std::numeric_limits<std::uint32_t>::max() - later.count) return;
+  if (!total || !is_storable(*total) || count > std::numeric_limits<std::uint32_t>::max() - later.count) return;
   sum = *total;
   count += later.count;
   if (Decimal::compare(later.min, min) < 0) min = later.min;

@@ -49,7 +49,7 @@ class SqliteStorage final : public Storage {
   };
   using Waiting = std::map<std::string, Values, std::less<>>;
 
-  void open_database();
+  void open_database(Database::Check check = Database::Check::full);
   void run();
   Waiting take_due(Clock::time_point now, Clock::time_point& next);
   void write(Waiting& due);
@@ -92,7 +92,7 @@ SqliteStorage::SqliteStorage(const std::filesystem::path& directory,
     : file_(directory / "state.db"), write_interval_(write_interval) {
   std::error_code failed;
   std::filesystem::create_directories(directory, failed);  // `open` says what is wrong with it
-  open_database();
+  open_database(Database::Check::quick);  // the start must not wait for the rest
   if (!database_) return;
   auto baselines = database_->replay_baselines();
   auto lines = database_->line_settings();
@@ -120,15 +120,15 @@ SqliteStorage::~SqliteStorage() {
   if (thread_.joinable()) thread_.join();
 }
 
-void SqliteStorage::open_database() {
-  auto opened = Database::open(file_);
+void SqliteStorage::open_database(Database::Check check) {
+  auto opened = Database::open(file_, check);
   if (!opened && opened.error().file_is_unusable()) {
     std::filesystem::path moved_to;
     const std::string why = opened.error().text;
     if (Database::move_aside(file_, moved_to)) {
       log::warning("state database {}: {}; moved to {}, starting a new one", file_.string(), why,
                    moved_to.filename().string());
-      opened = Database::open(file_);
+      opened = Database::open(file_, check);
     }
   }
   std::expected<Database::BacklogSizes, DatabaseError> sizes;

@@ -89,11 +89,19 @@ class Merged {
   std::int64_t to_s_;
 };
 
+/// Where the last row ends that begins before `to_us`: rows are whole.
+std::int64_t end_of(const HistoryQuestion& question, std::int64_t from_s, std::int64_t step_s,
+                    const std::optional<Calendar>& calendar) {
+  const std::int64_t to_s = question.to_us / 1'000'000 + (question.to_us % 1'000'000 > 0 ? 1 : 0);
+  if (calendar) return calendar->around(to_s - 1).end_s;
+  return from_s + (to_s - from_s + step_s - 1) / step_s * step_s;
+}
+
 std::expected<HistoryAnswer, DatabaseError> answer_to(const HistoryQuestion& question,
                                                       std::vector<QuarterHour> waiting,
                                                       Database& database) {
   std::int64_t from_s = quarter_of(question.from_us);
-  const std::int64_t to_s = question.to_us / 1'000'000 + (question.to_us % 1'000'000 > 0 ? 1 : 0);
+  const std::int64_t step_s = question.step_s == 0 ? quarter_s : question.step_s;
   std::optional<Calendar> calendar;
   if (const auto period = period_of(question.period)) {
     auto found = Calendar::of(question.zone, *period);
@@ -101,8 +109,8 @@ std::expected<HistoryAnswer, DatabaseError> answer_to(const HistoryQuestion& que
     from_s = found->around(from_s).begin_s;
     calendar.emplace(std::move(*found));
   }
-  HistoryRows rows(from_s, question.step_s == 0 ? quarter_s : question.step_s,
-                   std::move(calendar));
+  const std::int64_t to_s = end_of(question, from_s, step_s, calendar);
+  HistoryRows rows(from_s, step_s, std::move(calendar));
   auto earlier = database.history_before(question.meter_id, from_s);
   if (!earlier) return std::unexpected(std::move(earlier.error()));
   for (const QuarterHour& row : *earlier) rows.before(row);

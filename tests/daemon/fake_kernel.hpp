@@ -20,7 +20,7 @@
 
 namespace smartmeterd::test {
 
-/// Timers only. Time passes in `pass`, from one deadline to the next.
+/// Timers only; what is polled is never ready. Time passes in `pass`, from one deadline to the next.
 class FakeLoop final : public io::LoopBase {
  public:
   FakeLoop() { FakeLoop::take_time(); }
@@ -35,9 +35,15 @@ class FakeLoop final : public io::LoopBase {
     timer(end, clock_ + time);
     while (!is_over) run_once();
   }
+  /// Somebody sets the clock (CLOCK_REALTIME).
+  void set_realtime(std::int64_t realtime_us) {
+    offset_us_ += realtime_us - this->realtime_us();
+    take_time();
+  }
 
  private:
   void start(std::uint64_t id, Request& request) override {
+    if (request.kind == Kind::poll) return;
     assert(request.kind == Kind::timer);
     timers_.emplace(request.deadline, id);
   }
@@ -56,10 +62,12 @@ class FakeLoop final : public io::LoopBase {
   void take_time() noexcept override {
     set_time(clock_, std::chrono::duration_cast<std::chrono::microseconds>(
                          clock_.time_since_epoch())
-                         .count());
+                             .count() +
+                         offset_us_);
   }
 
   io::TimePoint clock_{std::chrono::hours(1)};
+  std::int64_t offset_us_ = 0;
   std::set<std::pair<io::TimePoint, std::uint64_t>> timers_;
 };
 

@@ -187,7 +187,7 @@ TEST_F(StorageTest, ANewerVersionsFileIsLeftAlone) {
   damage(60, std::string("\x00\x00\x00\x63", 4));
   EXPECT_NE(Storage::open(directory_)->problem().find("newer version"), std::string::npos);
   EXPECT_FALSE(std::filesystem::exists(directory_ / "state.db.corrupt-1"));
-  damage(60, std::string("\x00\x00\x00\x03", 4));
+  damage(60, std::string("\x00\x00\x00\x04", 4));
   EXPECT_EQ(stored("a"), std::vector{baseline(1, 7)});
 }
 
