@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Calendar: days, weeks and months of a place, with its summer time. By Abseil, which also knows the
-// years for which the zone database has but a rule: those after 2037, or all where its files are
-// "slim".
+// Calendar: days, weeks and months of a place, with its summer time. By Abseil, which also knows
+// the years for which the zone database has but a rule: those after 2037, or all where its files
+// are "slim".
 #include "daemon/history/calendar.hpp"
 
 #include <absl/time/civil_time.h>
@@ -15,25 +15,32 @@ namespace {
 
 /// No path out of the zone database.
 bool is_zone_name(std::string_view zone) {
-  return zone.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-                                "_+-/") == zone.npos &&
+  return zone.find_first_not_of(
+             "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+             "_+-/") == zone.npos &&
          !zone.starts_with('/');
 }
 
 absl::CivilDay first_day(absl::CivilDay day, Period period) {
   switch (period) {
-    case Period::day: return day;
-    case Period::week: return absl::PrevWeekday(day + 1, absl::Weekday::monday);
-    case Period::month: return absl::CivilDay(absl::CivilMonth(day));
+    case Period::day:
+      return day;
+    case Period::week:
+      return absl::PrevWeekday(day + 1, absl::Weekday::monday);
+    case Period::month:
+      return absl::CivilDay(absl::CivilMonth(day));
   }
   return day;
 }
 
 absl::CivilDay first_day_after(absl::CivilDay first, Period period) {
   switch (period) {
-    case Period::day: return first + 1;
-    case Period::week: return first + 7;
-    case Period::month: return absl::CivilDay(absl::CivilMonth(first) + 1);
+    case Period::day:
+      return first + 1;
+    case Period::week:
+      return first + 7;
+    case Period::month:
+      return absl::CivilDay(absl::CivilMonth(first) + 1);
   }
   return first + 1;
 }

@@ -33,8 +33,8 @@ constexpr const char* schema_steps[] = {
     " payload TEXT NOT NULL,"
     " PRIMARY KEY (broker, id)) WITHOUT ROWID;",
     // The history. "names" is a JSON array that only grows; "payload" has the value of each, in its
-    // order (quarter_hour.hpp), and so about a third of what names and values need together. Rows of
-    // a quarter hour stand beside each other: few pages are written. To read it:
+    // order (quarter_hour.hpp), and so about a third of what names and values need together. Rows
+    // of a quarter hour stand beside each other: few pages are written. To read it:
     //   sqlite3 -readonly -box state.db "SELECT * FROM history_values WHERE name = 'energy_import'"
     "CREATE TABLE history_meter ("
     " id INTEGER PRIMARY KEY,"

@@ -10,7 +10,7 @@ namespace smartmeterd::history {
 
 namespace {
 
-/// Rows before those that were asked for: a value that fell is understood by what came around it …
+/// Rows before those that were asked for: a value that fell is understood by what is around it …
 constexpr std::size_t earlier_rows_min = 8;
 /// … and a register may be sent but once a month.
 constexpr std::uint64_t earlier_rows_max = 31 * 86'400 / quarter_s;
@@ -112,8 +112,9 @@ std::expected<void, DatabaseError> Database::merge_into_history(const QuarterHou
   HistoryMeter& meter = **known;
   if (add_names(row, meter.names))
     if (auto done = save_history_names(meter); !done) return done;
-  auto there = prepare("SELECT start, telegrams, payload FROM history"
-                       " WHERE start = ?1 AND meter = ?2");
+  auto there = prepare(
+      "SELECT start, telegrams, payload FROM history"
+      " WHERE start = ?1 AND meter = ?2");
   if (!there) return std::unexpected(there.error());
   sqlite3_bind_int64(there->get(), 1, row.start_s);
   sqlite3_bind_int64(there->get(), 2, meter.id);
@@ -153,8 +154,9 @@ std::expected<void, DatabaseError> Database::save_history_row(std::int64_t meter
 std::expected<void, DatabaseError> Database::trim_history(std::uint64_t quarters_max,
                                                           std::uint64_t bytes_max,
                                                           HistorySize& size) {
-  auto oldest = prepare("SELECT start, total(length(payload) + ?1) FROM history"
-                        " WHERE start = (SELECT min(start) FROM history)");
+  auto oldest = prepare(
+      "SELECT start, total(length(payload) + ?1) FROM history"
+      " WHERE start = (SELECT min(start) FROM history)");
   if (!oldest) return std::unexpected(oldest.error());
   auto remove = prepare("DELETE FROM history WHERE start = ?1");
   if (!remove) return std::unexpected(remove.error());
@@ -179,9 +181,8 @@ std::expected<void, DatabaseError> Database::forget_history() {
     if (step == SQLITE_DONE) return {};
     if (step != SQLITE_ROW) return std::unexpected(error());
   }
-  auto done = transaction([this] {
-    return execute("DELETE FROM history; DELETE FROM history_meter;");
-  });
+  auto done =
+      transaction([this] { return execute("DELETE FROM history; DELETE FROM history_meter;"); });
   if (!done) return done;
   return execute("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);");
 }
@@ -192,8 +193,9 @@ std::expected<void, DatabaseError> Database::read_history(
   const auto known = history_meter(meter);
   if (!known) return std::unexpected(known.error());
   if (!*known) return {};
-  auto statement = prepare("SELECT start, telegrams, payload FROM history"
-                           " WHERE start >= ?1 AND start < ?2 AND meter = ?3 ORDER BY start");
+  auto statement = prepare(
+      "SELECT start, telegrams, payload FROM history"
+      " WHERE start >= ?1 AND start < ?2 AND meter = ?3 ORDER BY start");
   if (!statement) return std::unexpected(statement.error());
   sqlite3_bind_int64(statement->get(), 1, from_s);
   sqlite3_bind_int64(statement->get(), 2, to_s);
@@ -212,8 +214,9 @@ std::expected<std::vector<QuarterHour>, DatabaseError> Database::history_before(
   const auto known = history_meter(meter);
   if (!known) return std::unexpected(known.error());
   if (!*known) return rows;
-  auto statement = prepare("SELECT start, telegrams, payload FROM history"
-                           " WHERE start < ?1 AND meter = ?2 ORDER BY start DESC LIMIT ?3");
+  auto statement = prepare(
+      "SELECT start, telegrams, payload FROM history"
+      " WHERE start < ?1 AND meter = ?2 ORDER BY start DESC LIMIT ?3");
   if (!statement) return std::unexpected(statement.error());
   sqlite3_bind_int64(statement->get(), 1, from_s);
   sqlite3_bind_int64(statement->get(), 2, (*known)->id);

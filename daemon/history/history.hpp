@@ -16,9 +16,9 @@ class History {
  public:
   /// How much is kept. 0 days: what there is is deleted.
   virtual void configure(const HistoryConfig& config) = 0;
-  /// Rows of all meters of a quarter hour. They are written soon, in one transaction, unless another
-  /// one was written less than a quarter hour ago; then together with the next. Later rows of the
-  /// same quarter hour are merged with those that are there.
+  /// Rows of all meters of a quarter hour. They are written soon, in one transaction, unless
+  /// another one was written less than a quarter hour ago; then as soon as that is over. Later rows
+  /// of the same quarter hour are merged with those that are there.
   virtual void append(std::vector<QuarterHour> rows) = 0;
   /// `running`: what is not appended yet. Each question is answered.
   virtual void ask(std::uint64_t id, HistoryQuestion question,

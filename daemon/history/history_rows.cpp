@@ -37,8 +37,7 @@ std::optional<Decimal> Growth::delta() const {
   return Decimal::subtract(*last_, *before_);
 }
 
-HistoryRows::HistoryRows(std::int64_t from_s, std::int64_t step_s,
-                         std::optional<Calendar> calendar)
+HistoryRows::HistoryRows(std::int64_t from_s, std::int64_t step_s, std::optional<Calendar> calendar)
     : from_s_(from_s), step_s_(step_s), calendar_(std::move(calendar)) {}
 
 HistoryRows::Track& HistoryRows::track_of(std::string_view name, std::size_t hint) {

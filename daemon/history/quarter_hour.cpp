@@ -137,7 +137,9 @@ void QuarterHour::Column::merge(const Column& later) {
     return;
   }
   const auto total = Decimal::add(sum, later.sum);
-  if (!total || !is_storable(*total) || count > std::numeric_limits<std::uint32_t>::max() - later.count) return;
+  if (!total || !is_storable(*total) ||
+      count > std::numeric_limits<std::uint32_t>::max() - later.count)
+    return;
   sum = *total;
   count += later.count;
   if (Decimal::compare(later.min, min) < 0) min = later.min;
@@ -193,8 +195,7 @@ std::string payload_of(const QuarterHour& row, std::span<const std::string> name
   return payload += ']';
 }
 
-bool read_payload(std::string_view payload, std::span<const std::string> names,
-                  QuarterHour& row) {
+bool read_payload(std::string_view payload, std::span<const std::string> names, QuarterHour& row) {
   row.columns.resize(names.size());
   for (std::size_t i = 0; i < names.size(); ++i) {
     row.columns[i].name = names[i];

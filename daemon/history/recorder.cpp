@@ -32,7 +32,8 @@ std::string mistake_of(const HistoryQuestion& question) {
   if (question.step_s % quarter_s != 0) return "expected a step of 900 seconds, or many times that";
   if (question.period.empty()) return {};
   if (question.step_s != 0) return "expected either step or period, not both";
-  if (question.period == "day" || question.period == "week" || question.period == "month") return {};
+  if (question.period == "day" || question.period == "week" || question.period == "month")
+    return {};
   return "no period \"" + question.period + "\", expected \"day\", \"week\" or \"month\"";
 }
 
@@ -72,8 +73,8 @@ void Recorder::telegram(const Telegram& telegram) {
 }
 
 /// Ends the quarter hour when it is over. A clock that was set, as that of a machine without a
-/// battery is after each start, was wrong before: what was read two minutes ago was read two minutes
-/// before what it is now.
+/// battery is after each start, was wrong before: what was read two minutes ago was read two
+/// minutes before what it is now.
 void Recorder::follow_clock() {
   const std::int64_t clock_us = loop_.realtime_us() - us_of(loop_.now());
   if (running_.empty()) {
@@ -127,10 +128,11 @@ void Recorder::ask(HistoryQuestion question, HistoryDone done) {
   if (std::string mistake = mistake_of(question); !mistake.empty())
     return refuse(Error::invalid_option, std::move(mistake));
   if (days_ == 0)
-    return refuse(Error::not_supported, "the configuration says that nothing is kept: [history] "
-                                        "days = 0");
+    return refuse(Error::not_supported,
+                  "the configuration says that nothing is kept: [history] "
+                  "days = 0");
   if (asked_.size() == questions_max)
-    return refuse(Error::limit_reached, "too many questions wait for their answers, ask again later");
+    return refuse(Error::limit_reached, "too many questions wait for answers: ask again later");
   follow_clock();
   std::optional<QuarterHour> running;
   if (const auto found = running_.find(question.meter_id); found != running_.end()) {

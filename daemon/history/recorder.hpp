@@ -38,10 +38,10 @@ class Recorder final : public Sink {
   History& history_;
   unsigned days_ = 0;
   std::map<std::string, QuarterHour, std::less<>> running_;  ///< by meter; all of one quarter hour
-  std::int64_t start_s_ = 0;       ///< of it
-  io::TimePoint last_{};           ///< telegram
-  std::int64_t clock_us_ = 0;      ///< CLOCK_REALTIME less the monotonic time, when last looked at
-  std::int64_t asleep_us_ = 0;     ///< time that the machine slept, which the loop's clock misses
+  std::int64_t start_s_ = 0;                                 ///< of it
+  io::TimePoint last_{};                                     ///< telegram
+  std::int64_t clock_us_ = 0;   ///< CLOCK_REALTIME less the monotonic time, when last looked at
+  std::int64_t asleep_us_ = 0;  ///< time that the machine slept, which the loop's clock misses
   std::map<std::uint64_t, HistoryDone> asked_;
   std::uint64_t last_id_ = 0;
   io::Operation end_;

@@ -117,9 +117,9 @@ std::expected<HistoryAnswer, DatabaseError> answer_to(const HistoryQuestion& que
   sort_and_merge(waiting);
   Merged merged(rows, std::move(waiting), from_s, to_s);
   bool is_complete = true;
-  const auto read = database.read_history(
-      question.meter_id, from_s, to_s,
-      [&](QuarterHour& row) { return is_complete = merged.add_stored(row); });
+  const auto read = database.read_history(question.meter_id, from_s, to_s, [&](QuarterHour& row) {
+    return is_complete = merged.add_stored(row);
+  });
   if (!read) return std::unexpected(read.error());
   if (!is_complete || !merged.add_rest())
     return refusal(Error::limit_reached,

@@ -83,7 +83,7 @@ class StoredHistory final : public History {
   std::uint64_t dropped_ = 0;
 
   // The thread's own.
-  std::optional<Database::HistorySize> totals_;  ///< of what the file holds; nothing: not looked yet
+  std::optional<Database::HistorySize> totals_;  ///< of the file; nothing: not looked yet
   struct Writing {
     std::deque<Batch> batches;
     HistoryConfig config;

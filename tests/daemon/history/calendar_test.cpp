@@ -42,21 +42,21 @@ TEST_P(Periods, BeginAndEndWhereTheClocksSay) {
 INSTANTIATE_TEST_SUITE_P(
     Calendar, Periods,
     testing::Values(
-        Case{"Europe/Vienna", Period::day, 1774652400, 24},      // 28 March 2026
-        Case{"Europe/Vienna", Period::day, 1774738800, 23},      // 29 March 2026
-        Case{"Europe/Vienna", Period::day, 1792879200, 25},      // 25 October 2026
-        Case{"Europe/Vienna", Period::week, 1774220400, 167},    // 23 to 29 March 2026
-        Case{"Europe/Vienna", Period::week, 1792360800, 169},    // 19 to 25 October 2026
-        Case{"Europe/Vienna", Period::month, 1772319600, 743},   // March 2026
-        Case{"Europe/Vienna", Period::month, 1790805600, 745},   // October 2026
-        Case{"Europe/Vienna", Period::month, 1769900400, 672},   // February 2026
-        Case{"Europe/Vienna", Period::month, 1832972400, 696},   // February 2028
-        Case{"Europe/Vienna", Period::day, 2531948400, 23},      // 27 March 2050: a rule alone
+        Case{"Europe/Vienna", Period::day, 1774652400, 24},          // 28 March 2026
+        Case{"Europe/Vienna", Period::day, 1774738800, 23},          // 29 March 2026
+        Case{"Europe/Vienna", Period::day, 1792879200, 25},          // 25 October 2026
+        Case{"Europe/Vienna", Period::week, 1774220400, 167},        // 23 to 29 March 2026
+        Case{"Europe/Vienna", Period::week, 1792360800, 169},        // 19 to 25 October 2026
+        Case{"Europe/Vienna", Period::month, 1772319600, 743},       // March 2026
+        Case{"Europe/Vienna", Period::month, 1790805600, 745},       // October 2026
+        Case{"Europe/Vienna", Period::month, 1769900400, 672},       // February 2026
+        Case{"Europe/Vienna", Period::month, 1832972400, 696},       // February 2028
+        Case{"Europe/Vienna", Period::day, 2531948400, 23},          // 27 March 2050: a rule alone
         Case{"Australia/Lord_Howe", Period::day, 1775307600, 24.5},  // 5 April 2026
         Case{"Australia/Lord_Howe", Period::day, 1791034200, 23.5},  // 4 October 2026
-        Case{"Asia/Kathmandu", Period::day, 1795716900, 24},     // 27 November 2026, +05:45
-        Case{"Pacific/Chatham", Period::day, 1790421300, 23},    // 27 September 2026, +12:45
-        Case{"Pacific/Chatham", Period::day, 1775297700, 25},    // 5 April 2026
+        Case{"Asia/Kathmandu", Period::day, 1795716900, 24},         // 27 November 2026, +05:45
+        Case{"Pacific/Chatham", Period::day, 1790421300, 23},        // 27 September 2026, +12:45
+        Case{"Pacific/Chatham", Period::day, 1775297700, 25},        // 5 April 2026
         Case{"America/Havana", Period::day, 1793505600, 25},     // 1 November 2026: two midnights
         Case{"America/Havana", Period::day, 1772946000, 23},     // 8 March 2026: none
         Case{"America/Sao_Paulo", Period::day, 1541300400, 23},  // 4 November 2018: none
@@ -75,9 +75,9 @@ TEST(Calendar, AnEveningThatCameBackIsPartOfOneDay) {
 }
 
 TEST(Calendar, OnlyZonesOfTheDatabase) {
-  for (const char* zone : {"Europe/Nowhere", "../../etc/passwd", "/etc/localtime",
-                           "/usr/share/zoneinfo/UTC", "file:/etc/localtime", "Europe/../UTC",
-                           "Europe/Vienna\n", " "}) {
+  for (const char* zone :
+       {"Europe/Nowhere", "../../etc/passwd", "/etc/localtime", "/usr/share/zoneinfo/UTC",
+        "file:/etc/localtime", "Europe/../UTC", "Europe/Vienna\n", " "}) {
     const auto calendar = Calendar::of(zone, Period::day);
     ASSERT_FALSE(calendar.has_value()) << zone;
     EXPECT_NE(calendar.error().find("expected one such as"), std::string::npos);

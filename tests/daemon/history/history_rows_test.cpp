@@ -24,7 +24,9 @@ HistoryRows by_calendar(Period period, std::string_view zone) {
   return {0, quarter_s, std::move(*calendar)};
 }
 
-Rows finish(HistoryRows&& rows) { return rows_of(std::move(rows).finish()); }
+Rows finish(HistoryRows&& rows) {
+  return rows_of(std::move(rows).finish());
+}
 
 QuarterHour energy(std::int64_t start_s, std::string_view value) {
   return quarter("m", start_s, {{{"energy_import", value}}});
@@ -33,10 +35,11 @@ QuarterHour energy(std::int64_t start_s, std::string_view value) {
 TEST(HistoryRows, AQuarterHourIsARow) {
   HistoryRows rows = by_step(quarter_s);
   rows.before(energy(noon - 900, "10.5"));
-  EXPECT_TRUE(rows.add(quarter("m", noon, {{{"energy_import", "10.6"},
-                                            {"power_import", "100", Unit::watt},
-                                            {"voltage_l1", "230.1", Unit::volt}},
-                                           {{"power_import", "-50", Unit::watt}}})));
+  EXPECT_TRUE(rows.add(quarter("m", noon,
+                               {{{"energy_import", "10.6"},
+                                 {"power_import", "100", Unit::watt},
+                                 {"voltage_l1", "230.1", Unit::volt}},
+                                {{"power_import", "-50", Unit::watt}}})));
   EXPECT_TRUE(rows.add(energy(noon + 1800, "10.85")));
   EXPECT_EQ(finish(std::move(rows)),
             (Rows{{noon,
@@ -58,8 +61,9 @@ TEST(HistoryRows, ALongerStepMergesThem) {
   rows.before(energy(noon - 900, "1"));
   for (int i = 0; i < 10; ++i) {
     const std::string power = std::to_string(100 * i);
-    rows.add(quarter("m", noon + i * 900,
-                     {{{"energy_import", std::to_string(i + 2)}, {"power_import", power, Unit::watt}}}));
+    rows.add(
+        quarter("m", noon + i * 900,
+                {{{"energy_import", std::to_string(i + 2)}, {"power_import", power, Unit::watt}}}));
   }
   const Rows got = finish(std::move(rows));
   ASSERT_EQ(got.size(), 3u);
@@ -88,7 +92,8 @@ TEST(HistoryRows, StepsAreCountedFromTheBeginning) {
 TEST(HistoryRows, MeansAreThoseOfTheTelegrams) {
   HistoryRows rows = by_step(1800);
   rows.add(quarter("m", noon, {{{"power", "100", Unit::watt}}}));
-  rows.add(quarter("m", noon + 900, {{{"power", "400", Unit::watt}}, {{"power", "400", Unit::watt}}}));
+  rows.add(
+      quarter("m", noon + 900, {{{"power", "400", Unit::watt}}, {{"power", "400", Unit::watt}}}));
   EXPECT_EQ(finish(std::move(rows))[0].second.at("power_mean"), 300);
 }
 

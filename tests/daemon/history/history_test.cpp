@@ -155,11 +155,13 @@ TEST_F(HistoryTest, AnotherProgramReadsIt) {
 
 TEST_F(HistoryTest, AQuarterHourThatWasStoppedGoesOn) {
   open();
-  append({quarter("m", noon, {{{"energy_import", "1"}, {"power", "10", Unit::watt}},
-                              {{"power", "30", Unit::watt}}})});
+  append({quarter(
+      "m", noon,
+      {{{"energy_import", "1"}, {"power", "10", Unit::watt}}, {{"power", "30", Unit::watt}}})});
   open();
-  append({quarter("m", noon, {{{"voltage_l1", "230", Unit::volt}, {"power", "-10", Unit::watt}},
-                              {{"energy_import", "2"}}})});
+  append({quarter("m", noon,
+                  {{{"voltage_l1", "230", Unit::volt}, {"power", "-10", Unit::watt}},
+                   {{"energy_import", "2"}}})});
   open();
   const Rows rows = rows_of(ask(everything()));
   ASSERT_EQ(rows.size(), 1u);
@@ -194,7 +196,8 @@ TEST_F(HistoryTest, AnswersKnowWhatRuns) {
   write(noon, "1");
   append({quarter("m", noon, {{{"energy_import", "2"}}})});
   append({quarter("m", noon + 900, {{{"energy_import", "3"}}})});
-  const auto running = quarter("m", noon + 900, {{{"energy_import", "4"}}, {{"energy_import", "5"}}});
+  const auto running =
+      quarter("m", noon + 900, {{{"energy_import", "4"}}, {{"energy_import", "5"}}});
   const Rows rows = rows_of(ask(everything(), running));
   ASSERT_EQ(rows.size(), 2u);
   EXPECT_EQ(rows[0].second, (Values{{"energy_import", 2}, {"telegrams", 2}}));
@@ -300,10 +303,11 @@ TEST_F(HistoryTest, TheOldestLeaveByBytes) {
   for (int i = 0; i < 2000; i += 50) {
     std::vector<QuarterHour> rows;
     for (int j = i; j < i + 50; ++j)
-      rows.push_back(quarter(
-          "m", noon + j * 900,
-          {{{"energy_import", "12345.678"}, {"energy_export", "345.678"},
-            {"power_import", std::to_string(j), Unit::watt}, {"voltage_l1", "230.1", Unit::volt}}}));
+      rows.push_back(quarter("m", noon + j * 900,
+                             {{{"energy_import", "12345.678"},
+                               {"energy_export", "345.678"},
+                               {"power_import", std::to_string(j), Unit::watt},
+                               {"voltage_l1", "230.1", Unit::volt}}}));
     written += rows.size();
     storage_->history()->append(std::move(rows));
     ASSERT_TRUE(eventually([&] { return storage_->history()->written() == written; }));
@@ -437,7 +441,8 @@ TEST_F(HistoryTest, AQuestionThatMeetsDamageIsAnswered) {
   const auto answer = ask(question("a", noon, noon + 900 * 900));
   EXPECT_EQ(answer.error, HistoryAnswer::Error::failed);
   EXPECT_NE(answer.message.find("the state database cannot be read"), std::string::npos);
-  ASSERT_TRUE(eventually([&] { return std::filesystem::exists(directory_ / "state.db.corrupt-1"); }));
+  ASSERT_TRUE(
+      eventually([&] { return std::filesystem::exists(directory_ / "state.db.corrupt-1"); }));
   EXPECT_EQ(rows_of(ask(everything())), Rows());
 }
 

@@ -28,15 +28,21 @@ TEST(QuarterHour, BeginsAtMultiplesOf900Seconds) {
 }
 
 TEST(QuarterHour, KeepsRegistersThatGrowForEverAndPowerAndVoltage) {
-  QuarterHour row = quarter(
-      "m", 0,
-      {{{"energy_import", "12345.678"}, {"energy_net", "-3.5"}, {"current_l1", "1.2", Unit::ampere},
-        {"power_import", "600", Unit::watt}, {"power_factor", "0.9", Unit::none},
-        {"voltage_l1", "230.1", Unit::volt}, {"volume", "17.000", Unit::cubic_metre},
-        {"reactive_energy_import", "4.000", Unit::kilovar_hour}, {"energy_pump", "2.50"},
-        {"power_failures", "3", Unit::none}, {"operating_time", "9", Unit::hour}},
-       {{"energy_import", "12345.700"}, {"power_import", "200.5", Unit::watt}},
-       {{"power_import", "1000", Unit::watt}, {"voltage_l1", "229.9", Unit::volt}}});
+  QuarterHour row =
+      quarter("m", 0,
+              {{{"energy_import", "12345.678"},
+                {"energy_net", "-3.5"},
+                {"current_l1", "1.2", Unit::ampere},
+                {"power_import", "600", Unit::watt},
+                {"power_factor", "0.9", Unit::none},
+                {"voltage_l1", "230.1", Unit::volt},
+                {"volume", "17.000", Unit::cubic_metre},
+                {"reactive_energy_import", "4.000", Unit::kilovar_hour},
+                {"energy_pump", "2.50"},
+                {"power_failures", "3", Unit::none},
+                {"operating_time", "9", Unit::hour}},
+               {{"energy_import", "12345.700"}, {"power_import", "200.5", Unit::watt}},
+               {{"power_import", "1000", Unit::watt}, {"voltage_l1", "229.9", Unit::volt}}});
   EXPECT_EQ(row.telegrams, 3u);
   std::vector<std::string> names;
   for (const auto& kept : row.columns) names.push_back(kept.name);
@@ -63,10 +69,13 @@ TEST(QuarterHour, TextsAndTimesAreNotKept) {
 }
 
 TEST(QuarterHour, WhatCameLaterIsMerged) {
-  QuarterHour row = quarter("m", 0, {{{"energy_import", "1.5"}, {"power_import", "10", Unit::watt}},
-                                     {{"power_import", "30", Unit::watt}}});
-  row.merge(quarter("m", 0, {{{"power_import", "-5", Unit::watt}, {"energy_import", "1.6"},
-                              {"voltage_l1", "230", Unit::volt}}}));
+  QuarterHour row = quarter("m", 0,
+                            {{{"energy_import", "1.5"}, {"power_import", "10", Unit::watt}},
+                             {{"power_import", "30", Unit::watt}}});
+  row.merge(quarter("m", 0,
+                    {{{"power_import", "-5", Unit::watt},
+                      {"energy_import", "1.6"},
+                      {"voltage_l1", "230", Unit::volt}}}));
   EXPECT_EQ(row.telegrams, 3u);
   EXPECT_EQ(column(row, "energy_import")->last, decimal("1.6"));
   EXPECT_EQ(column(row, "power_import")->count, 3u);
@@ -78,8 +87,9 @@ TEST(QuarterHour, WhatCameLaterIsMerged) {
 
 TEST(QuarterHour, IsJsonInTheFile) {
   const QuarterHour row =
-      quarter("m", 0, {{{"energy_import", "12345.670"}, {"power_import", "-7", Unit::watt}},
-                       {{"power_import", "12.5", Unit::watt}}});
+      quarter("m", 0,
+              {{{"energy_import", "12345.670"}, {"power_import", "-7", Unit::watt}},
+               {{"power_import", "12.5", Unit::watt}}});
   const std::vector<std::string> names = {"power_import", "volume", "energy_import"};
   const std::string payload = payload_of(row, names);
   EXPECT_EQ(payload, "[[-7,12.5,5.5,2],null,12345.670]");

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Recorder: quarter hours end by the clock, also by one that is set; questions know the running one.
+// Recorder: quarter hours end by the clock, also by one that is set; questions know what runs.
 #include "daemon/history/recorder.hpp"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "tests/daemon/history/rows.hpp"
 #include "tests/daemon/fake_kernel.hpp"
+#include "tests/daemon/history/rows.hpp"
 
 namespace smartmeterd::history {
 namespace {
@@ -63,9 +63,9 @@ class RecorderTest : public testing::Test {
     for (const auto& batch : history_.batches) {
       for (const QuarterHour& row : batch) {
         const std::int64_t minutes = row.start_s % 86'400 / 60;
-        text += fmt::format("{:02}:{:02} {} {} {};", minutes / 60, minutes % 60, row.meter,
-                            row.telegrams,
-                            row.columns.empty() ? 0 : row.columns[0].last.to_double());
+        text +=
+            fmt::format("{:02}:{:02} {} {} {};", minutes / 60, minutes % 60, row.meter,
+                        row.telegrams, row.columns.empty() ? 0 : row.columns[0].last.to_double());
       }
       text += '\n';
     }
