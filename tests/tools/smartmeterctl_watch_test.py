@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """smartmeterctl watch on a real terminal (tmux): smartmeterd reads a simulated meter, and the test
-looks at the screen, resizes it, presses keys, and sees that the terminal is as before in the end."""
+looks at the screen, resizes it, presses keys, and sees that the terminal is as before in the end.
+"""
 
 import json
 import os
@@ -165,6 +166,7 @@ class Watch(World):
             shell = int(terminal.ask("pane_pid"))
             children = pathlib.Path(f"/proc/{shell}/task/{shell}/children").read_text().split()
             os.kill(int(children[0]), signal.SIGTERM)
+            terminal.wait("Terminated")
             self.assertEqual(self.status(terminal), str(128 + signal.SIGTERM))
             self.expect_usual(terminal)
 

@@ -16,6 +16,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "tools/smartmeterctl/style.hpp"
+
 namespace smartmeterctl {
 namespace {
 
@@ -256,7 +258,7 @@ std::string Bus::explain(const sd_bus_error& error, int result) const {
   if (name == SD_BUS_ERROR_ACCESS_DENIED)
     return "the bus does not allow it: run this with sudo, or be a member of the group "
            "smartmeterd: \"sudo usermod -aG smartmeterd $USER\", then log in again";
-  if (error.message != nullptr) return error.message;
+  if (error.message != nullptr) return safe(error.message);
   return std::strerror(-result);
 }
 
@@ -288,7 +290,7 @@ Object Bus::adapter(const std::string& name) {
         "smartmeterd has no adapter: plug one in; \"smartmeterctl list\" shows what there is");
   std::string known;
   for (const Object& object : all)
-    known += (known.empty() ? "" : ", ") + object.adapter()["Device"].text();
+    known += (known.empty() ? "" : ", ") + safe(object.adapter()["Device"].text());
   if (name.empty() && all.size() > 1)
     throw std::runtime_error(
         fmt::format("there are several adapters, name one of them: {}", known));
@@ -318,7 +320,7 @@ std::vector<Object> Bus::meters(const std::string& name) {
   if (name.empty()) return all;
   std::string known;
   for (const Object& object : all)
-    known += (known.empty() ? "" : ", ") + object.meter()["Id"].text();
+    known += (known.empty() ? "" : ", ") + safe(object.meter()["Id"].text());
   std::erase_if(all, [&name](const Object& object) {
     return object.meter()["Id"].text() != name && object.meter()["Name"].text() != name;
   });
