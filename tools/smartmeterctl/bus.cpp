@@ -243,10 +243,10 @@ bool Bus::reload() {
 
 std::string Bus::explain(const sd_bus_error& error, int result) const {
   const std::string_view name = error.name != nullptr ? error.name : "";
-  const bool absent = is_absent(error);
-  if (absent && where_ == "system")
+  const bool nobody = is_absent(error);
+  if (nobody && where_ == "system")
     return "smartmeterd is not running: start it with \"systemctl start smartmeterd\"";
-  if (absent)
+  if (nobody)
     return fmt::format(
         "smartmeterd is not running on this bus: start it with \"smartmeterd --bus {}\"", where_);
   if (name == SD_BUS_ERROR_TIMEOUT)
