@@ -5,6 +5,7 @@ import asyncio
 import os
 import pathlib
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -29,7 +30,7 @@ WATCHER, WATCHER_PATH = "org.kde.StatusNotifierWatcher", "/StatusNotifierWatcher
 def p1_telegram(meter, power_import, power_export, energy_import=1234.567):
     """A telegram of a meter of our own choice: watts and kWh."""
     body = (f"/TST5EXAMPLE\r\n\r\n1-3:0.2.8(50)\r\n0-0:96.1.1({meter.encode().hex().upper()})\r\n"
-            f"1-0:1.8.1({energy_import:010.3f}*kWh)\r\n1-0:2.8.1(000012.000*kWh)\r\n"
+            f"1-0:1.8.0({energy_import:010.3f}*kWh)\r\n1-0:2.8.1(000012.000*kWh)\r\n"
             f"1-0:1.7.0({power_import / 1000:06.3f}*kW)\r\n"
             f"1-0:2.7.0({power_export / 1000:06.3f}*kW)\r\n!").encode()
     return body + f"{crc16_arc(body):04X}\r\n".encode()
@@ -128,6 +129,20 @@ class Examples(World):
         """The daemon, and what was logged before is not its own."""
         self.start_daemon(device=f"{self.pty.path},link={link}", mqtt=False)
         wait_for("the daemon on the bus", lambda: self.bus.adapter_property("State") == "probing")
+
+    def live_a_day(self, *energies):
+        """What the meter E1 said in former quarter hours lies in the database as of yesterday."""
+        self.start()
+        for energy in energies:
+            self.pty.send(p1_telegram("E1", 500, 0, energy))
+            wait_for("the telegram", lambda energy=energy: "E1" in self.bus.meters() and
+                     self.bus.property(self.bus.meters()["E1"], "Electricity", "EnergyImport") ==
+                     energy)
+        stop(self.daemon)
+        database = sqlite3.connect(self.directory / "state" / "state.db")
+        with database:
+            database.execute("UPDATE history SET start = start - 24 * 3600")
+        database.close()
 
     def run_example(self, name, *arguments, code=0):
         """Its output; `code`: that it ends with."""
@@ -255,6 +270,19 @@ class MeterAlarm(Examples):
         self.run_example("meter-alarm.sh", "-e", "1000", code=2)
         self.assertIn("Usage", self.run_example("meter-alarm.sh", "-h"))
 
+    def test_energy_of_today(self):
+        self.live_a_day(1000.0)
+        self.start()
+        self.pty.send(p1_telegram("E1", 500, 0, 1002.5))
+        wait_for("the meter", lambda: "E1" in self.bus.meters())
+        self.assertEqual(self.run_example("meter-alarm.sh", "-e"), "2.5 kWh\n")
+
+    def test_energy_of_the_first_day(self):
+        self.start()
+        self.pty.send(p1_telegram("E1", 500, 0, 1002.5))
+        wait_for("the meter", lambda: "E1" in self.bus.meters())
+        self.assertIn("not known yet", self.run_example("meter-alarm.sh", "-e", code=1))
+
     @unittest.skipUnless(shutil.which("shellcheck"), "no shellcheck")
     def test_shellcheck(self):
         done = subprocess.run(["shellcheck", *EXAMPLES.glob("*.sh")], capture_output=True,
@@ -302,6 +330,14 @@ class MeterClient(Examples):
                                  "org.freedesktop.DBus.Debug.Stats", "GetAllMatchRules")
         return sum(any("/org/smartmeterd1/meter" in rule for rule in rules)
                    for rules in answer["data"][0].values()) if answer else 0
+
+    def test_history_of_a_day(self):
+        self.live_a_day(1000.0)
+        self.start()
+        self.pty.send(p1_telegram("E1", 500, 0, 1002.5))
+        wait_for("the meter", lambda: "E1" in self.bus.meters())
+        *_, row = self.run_example("meter_client.py", "history", "E1").splitlines()
+        self.assertRegex(row, r" \d\d:00:00 1 telegrams, 2\.500 kWh used$")
 
     def test_probe_finds_the_line(self):
         self.start("auto")
