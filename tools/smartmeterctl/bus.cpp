@@ -348,6 +348,29 @@ Value Bus::manager_properties() {
   return properties(service, root, "org.smartmeterd1.Manager");
 }
 
+Value Bus::history(const std::string& path, std::uint64_t from_us, std::uint64_t to_us,
+                   std::uint32_t step_s, const std::map<std::string, std::string>& options) {
+  sd_bus_message* raw = nullptr;
+  check(sd_bus_message_new_method_call(bus_.get(), &raw, service, path.c_str(), meter_interface,
+                                       "History"),
+        "cannot ask for the history");
+  const std::unique_ptr<sd_bus_message, Unref> call(raw);
+  int result = sd_bus_message_append(call.get(), "ttu", from_us, to_us, step_s);
+  if (result >= 0) result = sd_bus_message_open_container(call.get(), 'a', "{sv}");
+  for (const auto& [key, text] : options)
+    if (result >= 0)
+      result = sd_bus_message_append(call.get(), "{sv}", key.c_str(), "s", text.c_str());
+  if (result >= 0) result = sd_bus_message_close_container(call.get());
+  check(result, "cannot ask for the history");
+  Error error;
+  // A slow disk is read for it.
+  constexpr std::chrono::microseconds limit = 60s;
+  result = sd_bus_call(bus_.get(), call.get(), limit.count(), &error.raw, &raw);
+  if (result < 0) fail(error.raw, result);
+  const std::unique_ptr<sd_bus_message, Unref> reply(raw);
+  return read_value(reply.get());
+}
+
 std::optional<pid_t> Bus::owner() {
   sd_bus_creds* raw = nullptr;
   const int result = sd_bus_get_name_creds(bus_.get(), service, SD_BUS_CREDS_PID, &raw);

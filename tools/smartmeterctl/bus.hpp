@@ -129,6 +129,9 @@ class Bus {
   Value meter_properties(const std::string& path);
   /// The properties of org.smartmeterd1.Manager, or an empty value if nobody serves it.
   Value manager_properties();
+  /// What Meter.History answers: a list of (start in µs, values by name). `options` are texts.
+  Value history(const std::string& path, std::uint64_t from_us, std::uint64_t to_us,
+                std::uint32_t step_s, const std::map<std::string, std::string>& options);
   /// Has the daemon read its configuration and keys again; false where it is not running.
   bool reload();
   /// From now on `process` calls the listener. Once.

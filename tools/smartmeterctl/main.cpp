@@ -22,6 +22,8 @@ Examples:
   sudo smartmeterctl probe                     find the adapter's line settings anew
   smartmeterctl show                           every value of every meter
   smartmeterctl watch --json                   one JSON object for each telegram
+  smartmeterctl history --month                days of this month; --csv for a spreadsheet
+  smartmeterctl plot --week                    power and energy, drawn
   smartmeterctl decode --key @guek.txt capture.bin
 
 smartmeterctl VERB --help says more.
@@ -43,6 +45,8 @@ int main(int argc, char** argv) {
   add_list(app, action);
   add_show(app, action);
   add_watch(app, action);
+  add_history(app, action);
+  add_plot(app, action);
   add_decode(app, action);
   add_key(app, action);
   add_probe(app, action);

@@ -24,7 +24,7 @@ struct BusOptions {
   bool json = false;
   std::string meter;  ///< id or name; empty: all
 
-  void add_to(CLI::App& command, bool with_meter);
+  void add_to(CLI::App& command, bool with_meter, bool with_json = true);
 };
 
 /// Adds the verb to `app`; where it is chosen, `action` becomes its work, which returns the exit
@@ -33,8 +33,10 @@ using Action = std::function<int()>;
 void add_claim(CLI::App& app, Action& action);
 void add_decode(CLI::App& app, Action& action);
 void add_doctor(CLI::App& app, Action& action);
+void add_history(CLI::App& app, Action& action);
 void add_key(CLI::App& app, Action& action);
 void add_list(CLI::App& app, Action& action);
+void add_plot(CLI::App& app, Action& action);
 void add_probe(CLI::App& app, Action& action);
 void add_show(CLI::App& app, Action& action);
 void add_unclaim(CLI::App& app, Action& action);
