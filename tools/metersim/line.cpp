@@ -6,56 +6,21 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
-#include <cstdlib>
-#include <cstring>
-#include <filesystem>
-#include <stdexcept>
-#include <utility>
 #include <vector>
 
-#include "tools/metersim/line_speed.hpp"
+#include "tools/fd.hpp"
+#include "tools/pty.hpp"
 
 namespace metersim {
 namespace {
 
-namespace fs = std::filesystem;
-
-/// A file descriptor that closes itself.
-class Fd {
- public:
-  explicit Fd(int fd) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Fd() {
-    if (fd_ >= 0) close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-int checked(int result, const std::string& what) {
-  if (result < 0) throw std::runtime_error(what + ": " + std::strerror(errno));
-  return result;
-}
-
-/// Reads and forgets what is waiting, so that whoever writes to the meter never blocks.
-void discard_input(int fd) {
-  char buffer[4096];
-  while (::read(fd, buffer, sizeof buffer) > 0) {
-  }
-}
+using tools::checked;
+using tools::Fd;
 
 /// What is waiting, or comes within `Line::pause_ms`.
 Octets read_waiting(int fd) {
@@ -91,67 +56,31 @@ bool write_patiently(int fd, OctetView octets) {
 
 class PtyLine : public Line {
  public:
-  explicit PtyLine(const std::string& link)
-      : master_(checked(posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC),
-                        "cannot create a pseudo terminal")),
-        slave_(-1) {
-    checked(grantpt(master_.get()), "grantpt");
-    checked(unlockpt(master_.get()), "unlockpt");
-    char name[128];
-    if (ptsname_r(master_.get(), name, sizeof name) != 0)
-      throw std::runtime_error("the pseudo terminal has no name");
-    path_ = name;
-    // Kept open: without it the master reports a hang-up as soon as a reader closes.
-    slave_ = Fd(checked(open(name, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC), path_));
-    termios settings{};
-    checked(tcgetattr(slave_.get(), &settings), path_);
-    cfmakeraw(&settings);  // no echo, no translation, even before a reader sets its own
-    checked(tcsetattr(slave_.get(), TCSANOW, &settings), path_);
-    if (!link.empty()) make_link(link);
-  }
-  ~PtyLine() override {
-    std::error_code ignored;
-    if (!link_.empty() && fs::read_symlink(link_, ignored) == path_) fs::remove(link_, ignored);
-  }
-  std::string where() const override { return path_; }
+  explicit PtyLine(const std::string& link) : pty_(link) {}
+  std::string where() const override { return pty_.path(); }
 
   bool send(OctetView octets) override {
-    discard_input(master_.get());
+    pty_.discard_input();
     // Nobody reads: the next telegram finds an empty line, as on a real one.
-    if (!write_patiently(master_.get(), octets)) discard_input(slave_.get());
+    if (!write_patiently(pty_.fd(), octets)) pty_.discard_unread();
     return true;
   }
 
-  Octets receive() override { return read_waiting(master_.get()); }
+  Octets receive() override { return read_waiting(pty_.fd()); }
 
-  unsigned baud() const override { return line_speed(slave_.get()); }
+  unsigned baud() const override { return pty_.baud(); }
 
   void drain() override {
     // Written octets reach the reader's queue a moment later: empty counts when it stays so.
     int empty_looks = 0;
     for (int waited_ms = 0; waited_ms < 5000 && empty_looks < 20; waited_ms += 10) {
-      int unread = 0;
-      if (ioctl(slave_.get(), FIONREAD, &unread) != 0) return;
-      empty_looks = unread == 0 ? empty_looks + 1 : 0;
+      empty_looks = pty_.unread() == 0 ? empty_looks + 1 : 0;
       usleep(10'000);
     }
   }
 
  private:
-  void make_link(const std::string& link) {
-    std::error_code error;
-    if (fs::exists(fs::symlink_status(link)) && !fs::is_symlink(fs::symlink_status(link)))
-      throw std::runtime_error(link + ": is there already and no symbolic link");
-    const fs::path temporary = link + "." + std::to_string(getpid());
-    fs::create_symlink(path_, temporary, error);
-    if (!error) fs::rename(temporary, link, error);
-    if (error) throw std::runtime_error(link + ": " + error.message());
-    link_ = link;
-  }
-  Fd master_;
-  Fd slave_;
-  std::string path_;
-  fs::path link_;
+  tools::Pty pty_;
 };
 
 class TcpLine : public Line {
@@ -194,7 +123,7 @@ class TcpLine : public Line {
 
   void drain() override {
     for (const Fd& client : clients_) {
-      discard_input(client.get());
+      connected(client.get());  // forgets what the reader says
       shutdown(client.get(), SHUT_WR);
     }
   }

@@ -3,7 +3,6 @@
 #include "tools/metersim/player.hpp"
 
 #include <algorithm>
-#include <cerrno>
 
 namespace metersim {
 namespace {
@@ -46,31 +45,6 @@ void damage(std::string_view fault, std::mt19937_64& random, Octets& octets) {
 }
 
 }  // namespace
-
-Pause::Pause() {
-  sigemptyset(&signals_);
-  sigaddset(&signals_, SIGINT);
-  sigaddset(&signals_, SIGTERM);
-  sigprocmask(SIG_BLOCK, &signals_, &before_);
-}
-
-Pause::~Pause() {
-  sigprocmask(SIG_SETMASK, &before_, nullptr);
-}
-
-bool Pause::until(Time moment) {
-  while (!stopped_) {
-    const auto left = std::max(steady_clock::duration::zero(), moment - steady_clock::now());
-    const auto nanoseconds = std::chrono::nanoseconds(left).count();
-    const timespec timeout{static_cast<time_t>(nanoseconds / 1'000'000'000),
-                           static_cast<long>(nanoseconds % 1'000'000'000)};
-    if (sigtimedwait(&signals_, nullptr, &timeout) > 0)
-      stopped_ = true;
-    else if (errno == EAGAIN)
-      break;
-  }
-  return !stopped_;
-}
 
 bool Player::send_paced(OctetView octets) {
   if (!timing_.baud || line_.takes_messages()) return octets.empty() || line_.send(octets);

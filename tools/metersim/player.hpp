@@ -2,8 +2,6 @@
 // Player: sends telegrams or a capture over a line in the time that a meter takes, with faults.
 #pragma once
 
-#include <chrono>
-#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <optional>
@@ -13,6 +11,7 @@
 #include "tools/metersim/line.hpp"
 #include "tools/metersim/meter.hpp"
 #include "tools/metersim/responder.hpp"
+#include "tools/pause.hpp"
 
 namespace metersim {
 
@@ -33,23 +32,7 @@ struct Timing {
   std::uint64_t count = 0;              ///< 0: until stopped
 };
 
-/// Sleeps until a moment or until SIGINT or SIGTERM, which it blocks for its lifetime.
-class Pause {
- public:
-  using Time = std::chrono::steady_clock::time_point;
-  Pause();
-  ~Pause();
-  Pause(const Pause&) = delete;
-  Pause& operator=(const Pause&) = delete;
-  /// False when a signal asked to stop.
-  bool until(Time moment);
-  bool stopped() const { return stopped_; }
-
- private:
-  sigset_t signals_{};
-  sigset_t before_{};
-  bool stopped_ = false;
-};
+using tools::Pause;
 
 class Player {
  public:

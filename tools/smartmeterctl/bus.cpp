@@ -299,12 +299,12 @@ Object Bus::adapter(const std::string& name) {
   throw std::runtime_error(fmt::format("no adapter is called \"{}\"; known: {}", name, known));
 }
 
-FileDescriptor Bus::open_capture(const Object& adapter) {
+FileDescriptor Bus::open_capture(const Object& adapter, const char* format) {
   Error error;
   sd_bus_message* raw = nullptr;
   const int result =
       sd_bus_call_method(bus_.get(), service, adapter.path.c_str(), adapter_interface,
-                         "OpenCapture", &error.raw, &raw, "a{sv}", 0);
+                         "OpenCapture", &error.raw, &raw, "a{sv}", 1, "format", "s", format);
   if (result < 0) fail(error.raw, result);
   const std::unique_ptr<sd_bus_message, Unref> reply(raw);
   int stream = -1;
@@ -338,6 +338,10 @@ Value Bus::properties(const char* destination, const std::string& path, const ch
     return {};
   const std::unique_ptr<sd_bus_message, Unref> reply(raw);
   return read_value(reply.get());
+}
+
+Value Bus::adapter_properties(const std::string& path) {
+  return properties(service, path, adapter_interface);
 }
 
 Value Bus::meter_properties(const std::string& path) {

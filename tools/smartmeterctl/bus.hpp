@@ -118,13 +118,16 @@ class Bus {
   /// The adapter with this node, link or name; where `name` is empty the only one there is.
   Object adapter(const std::string& name);
   /// A pipe that gets every byte that the adapter receives from now on; reading it never waits.
-  FileDescriptor open_capture(const Object& adapter);
+  /// `format`: "raw", or "capture" for smartmeter-capture(5).
+  FileDescriptor open_capture(const Object& adapter, const char* format = "raw");
   /// Has the adapter find its line settings anew; calls `on_progress` with the details of each
   /// ProbeProgress. The answer as Adapter.Probe gives it.
   Value probe(const Object& adapter, std::chrono::milliseconds timeout,
               const std::function<void(const Value&)>& on_progress);
   /// The meters; where `name` is not empty only the one with this id or name.
   std::vector<Object> meters(const std::string& name);
+  /// The properties of org.smartmeterd1.Adapter, or an empty value if the object is gone.
+  Value adapter_properties(const std::string& path);
   /// The properties of org.smartmeterd1.Meter, or an empty value if the object is gone.
   Value meter_properties(const std::string& path);
   /// The properties of org.smartmeterd1.Manager, or an empty value if nobody serves it.

@@ -47,6 +47,8 @@ int main(int argc, char** argv) {
   add_watch(app, action);
   add_history(app, action);
   add_plot(app, action);
+  add_capture(app, action);
+  add_replay(app, action);
   add_decode(app, action);
   add_key(app, action);
   add_probe(app, action);

@@ -30,6 +30,7 @@ struct BusOptions {
 /// Adds the verb to `app`; where it is chosen, `action` becomes its work, which returns the exit
 /// status and throws std::exception with a sentence for the user.
 using Action = std::function<int()>;
+void add_capture(CLI::App& app, Action& action);
 void add_claim(CLI::App& app, Action& action);
 void add_decode(CLI::App& app, Action& action);
 void add_doctor(CLI::App& app, Action& action);
@@ -38,6 +39,7 @@ void add_key(CLI::App& app, Action& action);
 void add_list(CLI::App& app, Action& action);
 void add_plot(CLI::App& app, Action& action);
 void add_probe(CLI::App& app, Action& action);
+void add_replay(CLI::App& app, Action& action);
 void add_show(CLI::App& app, Action& action);
 void add_unclaim(CLI::App& app, Action& action);
 void add_watch(CLI::App& app, Action& action);

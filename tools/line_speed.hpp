@@ -2,9 +2,9 @@
 // The speed that a terminal is set to, arbitrary ones too.
 #pragma once
 
-namespace metersim {
+namespace tools {
 
 /// In baud; 0 where it cannot be told.
 unsigned line_speed(int fd);
 
-}  // namespace metersim
+}  // namespace tools

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // termios2: in a file of its own, because <asm/termbits.h> and <termios.h> exclude each other.
-#include "tools/metersim/line_speed.hpp"
+#include "tools/line_speed.hpp"
 
 #include <asm/termbits.h>
 #include <sys/ioctl.h>
 
-namespace metersim {
+namespace tools {
 
 unsigned line_speed(int fd) {
   termios2 settings{};
   return ioctl(fd, TCGETS2, &settings) == 0 ? settings.c_ospeed : 0;
 }
 
-}  // namespace metersim
+}  // namespace tools

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+// smartmeterctl capture: what an adapter receives, into a file that anyone can replay.
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "tools/capture_format.hpp"
+#include "tools/pause.hpp"
+#include "tools/smartmeterctl/bus.hpp"
+#include "tools/smartmeterctl/style.hpp"
+#include "tools/smartmeterctl/text.hpp"
+#include "tools/smartmeterctl/verbs.hpp"
+
+namespace smartmeterctl {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr const char* footer = R"(
+Writes what the adapter receives from now on, until Ctrl-C or one of the limits, to FILE or standard
+output: with times, line settings and errors (smartmeter-capture(5)), or the bytes alone with --raw.
+A capture outlives a cable that is pulled. It can be replayed anywhere: "smartmeterctl replay FILE".
+
+Telegrams are personal data: they tell whose meter it is and when somebody is at home.
+
+Examples:
+  sudo smartmeterctl capture -o meter.capture
+  sudo smartmeterctl capture /dev/smartmeter_ir --telegrams 3 -o meter.capture
+  sudo smartmeterctl capture --raw --seconds 60 -o meter.bin
+  sudo smartmeterctl capture | grep '^#'       only what goes wrong, as it happens)";
+
+struct CaptureOptions : BusOptions {
+  std::string adapter;
+  std::string file = "-";
+  bool raw = false;
+  bool force = false;
+  std::optional<double> seconds;
+  std::uint64_t telegrams = 0, bytes = 0;  // 0: no limit
+
+  bool is_to_file() const { return file != "-"; }
+};
+
+/// What is written: a file that is whole at any time, or standard output.
+class Output {
+ public:
+  explicit Output(const CaptureOptions& options)
+      : name_(options.is_to_file() ? options.file : "standard output"),
+        file_(options.is_to_file() ? open(options) : ::dup(STDOUT_FILENO)) {}
+
+  /// Whole lines, or raw bytes. Throws where the disk is full.
+  void write(std::string_view text) {
+    while (!text.empty()) {
+      const ssize_t count = ::write(file_.get(), text.data(), text.size());
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) fail(errno);
+      written_ += static_cast<std::size_t>(count);
+      text.remove_prefix(static_cast<std::size_t>(count));
+    }
+    whole_ = written_;
+  }
+  const std::string& name() const { return name_; }
+
+ private:
+  static int open(const CaptureOptions& options) {
+    const int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY;
+    const int fd = ::open(options.file.c_str(), flags | (options.force ? O_TRUNC : O_EXCL), 0600);
+    if (fd < 0 && errno == EEXIST)
+      throw std::runtime_error(options.file +
+                               ": is there already: name another file, or overwrite it with "
+                               "--force");
+    if (fd < 0)
+      throw std::runtime_error(
+          fmt::format("{}: cannot be written: {}", options.file, std::strerror(errno)));
+    struct stat status {};
+    if (::fstat(fd, &status) == 0 && S_ISREG(status.st_mode)) ::fchmod(fd, 0600);
+    return fd;
+  }
+  [[noreturn]] void fail(int error) {
+    // A regular file ends with a whole line even so; others cannot be cut, and need not be.
+    if (::ftruncate(file_.get(), static_cast<off_t>(whole_)) != 0) whole_ = written_;
+    throw std::runtime_error(fmt::format("{}: cannot be written: {}; it is whole up to there, {}",
+                                         name_, std::strerror(error), counted(whole_, "byte")));
+  }
+
+  std::string name_;
+  FileDescriptor file_;
+  std::uint64_t written_ = 0, whole_ = 0;
+};
+
+/// What comes out of the pipe, on its way to the output, as much of it as is asked for.
+class Recorder {
+ public:
+  Recorder(const CaptureOptions& options, Output& output) : options_(options), output_(output) {}
+
+  /// False once enough bytes were received.
+  bool take(std::string_view text) {
+    if (options_.raw) return take_raw(text);
+    parser_.add(text);
+    tools::CaptureLine line;
+    while (!is_enough() && parser_.next(line)) take(line);
+    output_.write(writer_.text());
+    writer_.clear();
+    return !is_enough();
+  }
+  /// No more comes: the capture is whole.
+  void end() {
+    if (!options_.raw && !parser_.is_whole()) output_.write("#end\n");
+  }
+  std::uint64_t received() const { return received_; }
+  std::uint64_t lost() const { return parser_.lost(); }
+  /// The adapter is not there.
+  bool is_closed() const { return is_closed_; }
+
+ private:
+  bool is_enough() const { return options_.bytes != 0 && received_ >= options_.bytes; }
+  std::size_t wanted(std::size_t size) const {
+    return options_.bytes == 0 ? size
+                               : static_cast<std::size_t>(
+                                     std::min<std::uint64_t>(size, options_.bytes - received_));
+  }
+  bool take_raw(std::string_view text) {
+    text = text.substr(0, wanted(text.size()));
+    output_.write(text);
+    received_ += text.size();
+    return !is_enough();
+  }
+  void take(const tools::CaptureLine& line) {
+    if (line.word == "opened" || line.word == "closed") is_closed_ = line.word == "closed";
+    if (line.kind != tools::CaptureLine::Kind::octets) return writer_.line(line.text);
+    const meter::Bytes octets = line.octets.first(wanted(line.octets.size()));
+    received_ += octets.size();
+    writer_.octets(octets);
+  }
+
+  const CaptureOptions& options_;
+  Output& output_;
+  tools::CaptureParser parser_;
+  tools::CaptureWriter writer_;
+  std::uint64_t received_ = 0;
+  bool is_closed_ = false;
+};
+
+class Capturing {
+ public:
+  explicit Capturing(const CaptureOptions& options)
+      : options_(options),
+        bus_(options.bus),
+        adapter_(bus_.adapter(options.adapter)),
+        pipe_(bus_.open_capture(adapter_, options.raw ? "raw" : "capture")),
+        output_(options),
+        recorder_(options, output_),
+        telegrams_before_(adapter_.adapter()["TelegramsReceived"].count()) {}
+  int run();
+
+ private:
+  void say_what_is_done() const;
+  bool read_pipe();
+  void ask_for_telegrams();
+  void show_progress();
+  bool is_over() const;
+  int conclude();
+
+  double seconds() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
+  std::string device() const { return adapter_.adapter()["Device"].text(); }
+
+  const CaptureOptions& options_;
+  Bus bus_;
+  Object adapter_;
+  FileDescriptor pipe_;
+  Output output_;
+  Recorder recorder_;
+  std::uint64_t telegrams_before_;
+  std::uint64_t telegrams_ = 0;
+  Clock::time_point begin_ = Clock::now();
+  Clock::time_point asked_{};
+  bool is_ended_ = false;  // by smartmeterd
+  tools::Pause pause_;
+  StatusLine status_;
+};
+
+void Capturing::say_what_is_done() const {
+  fmt::print(stderr,
+             "Recording {} to {}; Ctrl-C ends it.\n"
+             "Telegrams are personal data: they tell whose meter it is and when somebody is at "
+             "home.\n",
+             safe(device()), safe(output_.name()));
+}
+
+/// Takes what is there. False once enough is recorded, or nothing more can come.
+bool Capturing::read_pipe() {
+  std::array<char, 64 * 1024> buffer;
+  for (;;) {
+    const ssize_t count = ::read(pipe_.get(), buffer.data(), buffer.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && errno == EAGAIN) return true;
+    if (count < 0)
+      throw std::runtime_error(std::string("the capture cannot be read: ") + std::strerror(errno));
+    is_ended_ = count == 0;
+    if (is_ended_) return false;
+    if (!recorder_.take({buffer.data(), static_cast<std::size_t>(count)})) return false;
+  }
+}
+
+/// Several times a second would be no news.
+void Capturing::ask_for_telegrams() {
+  constexpr auto interval = std::chrono::milliseconds(400);
+  if (Clock::now() - asked_ < interval) return;
+  asked_ = Clock::now();
+  try {
+    const Value now = bus_.adapter_properties(adapter_.path);
+    const std::uint64_t count = now["TelegramsReceived"].count();
+    if (count >= telegrams_before_) telegrams_ = count - telegrams_before_;
+  } catch (const std::exception&) {
+    // The pipe says whether smartmeterd has gone.
+  }
+}
+
+void Capturing::show_progress() {
+  if (!StatusLine::is_rewritten()) return;
+  status_.show(fmt::format("{}, {}, {:.0f} s{}{}", counted(recorder_.received(), "byte"),
+                           counted(telegrams_, "telegram"), seconds(),
+                           recorder_.lost() == 0 ? "" : ", some lost",
+                           recorder_.is_closed() ? "; the adapter is not there" : ""));
+}
+
+bool Capturing::is_over() const {
+  return (options_.seconds && seconds() >= *options_.seconds) ||
+         (options_.telegrams != 0 && telegrams_ >= options_.telegrams);
+}
+
+int Capturing::run() try {
+  say_what_is_done();
+  constexpr int tick_ms = 100;
+  pollfd entry{pipe_.get(), POLLIN, 0};
+  bool goes_on = true;
+  while (goes_on) {
+    ask_for_telegrams();
+    show_progress();
+    const bool is_last = is_over() || !pause_.until(Clock::now());
+    if (!is_last && ::poll(&entry, 1, tick_ms) < 0 && errno != EINTR)
+      throw std::runtime_error("cannot wait for the adapter");
+    goes_on = read_pipe() && !is_last;
+  }
+  recorder_.end();
+  status_.clear();
+  return conclude();
+} catch (const tools::CaptureError&) {
+  throw std::runtime_error(
+      "smartmeterd gives no capture with times: it is older than this program, restart it "
+      "(\"sudo systemctl restart smartmeterd\"), or record with --raw");
+}
+
+int Capturing::conclude() {
+  fmt::print(stderr, "{}: {}, {} in {:.0f} s\n", safe(output_.name()),
+             counted(recorder_.received(), "byte"), counted(telegrams_, "telegram"), seconds());
+  if (recorder_.lost() != 0)
+    fmt::print(stderr,
+               "smartmeterctl: {} are missing: they came faster than they could be written here\n",
+               counted(recorder_.lost(), "byte"));
+  if (is_ended_)
+    throw std::runtime_error(
+        fmt::format("{}: smartmeterd has stopped or given the adapter up: \"systemctl status "
+                    "smartmeterd\" says why; what came before is recorded",
+                    safe(device())));
+  if (pause_.stopped() || recorder_.received() != 0) return exit_good;
+  throw std::runtime_error(fmt::format(
+      "{}: no byte arrived: \"smartmeterctl doctor\" looks for the reason", safe(device())));
+}
+
+}  // namespace
+
+void add_capture(CLI::App& app, Action& action) {
+  auto options = std::make_shared<CaptureOptions>();
+  CLI::App* command = app.add_subcommand("capture", "record what an adapter receives");
+  command->footer(footer);
+  options->add_to(*command, false);
+  command->remove_option(command->get_option("--json"));
+  command->add_option("ADAPTER", options->adapter, "node, link or name");
+  command->add_option("-o,--output", options->file, "file to write; - is standard output")
+      ->type_name("FILE")
+      ->capture_default_str();
+  command->add_flag("--force", options->force, "overwrite a file that is there");
+  command->add_flag("--raw", options->raw, "received bytes alone");
+  command->add_option("--seconds", options->seconds, "stop after so long")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--telegrams", options->telegrams, "stop after so many that were read")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--bytes", options->bytes, "stop after so many received bytes")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  command->callback([options, &action] {
+    action = [options] {
+      if (options->raw && !options->is_to_file() && ::isatty(STDOUT_FILENO) != 0)
+        throw UsageError("raw bytes would garble a terminal: name a file with -o FILE");
+      return Capturing(*options).run();
+    };
+  });
+}
+
+}  // namespace smartmeterctl
