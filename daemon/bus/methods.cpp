@@ -194,7 +194,8 @@ int open_capture(sd_bus_message* call, void* userdata, sd_bus_error* error) noex
   AdapterControl* control = object_of<Adapter>(userdata).control;
   if (!control)
     return refuse(error, Error::not_supported,
-                  "this adapter has no port: record its messages at their broker, with mosquitto_sub");
+                  "this adapter has no port: record its messages at their broker, with "
+                  "mosquitto_sub");
   std::string_view format = "raw";
   if (const int r = read_options(call, {{"format", &format}}, error); r < 0) return r;
   const auto chosen =

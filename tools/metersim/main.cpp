@@ -375,7 +375,7 @@ int main(int argc, char** argv) {
   std::string capture, seeds;
   LineOptions play;
   CLI::App* play_command = app.add_subcommand("play", "send a recording again and again");
-  play_command->add_option("FILE", capture, "raw bytes or hex text, - for standard input")
+  play_command->add_option("FILE", capture, "capture, raw bytes or hex text, - for standard input")
       ->required();
   play.add_to(*play_command);
   CLI::App* list_command = app.add_subcommand("list", "name the meter families");

@@ -39,8 +39,9 @@ void add_decode(CLI::App& app, Action& action) {
       ->required();
   command->callback([options, &action] {
     action = [options] {
+      Decoding decoding(*options);
       tools::CaptureFile file(options->file);
-      return decode_recording(file, *options);
+      return decode_recording(decoding, file, *options);
     };
   });
 }

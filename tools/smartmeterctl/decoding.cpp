@@ -181,8 +181,7 @@ int Decoding::finish(const tools::CaptureFile& file) {
   return exit_nothing;
 }
 
-int decode_recording(tools::CaptureFile& file, const DecodeOptions& options) {
-  Decoding decoding(options);
+int decode_recording(Decoding& decoding, tools::CaptureFile& file, const DecodeOptions& options) {
   std::vector<std::byte> piece;
   bool first = true;
   while (file.read(piece)) {

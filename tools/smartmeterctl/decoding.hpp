@@ -75,6 +75,6 @@ class Decoding {
 };
 
 /// Decodes a recording of any kind: raw bytes, hex text, a capture or JSON messages.
-int decode_recording(tools::CaptureFile& file, const DecodeOptions& options);
+int decode_recording(Decoding& decoding, tools::CaptureFile& file, const DecodeOptions& options);
 
 }  // namespace smartmeterctl

@@ -64,9 +64,9 @@ Microseconds telegram_pause(std::optional<meter::Link> link) {
 // ---- into the decoder ---------------------------------------------------------------------------
 
 int replay_to_decoder(const ReplayOptions& options) {
-  tools::CaptureFile file(options.file);
-  if (!file.is_capture()) return decode_recording(file, options);
   Decoding decoding(options);
+  tools::CaptureFile file(options.file);
+  if (!file.is_capture()) return decode_recording(decoding, file, options);
   const tools::CaptureParser& capture = file.capture();
   std::optional<std::int64_t> last;
   std::string line_settings;
