@@ -5,6 +5,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import unittest
@@ -13,7 +14,8 @@ TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "integration")]
 
 import tap  # noqa: E402
-from harness import LIMIT_S, METERSIM, SMARTMETERCTL, World, stop, wait_for  # noqa: E402
+from harness import (BUS_CONFIG, LIMIT_S, METERSIM, SMARTMETERCTL, World,  # noqa: E402
+                     stop, wait_for)
 
 METER = "181220000009"
 
@@ -97,9 +99,39 @@ class OnTheBus(World):
         self.assertIn("no meter yet", done.stderr)
         self.assertEqual(self.ctl("list").returncode, 0)
 
+    def test_access_denied(self):
+        """What a policy forbids says who may."""
+        denied = '<policy context="mandatory"><deny send_interface="{}"/></policy></busconfig>'
+        for interface, verb in (("org.freedesktop.DBus.ObjectManager", "list"),
+                                ("org.freedesktop.DBus.ObjectManager", "show"),
+                                ("org.freedesktop.DBus.ObjectManager", "watch"),
+                                ("org.smartmeterd1.Adapter", "probe")):
+            with self.subTest(verb):
+                self.bus.config.write_text(BUS_CONFIG.format(path=self.bus.path).replace(
+                    "</busconfig>", denied.format(interface)))
+                self.bus.start()
+                self.start_daemon(device=f"{self.pty.path},link=mbus", mqtt=False)
+                wait_for("the daemon", lambda: self.bus.property("/org/smartmeterd1", "Manager",
+                                                                 "Version"))
+                done = self.ctl(verb)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn("sudo usermod -aG smartmeterd $USER", done.stderr)
+                self.assertEqual(done.stdout, "")
+                stop(self.daemon)
+                self.bus.stop()
+
+    def test_no_verb(self):
+        done = subprocess.run([SMARTMETERCTL], capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn("smartmeterctl list", done.stderr)  # how to begin
+        for verb in re.findall(r"^  ([a-z]+)  ", done.stderr, re.MULTILINE):
+            helped = subprocess.run([SMARTMETERCTL, verb, "--help"], capture_output=True,
+                                    text=True, check=True).stdout
+            self.assertRegex(helped, r"Exit status: 0 ")
+
     def test_daemon_not_running(self):
         self.bus.start()
-        for verb in ("list", "show", "watch"):
+        for verb in ("list", "show", "watch", "probe"):
             done = self.ctl(verb)
             self.assertEqual(done.returncode, 1)
             self.assertIn("smartmeterd is not running", done.stderr)

@@ -59,6 +59,9 @@ smartmeterd reads it whenever it is plugged in. Claiming again replaces the line
 LINK is a name of your own: neither like those that the kernel and udev give (ttyUSB5, sda, input),
 nor of another kind (smartmeter_ir for M-Bus), nor of something that is in /dev already.
 
+Exit status: 0 claimed, or there is an adapter to claim, 1 there is none, or an error, 2 wrong
+usage.
+
 Examples:
   smartmeterctl claim
   sudo smartmeterctl claim /dev/ttyUSB0 --kind mbus
@@ -70,6 +73,8 @@ constexpr const char* unclaim_footer = R"(
 Removes the adapter's line from /etc/udev/rules.d/60-smartmeter-local.rules; one that would be taken
 all the same (a known product) gets a line that says it is no meter. DEVICE is a node, a link, the
 adapter's name (--name), or the serial number or place in that line, in full.
+
+Exit status: 0 given back, 1 an error, 2 wrong usage.
 
 Examples:
   sudo smartmeterctl unclaim /dev/ttyUSB0

@@ -18,6 +18,8 @@ them, with the topic in front.
 Every key is tried with every authentication key; @FILE holds one key a line. A key on the command
 line can be seen by other users of this machine: use @FILE for a key that is in use.
 
+Exit status: 0 a telegram was decoded, 1 none was, or an error, 2 wrong usage.
+
 Examples:
   smartmeterctl decode capture.bin
   smartmeterctl decode --topic glow/112233445566/SENSOR/electricitymeter payload.json

@@ -29,7 +29,8 @@ Examples:
   sudo smartmeterctl key test                  tries it on the meter's next telegram
   sudo smartmeterctl key list
 
-smartmeterctl key VERB --help says more.)";
+smartmeterctl key VERB --help says more.
+Exit status: 0 good, 1 nothing fits or an error, 2 wrong usage.)";
 
 constexpr const char* add_footer = R"(
 Asks for the keys without showing them, or reads them from standard input; never give a key as an
@@ -38,6 +39,8 @@ small letters, with a name in front (GUEK, EK, GPK60; GAK, AK, GPK61) or on two 
 encryption key first. NAME is the file in /etc/smartmeterd/keys.d. A meter may have several keys,
 as when the operator announces a new one: the one that fits is used. A running smartmeterd takes
 the key at once.
+
+Exit status: 0 stored, 1 an error, 2 wrong usage.
 
 Examples:
   sudo smartmeterctl key add house
@@ -361,12 +364,15 @@ void add_key(CLI::App& app, Action& action) {
   add->callback([options, &action] { action = [options] { return add_keys(*options); }; });
 
   CLI::App* list = verb("list", "names, meters, and the first digits of each key's SHA-256",
-                        "\nNo key is ever shown.", false);
+                        "\nNo key is ever shown."
+                        "\n\nExit status: 0 good, 1 a file cannot be read, 2 wrong usage.",
+                        false);
   list->add_flag("--json", options->json, "for machines");
   list->callback([options, &action] { action = [options] { return list_keys(*options); }; });
 
   CLI::App* remove = verb("remove", "forget a key",
-                          "\nExamples:\n  sudo smartmeterctl key remove house\n"
+                          "\nExit status: 0 removed, 1 there is none, or an error, 2 wrong usage."
+                          "\n\nExamples:\n  sudo smartmeterctl key remove house\n"
                           "  sudo smartmeterctl key remove house --label old\n"
                           "  sudo smartmeterctl key remove 1f2e3d4c", true);
   remove->add_option("NAME", options->name, "of the file, or the digits that \"key list\" shows")

@@ -21,6 +21,7 @@ Examples:
   sudo smartmeterctl doctor                    why there are no readings
   sudo smartmeterctl probe                     find the adapter's line settings anew
   smartmeterctl show                           every value of every meter
+  smartmeterctl watch                          all meters live
   smartmeterctl watch --json                   one JSON object for each telegram
   smartmeterctl history --month                days of this month; --csv for a spreadsheet
   smartmeterctl plot --week                    power and energy, drawn
@@ -35,7 +36,7 @@ int main(int argc, char** argv) {
   using namespace smartmeterctl;
   ::prctl(PR_SET_DUMPABLE, 0);  // keys never reach a core dump, nor another program of this user
   std::signal(SIGPIPE, SIG_DFL);  // the reader of a pipe left: nothing more to do
-  CLI::App app("smartmeterctl: look at electricity meters");
+  CLI::App app("smartmeterctl: look at electricity meters", "smartmeterctl");
   app.footer(footer);
   app.set_version_flag("--version", "smartmeterctl " SMARTMETERCTL_VERSION);
   app.require_subcommand(1);
@@ -61,9 +62,14 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // help, version
+    if (argc == 1) {  // "a verb is missing" helps nobody who does not know one
+      fmt::print(stderr, "{}", app.help());
+      return exit_usage;
+    }
     std::ostringstream said;
     app.exit(error, said, said);
-    fmt::print(stderr, "{}\n", safe_lines(mask_keys(said.str(), {argv + 1, argv + argc})));
+    fmt::print(stderr, "smartmeterctl: {}\n",
+               safe_lines(mask_keys(said.str(), {argv + 1, argv + argc})));
     return exit_usage;
   }
   try {
