@@ -48,8 +48,9 @@ Pty::Pty(const std::string& link)
   // Kept open: without it the master reports a hang-up as soon as a reader closes.
   slave_ = Fd(checked(open(name, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC), path_));
   mark();
-  watch_ = Fd(checked(inotify_init1(IN_NONBLOCK | IN_CLOEXEC), "inotify"));
-  checked(inotify_add_watch(watch_.get(), name, IN_OPEN | IN_CLOSE), path_);
+  // Before anybody can open it. has_reader() says where this failed: a user has few of them.
+  watch_ = Fd(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+  if (inotify_add_watch(watch_.get(), name, IN_OPEN | IN_CLOSE) < 0) watch_ = Fd();
   if (!link.empty()) make_link(link);
 }
 
@@ -120,6 +121,10 @@ void Pty::count_readers() {
 }
 
 bool Pty::has_reader() {
+  if (watch_.get() < 0)
+    throw std::runtime_error(
+        "who opens the pseudo terminal cannot be seen: too many programs of this user watch files "
+        "(sysctl fs.inotify.max_user_instances)");
   count_readers();
   if (readers_ == 0) return false;
   const auto now = steady_clock::now();

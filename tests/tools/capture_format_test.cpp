@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <ctime>
+#include <fstream>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -79,6 +81,14 @@ TEST(CaptureFormat, WritesTheTextThatSmartmeterdWrites) {
   writer.directive("line", "2400-8E1");
   writer.directive("end");
   EXPECT_EQ(writer.text(), golden::capture);
+}
+
+/// What people read is what programs do.
+TEST(CaptureFormat, IsWhatTheManualPageShows) {
+  std::ifstream file(CAPTURE_PAGE);
+  std::stringstream page;
+  page << file.rdbuf();
+  EXPECT_NE(page.str().find("\n```\n" + std::string(golden::capture) + "```\n"), std::string::npos);
 }
 
 TEST(CaptureFormat, AnyLineCanBeWrittenAsItWasRead) {

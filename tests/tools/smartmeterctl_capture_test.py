@@ -232,7 +232,7 @@ class Capture(Recording):
         self.start()
         capture = self.start_capture(stdout=subprocess.PIPE)  # and nobody reads it
         self.addCleanup(capture.stdout.close)
-        noise = random.Random(7).randbytes(200_000)
+        noise = random.Random(7).randbytes(900_000)
         self.send(noise)
         text = []
         os.set_blocking(capture.stdout.fileno(), False)
@@ -258,6 +258,19 @@ class Capture(Recording):
         self.assertGreater(lost, 0)
         self.assertEqual(len(octets_of(whole)) + lost, sent)
         self.assertIn(f"{lost} bytes are missing", said)
+
+    def test_ctrl_c_while_nobody_reads(self):
+        self.start()
+        capture = self.start_capture(stdout=subprocess.PIPE)
+        self.addCleanup(capture.stdout.close)
+        self.send(random.Random(7).randbytes(60_000))
+        said = self.finish_unread(capture)
+        self.assertIn("standard output takes nothing any more", said)
+
+    def finish_unread(self, capture):
+        capture.send_signal(signal.SIGINT)
+        self.assertEqual(capture.wait(LIMIT_S), 1)
+        return capture.stderr.read()
 
     def test_readers_come_and_go(self):
         octets, _ = telegrams("kaifa-noe", 1)

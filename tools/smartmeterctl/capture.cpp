@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <climits>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -55,14 +56,18 @@ struct CaptureOptions : BusOptions {
 /// What is written: a file that is whole at any time, or standard output.
 class Output {
  public:
-  explicit Output(const CaptureOptions& options)
+  Output(const CaptureOptions& options, tools::Pause& pause)
       : name_(options.is_to_file() ? options.file : "standard output"),
-        file_(options.is_to_file() ? open(options) : ::dup(STDOUT_FILENO)) {}
+        file_(options.is_to_file() ? open(options) : ::dup(STDOUT_FILENO)),
+        pause_(pause) {}
 
   /// Whole lines, or raw bytes. Throws where the disk is full.
   void write(std::string_view text) {
     while (!text.empty()) {
-      const ssize_t count = ::write(file_.get(), text.data(), text.size());
+      wait_for_room();
+      // As much as a pipe with room takes without waiting.
+      const std::size_t size = std::min<std::size_t>(text.size(), PIPE_BUF);
+      const ssize_t count = ::write(file_.get(), text.data(), size);
       if (count < 0 && errno == EINTR) continue;
       if (count < 0) fail(errno);
       written_ += static_cast<std::size_t>(count);
@@ -87,6 +92,15 @@ class Output {
     if (::fstat(fd, &status) == 0 && S_ISREG(status.st_mode)) ::fchmod(fd, 0600);
     return fd;
   }
+  /// Who reads standard output may pause; Ctrl-C ends this even so.
+  void wait_for_room() {
+    constexpr int tick_ms = 100;
+    constexpr int ticks_max = 20;
+    pollfd entry{file_.get(), POLLOUT, 0};
+    for (int ticks = 0; ::poll(&entry, 1, tick_ms) == 0;)
+      if (!pause_.until(Clock::now()) && ++ticks == ticks_max)
+        throw std::runtime_error(name_ + " takes nothing any more: the rest was not written");
+  }
   [[noreturn]] void fail(int error) {
     // A regular file ends with a whole line even so; others cannot be cut, and need not be.
     if (::ftruncate(file_.get(), static_cast<off_t>(whole_)) != 0) whole_ = written_;
@@ -96,6 +110,7 @@ class Output {
 
   std::string name_;
   FileDescriptor file_;
+  tools::Pause& pause_;
   std::uint64_t written_ = 0, whole_ = 0;
 };
 
@@ -159,9 +174,13 @@ class Capturing {
         bus_(options.bus),
         adapter_(bus_.adapter(options.adapter)),
         pipe_(bus_.open_capture(adapter_, options.raw ? "raw" : "capture")),
-        output_(options),
+        output_(options, pause_),
         recorder_(options, output_),
-        telegrams_before_(adapter_.adapter()["TelegramsReceived"].count()) {}
+        telegrams_before_(adapter_.adapter()["TelegramsReceived"].count()) {
+    // A card that writes slowly takes seconds; where there may be no more, it stays as it is.
+    constexpr int pipe_size = 1 << 20;
+    ::fcntl(pipe_.get(), F_SETPIPE_SZ, pipe_size);
+  }
   int run();
 
  private:
@@ -176,6 +195,7 @@ class Capturing {
   std::string device() const { return adapter_.adapter()["Device"].text(); }
 
   const CaptureOptions& options_;
+  tools::Pause pause_;
   Bus bus_;
   Object adapter_;
   FileDescriptor pipe_;
@@ -186,7 +206,6 @@ class Capturing {
   Clock::time_point begin_ = Clock::now();
   Clock::time_point asked_{};
   bool is_ended_ = false;  // by smartmeterd
-  tools::Pause pause_;
   StatusLine status_;
 };
 
