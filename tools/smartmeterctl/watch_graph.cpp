@@ -6,6 +6,8 @@
 #include <array>
 #include <cmath>
 
+#include "tools/smartmeterctl/chart.hpp"
+
 namespace smartmeterctl {
 namespace {
 
@@ -63,7 +65,7 @@ std::vector<Line> spark(const std::vector<double>& values, unsigned rows, bool c
       const bool is_side = (value >= 0) == is_above;
       const int filled = is_side ? std::clamp(size - distance * levels, least, levels) : 0;
       append(lines[row], is_above ? rising(filled, coarse) : hanging(filled, coarse),
-             is_above ? Tone::accent : Tone::good);
+             is_above ? tone_up : tone_down);
     }
   }
   return lines;
