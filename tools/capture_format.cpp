@@ -15,6 +15,8 @@ constexpr std::int64_t us_per_s = 1'000'000;
 /// Digits of the whole seconds of #at: three hundred years, and far from an overflow.
 constexpr std::size_t second_digits_max = 10;
 constexpr std::size_t fraction_digits_max = 6;
+/// The end of the year 9999: a later time cannot be written.
+constexpr std::int64_t received_us_max = 253'402'300'799'999'999;
 
 bool is_blank(char c) {
   return c == ' ' || c == '\t' || c == '\r';
@@ -116,7 +118,7 @@ void CaptureParser::fail_at_value(const CaptureLine& line, const std::string& wh
 }
 
 std::optional<std::int64_t> CaptureParser::received_us() const {
-  if (!start_us_ || !at_) return std::nullopt;
+  if (!start_us_ || !at_ || *start_us_ + at_->count() > received_us_max) return std::nullopt;
   return *start_us_ + at_->count();
 }
 

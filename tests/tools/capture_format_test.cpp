@@ -167,6 +167,12 @@ TEST(CaptureFormat, SaysWhereItIsBroken) {
                            "2026-11-27T03:20:00.Z", "2026-11-27T03:20:00+01:00"})
     EXPECT_NE(refusal(std::string("#start ") + time), "") << time;
   EXPECT_EQ(refusal("#start 2028-02-29T23:59:60Z\n#at +0\n#at +9999999999.999999\n"), "");
+  CaptureParser parser;
+  CaptureLine line;
+  parser.add("#smartmeter-capture 1\n#start 9999-12-31T23:59:59Z\n#at +1\n00\n");
+  while (parser.next(line)) {
+  }
+  EXPECT_EQ(parser.received_us(), std::nullopt) << "no time that can be written";
   EXPECT_NE(refusal("#lost -1\n"), "");
   EXPECT_NE(refusal("#lost 18446744073709551616\n"), "");
   EXPECT_EQ(refusal(std::string(CaptureParser::line_size_max, '1')), "");

@@ -290,6 +290,19 @@ class Capture(Recording):
             self.assertEqual(octets_of((self.directory / f"capture{i}").read_text()), octets)
         self.finish(fifth, how=signal.SIGTERM)
 
+    def test_why_no_telegram_is_read(self):
+        octets, _ = telegrams("kaifa-noe", 4)
+        self.bus.start()  # and no key is given
+        self.start_daemon(device=f"{self.pty.path},link=mbus", mqtt=False)
+        self.wait_opened()
+        wait_for("the adapter on the bus", self.bus.adapter)
+        capture = self.start_capture("-o", self.directory / "encrypted", "--telegrams", "1")
+        self.send(octets)
+        wait_for("the reason", lambda: self.bus.adapter_property("Problem") == "key-missing")
+        said = self.finish(capture)
+        self.assertIn("no telegram was read of it (encrypted, and no key for this meter)", said)
+        self.assertIn("\n#rejected key-missing ", (self.directory / "encrypted").read_text())
+
     def test_what_cannot_be_recorded(self):
         self.bus.start()
         done = self.ctl("capture", "--bus", self.bus.address, status=1)
@@ -390,6 +403,8 @@ class Replay(Recording):
         self.assertIn("newer release", done.stderr)
         done = self.ctl("replay", self.capture_file("#at soon"), status=1)
         self.assertIn("written: line 2, column 5:", done.stderr)
+        done = self.ctl("replay", self.capture_file("#end"), status=1)
+        self.assertIn("no received byte", done.stderr)
         done = self.ctl("replay", "/nix/file", status=1)
         self.assertIn("/nix/file", done.stderr)
         for wrong in (("--loop", "x"), ("--speed", "2", "x"), ("--pty", "--speed", "0", "x"),

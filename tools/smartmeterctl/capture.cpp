@@ -203,6 +203,7 @@ class Capturing {
   Recorder recorder_;
   std::uint64_t telegrams_before_;
   std::uint64_t telegrams_ = 0;
+  std::string problem_;  ///< why none is read
   Clock::time_point begin_ = Clock::now();
   Clock::time_point asked_{};
   bool is_ended_ = false;  // by smartmeterd
@@ -241,6 +242,7 @@ void Capturing::ask_for_telegrams() {
     const Value now = bus_.adapter_properties(adapter_.path);
     const std::uint64_t count = now["TelegramsReceived"].count();
     if (count >= telegrams_before_) telegrams_ = count - telegrams_before_;
+    problem_ = now["Problem"].text();
   } catch (const std::exception&) {
     // The pipe says whether smartmeterd has gone.
   }
@@ -282,12 +284,17 @@ int Capturing::run() try {
 }
 
 int Capturing::conclude() {
+  asked_ = {};
+  if (!is_ended_) ask_for_telegrams();
   fmt::print(stderr, "{}: {}, {} in {:.0f} s\n", safe(output_.name()),
              counted(recorder_.received(), "byte"), counted(telegrams_, "telegram"), seconds());
   if (recorder_.lost() != 0)
     fmt::print(stderr,
                "smartmeterctl: {} are missing: they came faster than they could be written here\n",
                counted(recorder_.lost(), "byte"));
+  if (telegrams_ == 0 && recorder_.received() != 0 && problem_ != "none" && !problem_.empty())
+    fmt::print(stderr, "smartmeterctl: no telegram was read of it ({}): {}\n",
+               safe(problem_text(problem_)), problem_advice(problem_));
   if (is_ended_)
     throw std::runtime_error(
         fmt::format("{}: smartmeterd has stopped or given the adapter up: \"systemctl status "

@@ -222,6 +222,7 @@ std::string Decoding::key_conclusion() const {
 /// Why there was no telegram, and what to do next.
 std::string Decoding::conclusion(const tools::CaptureFile& file) const {
   if (file.size() == 0) return "is empty: record the meter's bytes first";
+  if (offset_ + buffer_.size() == 0) return "no received byte is in it: record longer";
   if (std::string key = key_conclusion(); !key.empty()) return key;
   if (file.hex_broken_at())
     return fmt::format("is text, but not hex ({}): correct it, or give the raw bytes",

@@ -211,8 +211,10 @@ bool Playing::play() {
   if (!wait_for_reader()) return false;
   while (pieces.next(piece)) {
     if (factor_) {
+      // Whatever a file says: no moment that the clock cannot tell.
+      constexpr std::chrono::duration<double> pause_max = std::chrono::years(1);
       due_ += std::chrono::duration_cast<Clock::duration>(
-          std::chrono::duration<double>(piece.pause) / *factor_);
+          std::min(pause_max, std::chrono::duration<double>(piece.pause) / *factor_));
       if (!pause_.until(due_)) return false;
     }
     if (!send(piece.octets)) return false;
