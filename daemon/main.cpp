@@ -10,6 +10,7 @@
 #include <exception>
 #include <map>
 
+#include "completion/completion.hpp"
 #include "daemon/daemon.hpp"
 #include "daemon/log.hpp"
 #include "daemon/version.hpp"
@@ -42,6 +43,15 @@ void block_signals() {
 /// The service's directories, as systemd passes them.
 void take_environment(Options& options) {
   if (const char* state = std::getenv("STATE_DIRECTORY")) options.state_directory = state;
+}
+
+/// What the shells complete values with.
+completion::Kinds completion_kinds() {
+  const auto buses = [](const completion::Typed&) {
+    return std::vector<completion::Word>{
+        {"system", ""}, {"session", ""}, {"none", "nothing is served"}};
+  };
+  return {{"BUS", completion::Kind(buses)}, {"DEVICE", completion::Kind::Paths::files}};
 }
 
 int check(const Options& options) {
@@ -98,6 +108,7 @@ int main(int argc, char** argv) {
       ->type_name("LEVEL")->capture_default_str();
   bool only_check = false;
   app.add_flag("--check", only_check, "Check configuration and keys, and exit");
+  if (completion::is_asked(argc, argv)) return completion::answer(app, completion_kinds());
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

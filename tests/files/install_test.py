@@ -23,6 +23,9 @@ EXPECTED = (
     "sbin/smartmeterd",
     "bin/smartmeterctl",
     "bin/metersim",
+    *(f"share/{place}" for program in ("smartmeterctl", "smartmeterd", "metersim")
+      for place in (f"bash-completion/completions/{program}", f"zsh/site-functions/_{program}",
+                    f"fish/vendor_completions.d/{program}.fish")),
     "share/dbus-1/interfaces/org.smartmeterd1.xml",
     "share/dbus-1/system.d/org.smartmeterd1.conf",
     "share/dbus-1/system-services/org.smartmeterd1.service",

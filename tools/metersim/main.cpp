@@ -13,6 +13,7 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "completion/completion.hpp"
 #include "tools/capture_file.hpp"
 #include "tools/metersim/line.hpp"
 #include "tools/metersim/load.hpp"
@@ -273,6 +274,24 @@ void list_families() {
     fmt::print("{:<16} {}\n", kind.name, kind.description);
 }
 
+/// What the shells complete values with.
+completion::Kinds completion_kinds() {
+  const auto family_names = [](const completion::Typed&) {
+    std::vector<completion::Word> words;
+    for (const Family& family : families())
+      words.push_back({std::string(family.name), std::string(family.description)});
+    return words;
+  };
+  const auto all_names = [family_names](const completion::Typed& typed) {
+    auto words = family_names(typed);
+    for (const ResponderKind& kind : responders())
+      words.push_back({std::string(kind.name), std::string(kind.description)});
+    return words;
+  };
+  return {{"run FAMILY", completion::Kind(all_names)},
+          {"load --family", completion::Kind(family_names)}};
+}
+
 /// One telegram of each family, as the meter sends it and in clear.
 void write_seeds(const std::string& directory) {
   std::filesystem::create_directories(directory);
@@ -382,6 +401,7 @@ int main(int argc, char** argv) {
   CLI::App* seeds_command = app.add_subcommand("seeds", "write one telegram of each family");
   seeds_command->add_option("DIR", seeds, "directory, created if needed")->required();
 
+  if (completion::is_asked(argc, argv)) return completion::answer(app, completion_kinds());
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -125,9 +125,9 @@ using namespace std::chrono_literals;
 constexpr std::chrono::microseconds greeting_limit = 5s, answer_limit = 10s;
 
 /// What opening leaves to the first call, which then waits far longer: the result of sd-bus.
-int wait_for_greeting(sd_bus* bus) {
+int wait_for_greeting(sd_bus* bus, std::chrono::microseconds limit) {
   using Clock = std::chrono::steady_clock;
-  const auto end = Clock::now() + greeting_limit;
+  const auto end = Clock::now() + limit;
   while (sd_bus_is_ready(bus) == 0) {
     const int more = sd_bus_process(bus, nullptr);
     if (more < 0) return more;
@@ -140,7 +140,7 @@ int wait_for_greeting(sd_bus* bus) {
   return 0;
 }
 
-sd_bus* open_bus(const std::string& where) {
+sd_bus* open_bus(const std::string& where, std::optional<std::chrono::microseconds> limit) {
   sd_bus* bus = nullptr;
   int result = 0;
   if (where == "system") {
@@ -153,8 +153,9 @@ sd_bus* open_bus(const std::string& where) {
     if (result >= 0) result = sd_bus_set_bus_client(bus, 1);
     if (result >= 0) result = sd_bus_start(bus);
   }
-  if (result >= 0) result = sd_bus_set_method_call_timeout(bus, answer_limit.count());
-  if (result >= 0) result = wait_for_greeting(bus);
+  const auto timeout = static_cast<std::uint64_t>(limit.value_or(answer_limit).count());
+  if (result >= 0) result = sd_bus_set_method_call_timeout(bus, timeout);
+  if (result >= 0) result = wait_for_greeting(bus, limit.value_or(greeting_limit));
   if (result < 0) {
     sd_bus_close_unref(bus);
     if (result == -ETIMEDOUT)
@@ -505,7 +506,8 @@ struct Bus::Heard {
   }
 };
 
-Bus::Bus(const std::string& where) : where_(where), bus_(open_bus(where)) {}
+Bus::Bus(const std::string& where, std::optional<std::chrono::microseconds> limit)
+    : where_(where), bus_(open_bus(where, limit)) {}
 Bus::~Bus() = default;
 
 void Bus::add_match(const std::string& rule, sd_bus_message_handler_t handler) {

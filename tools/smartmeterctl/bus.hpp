@@ -104,8 +104,9 @@ struct BusListener {
 /// sentence says what to do; a BusError where the daemon refused.
 class Bus {
  public:
-  /// "system", "session" or an address.
-  explicit Bus(const std::string& where);
+  /// "system", "session" or an address. With a limit nothing is waited for longer than that.
+  explicit Bus(const std::string& where,
+               std::optional<std::chrono::microseconds> limit = std::nullopt);
   ~Bus();
 
   /// The process that serves the name, if any; nothing is started. 0: the bus does not know it.

@@ -7,6 +7,8 @@
 #include <exception>
 #include <sstream>
 
+#include "completion/completion.hpp"
+#include "tools/smartmeterctl/completions.hpp"
 #include "tools/smartmeterctl/key_mask.hpp"
 #include "tools/smartmeterctl/style.hpp"
 #include "tools/smartmeterctl/verbs.hpp"
@@ -54,6 +56,7 @@ int main(int argc, char** argv) {
   add_key(app, action);
   add_probe(app, action);
   add_doctor(app, action);
+  if (completion::is_asked(argc, argv)) return completion::answer(app, completion_kinds());
   const auto complain = [&](const std::exception& error) {
     fmt::print(stderr, "smartmeterctl: {}\n",
                safe_lines(mask_keys(error.what(), {argv + 1, argv + argc})));
