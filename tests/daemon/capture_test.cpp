@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -12,6 +14,23 @@
 #include "tests/daemon/fake_kernel.hpp"
 #include "tests/daemon/io/io_fixture.hpp"
 #include "tests/golden_capture.hpp"
+
+namespace {
+std::size_t allocations = 0;
+}
+
+// Not inlined: g++ would see malloc paired with delete, and warn.
+[[gnu::noinline]] void* operator new(std::size_t size) {
+  ++allocations;
+  if (void* memory = std::malloc(size)) return memory;
+  throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
 
 namespace smartmeterd {
 namespace {
@@ -242,6 +261,23 @@ TEST_F(TimedCapturesTest, ASlowReaderLosesWholeRecordsAndIsToldHowMuch) {
   loop_.pass(std::chrono::seconds(1));
   write("\x16");
   EXPECT_EQ(drain(slow), "#at +2.040000\n16\n") << "told once";
+}
+
+TEST_F(TimedCapturesTest, NothingAllocatesWhileBytesCome) {
+  const io::Fd raw = open(), timed = open(CaptureFormat::timed);
+  adapter_.line = "2400-8E1";
+  const std::string chunk(4096, 'x');
+  loop_.pass(std::chrono::milliseconds(1));
+  const std::size_t before = allocations;
+  for (int i = 0; i < 40; ++i) {  // more than a pipe holds
+    captures_.counters({.framing = static_cast<std::uint64_t>(i)});
+    write(chunk);
+    captures_.line_changed();
+    captures_.rejected({meter::Errc::bad_checksum, 1});
+    captures_.opened();
+    captures_.closed("unplugged");
+  }
+  EXPECT_EQ(allocations, before);
 }
 
 TEST_F(TimedCapturesTest, WhatAPersonNamedBreaksNoLine) {
