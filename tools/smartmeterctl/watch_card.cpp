@@ -87,6 +87,12 @@ Cell power_cell(double watts) {
   return {number_text(std::abs(watts)) + " W", watts < 0 ? Tone::good : Tone::strong};
 }
 
+/// A source whose gateways are adapters of their own has telegrams, and no meter all the same.
+Cell meterless(const Value& adapter) {
+  if (adapter["TelegramsReceived"].count() > 0) return "";
+  return {"no meter yet", Tone::warn};
+}
+
 class Card {
  public:
   Card(const WatchState& state, const CardStyle& style) : state_(state), style_(style) {}
@@ -374,7 +380,7 @@ std::vector<Line> Card::of_meter(const Object& object) {
 std::vector<Line> Card::of_adapter(const Object& object) {
   const Value& adapter = object.adapter();
   add_title({{{adapter["Device"].text(), Tone::strong}},
-             {{"no meter yet", Tone::warn}, 1},
+             {meterless(adapter), 1},
              {{age_text(adapter["LastActivity"].count(), style_.now_us), Tone::dim}}});
   add_link(adapter, {});
   add_problem(adapter);
@@ -431,7 +437,7 @@ std::vector<Cell> list_row(const WatchState& state, const std::string& path,
                           : Cell(problem_text(problem), Tone::bad);
   if (!is_meter)
     return {mark,   {adapter["Device"].text(), Tone::strong},
-            "",     "no meter yet",
+            "",     meterless(adapter),
             "",     "",
             health, {age_text(adapter["LastActivity"].count(), style.now_us), Tone::dim}};
   const auto watts = net_power(meter["Readings"]);

@@ -28,8 +28,9 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
-/// Faster than this nobody reads.
+/// Faster than this nobody reads; nor does drawing take more than one part in so many of the time.
 constexpr auto draw_interval = 50ms;
+constexpr int draw_share = 5;
 /// The objects are asked for no more often, nor for more than one part in so many of the time.
 constexpr auto question_interval = 1s;
 constexpr int question_share = 20;
@@ -170,9 +171,11 @@ class Live {
     bus_.ask_objects();
   }
   void draw() {
+    const auto start = Clock::now();
     screen_.draw(watch_lines(state_, screen_.size(), time_now_us(), terminal_name() == "linux"));
     is_dirty_ = false;
-    next_draw_ = Clock::now() + draw_interval;
+    const auto end = Clock::now();
+    next_draw_ = end + std::max<Clock::duration>(draw_interval, draw_share * (end - start));
   }
   /// Until something happens, or the next second begins, in which ages are others.
   void wait() {
