@@ -127,11 +127,8 @@ std::string draw_zero(const Chart& chart, unsigned margin, const Pen& pen, const
   append(line, side_of("0 ", margin, glyphs.zero), Tone::dim);
   for (unsigned column = 0; column < chart.time.columns; ++column) {
     const bool has_mark = std::ranges::count(marks, column, &TimeMark::column) > 0;
-    append(line,
-           is_gap(chart, column) ? glyphs.gap_line
-           : has_mark            ? glyphs.time_mark
-                                 : glyphs.line,
-           Tone::dim);
+    const char* glyph = is_gap(chart, column) ? glyphs.gap_line : glyphs.line;
+    append(line, has_mark ? glyphs.time_mark : glyph, Tone::dim);
   }
   return ended(std::move(line), pen);
 }

@@ -20,6 +20,13 @@ std::string_view suffix_of(std::string_view name) {
   return {};
 }
 
+/// No meter has more, and sums of less are finite.
+constexpr double value_max = 1e100;
+
+bool is_value(double value) {
+  return std::abs(value) <= value_max;
+}
+
 template <class Map>
 std::optional<double> lookup(const Map& map, std::string_view name) {
   const auto found = map.find(name);
@@ -38,7 +45,7 @@ std::ptrdiff_t rank(std::string_view name) {
 
 std::optional<double> HistoryRow::find(std::string_view name) const {
   const auto value = lookup(values, name);
-  return value && std::isfinite(*value) ? value : std::nullopt;
+  return value && is_value(*value) ? value : std::nullopt;
 }
 
 std::vector<Piece> pieces_of(const TimeRange& range) {
@@ -46,12 +53,14 @@ std::vector<Piece> pieces_of(const TimeRange& range) {
   Instant begin = range.from;
   while (begin < range.to) {
     Instant end = begin;
-    for (std::size_t rows = 0; rows < piece_rows_max && end < range.to; ++rows) {
+    for (std::size_t rows = 0; rows < piece_rows_max; ++rows) {
       const Instant next = row_end(end, range.step, begin);
-      if (rows > 0 && next - begin > piece_span_max) break;
+      const bool is_too_long = rows > 0 && next - begin > piece_span_max;
+      if (is_too_long || next > range.to) break;
       end = next;
     }
-    pieces.push_back({begin, std::min(end, range.to)});
+    if (end == begin) end = range.to;  // the last row is shorter
+    pieces.push_back({begin, end});
     begin = end;
   }
   return pieces;
@@ -80,7 +89,7 @@ void Overview::add(const HistoryRow& row) {
   for (const auto& [name, value] : row.values) {
     names_.insert(name);
     if (is_register(name)) names_.insert(name + "_delta");
-    if (!std::isfinite(value)) continue;
+    if (!is_value(value)) continue;
     const std::string base(base_name(name));
     const std::string_view suffix = std::string_view(name).substr(base.size());
     if (suffix == "_delta") growth_[base] += value;

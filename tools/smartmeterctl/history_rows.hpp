@@ -25,14 +25,11 @@ struct HistoryRow {
 };
 using HistoryRows = std::vector<HistoryRow>;
 
-/// The rows from `from` to `to`; `step` begins at `from`.
-using AskHistory = std::function<HistoryRows(Instant from, Instant to, const Step& step)>;
-
 /// What is answered at once stays small: rows, and the time that they are made of.
 inline constexpr std::size_t piece_rows_max = 1000;
 inline constexpr std::chrono::days piece_span_max{100};
 
-/// A part of a range that begins and ends with a row.
+/// A part of a range that begins and ends with a row, or the last row where that is shorter.
 struct Piece {
   Instant from, to;
 };

@@ -20,12 +20,11 @@ std::uint64_t microseconds_of(Instant instant) {
 }
 
 /// (start, values) of the bus.
-HistoryRow row_of(const Value& wire, const Step& step, Instant origin) {
+HistoryRow row_of(const Value& wire) {
   HistoryRow row;
   const auto& members = wire.list();
   if (members.size() < 2) throw std::runtime_error("unreadable answer of smartmeterd");
   row.start = Instant(floor<seconds>(microseconds(members[0].count())));
-  row.end = row_end(row.start, step, origin);
   for (const auto& [name, value] : members[1].map()) row.values.emplace(name, value.number());
   return row;
 }
@@ -55,13 +54,17 @@ HistoryRows Past::rows(const Piece& piece, const Step& step) const {
   if (const std::string zone = zone_name(); !zone.empty()) options["zone"] = zone;
   std::uint32_t step_s = 0;
   if (step.kind == Step::Kind::seconds)
-    step_s = static_cast<std::uint32_t>(step.length.count());
+    step_s = static_cast<std::uint32_t>(std::min(step.length, piece.to - piece.from).count());
   else
     options["period"] = period_of(step.kind);
   const Value answer = bus_->history(meter_.path, microseconds_of(piece.from),
                                      microseconds_of(piece.to), step_s, options);
   HistoryRows rows;
-  for (const Value& row : answer.list()) rows.push_back(row_of(row, step, piece.from));
+  for (const Value& wire : answer.list()) {
+    HistoryRow row = row_of(wire);
+    row.end = std::min(row_end(row.start, step, piece.from), piece.to);
+    rows.push_back(std::move(row));
+  }
   return rows;
 }
 

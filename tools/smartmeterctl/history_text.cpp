@@ -147,9 +147,7 @@ HistoryTable::HistoryTable(const TimeRange& range, const Overview& rows, Instant
     : range_(range), now_(now), next_(range.from) {
   const auto day = [](Instant at) { return floor<days>(local_of(at)); };
   has_days_ = day(range.from) != day(range.to - seconds(1));
-  const bool has_repeated = !has_days_ && range.step.kind == Step::Kind::seconds &&
-                            offset_at(range.from) > offset_at(range.to);
-  label_width_ = display_width(label(range.from)) + (has_repeated ? 5 : 0);
+  label_width_ = label_width();
   add_registers(rows);
   add_power(rows);
   add_voltage(rows);
@@ -159,6 +157,17 @@ HistoryTable::HistoryTable(const TimeRange& range, const Overview& rows, Instant
     return width != 0 && whole > width;
   };
   while (columns_.size() > 1 && is_too_wide()) columns_.pop_back();
+}
+
+unsigned HistoryTable::label_width() const {
+  unsigned width = display_width(label(range_.from));
+  if (range_.step.kind != Step::Kind::seconds) return width;
+  // An hour that comes twice has its zone's name.
+  for (Instant at = range_.from; at < range_.to; at += days(1))
+    for (Instant hour = at; offset_at(at) > offset_at(at + days(1)) && hour < at + days(1);
+         hour += minutes(15))
+      width = std::max(width, display_width(label(hour)));
+  return width;
 }
 
 void HistoryTable::add_column(Column column, std::initializer_list<std::string> widest) {
@@ -249,7 +258,7 @@ std::string HistoryTable::rows(const HistoryRows& rows, Instant until) {
   std::string text;
   auto row = rows.begin();
   while (next_ < until) {
-    const Instant end = row_end(next_, range_.step, range_.from);
+    const Instant end = std::min(row_end(next_, range_.step, range_.from), range_.to);
     while (row != rows.end() && row->end <= next_) ++row;
     if (row == rows.end() || row->start >= end) {
       if (!gap_ && next_ <= now_) gap_ = next_;
@@ -268,7 +277,8 @@ std::string HistoryTable::rows(const HistoryRows& rows, Instant until) {
 std::string HistoryTable::foot() {
   // The running row has no data yet where none came in it.
   Instant until = range_.from;
-  while (until < range_.to && until <= now_) until = row_end(until, range_.step, range_.from);
+  while (until < range_.to && until <= now_)
+    until = std::min(row_end(until, range_.step, range_.from), range_.to);
   std::string text = end_gap(until);
   std::vector<std::string> totals;
   for (const Column& column : columns_) totals.push_back(column.total);

@@ -51,6 +51,7 @@ class HistoryTable {
   void add_power(const Overview& rows);
   void add_voltage(const Overview& rows);
   std::string label(Instant start) const;
+  unsigned label_width() const;
   std::string line(const std::string& label, const std::vector<std::string>& cells) const;
   std::string end_gap(Instant until);
 

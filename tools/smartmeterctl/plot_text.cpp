@@ -170,7 +170,7 @@ std::optional<Drawing> draw_bars(const PlotPlan& plan, const HistoryRows& rows, 
   const bool is_apart = plan.columns / count >= bar_columns_apart;
   bool has_values = false;
   for (Instant at = plan.bars.from; at < plan.bars.to;) {
-    const Instant end = row_end(at, plan.bars.step, plan.bars.from);
+    const Instant end = std::min(row_end(at, plan.bars.step, plan.bars.from), plan.bars.to);
     const unsigned first = std::min(chart.time.column_of(at), plan.columns - 1);
     unsigned last = std::max(chart.time.column_of(end), first + 1);
     while (row != rows.end() && row->end <= at) ++row;
@@ -245,7 +245,7 @@ PlotPlan plan_plot(const TimeRange& range, const Screen& screen) {
   for (auto step = longer_steps.begin(); step != longer_steps.end() && !has_room(); ++step)
     if (length_of(*step) > length_of(plan.bars.step)) plan.bars.step = *step;
   plan.bars.from = plan.load.from = row_begin(range.from, plan.bars.step);
-  plan.bars.to = plan.load.to = row_end(range.to - seconds(1), plan.bars.step, plan.bars.from);
+  plan.bars.to = plan.load.to = whole_end(range.to, plan.bars.step);
   const unsigned count = std::max(1u, count_rows(plan.bars, room + 1));
   if (count <= room) plan.columns = room / count * count;
   // Two rows a column, as far as they are stored.
@@ -273,10 +273,9 @@ std::vector<std::string> plot_text(const PlotPlan& plan, const HistoryRows& load
       std::clamp(rows - std::min(rows, load_rows), bar_rows_min, bar_rows_max);
   auto drawings = draw_all(plan, load, bars, now, load_rows, bar_rows, pen);
   unsigned margin = margin_of(drawings);
-  if (margin + plan.columns > screen.columns && screen.columns > margin) {
-    // Values that no house has need room for their digits.
-    PlotPlan narrow = plan;
-    narrow.columns = screen.columns - margin;
+  // Values that no house has need room for their digits; other marks then may have more of them.
+  for (PlotPlan narrow = plan; margin + narrow.columns > screen.columns && narrow.columns > 1;) {
+    narrow.columns = screen.columns > margin ? screen.columns - margin : 1;
     drawings = draw_all(narrow, load, bars, now, load_rows, bar_rows, pen);
     margin = margin_of(drawings);
   }

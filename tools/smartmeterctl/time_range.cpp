@@ -261,6 +261,10 @@ Instant row_begin(Instant instant, const Step& step) {
   return instant;
 }
 
+Instant whole_end(Instant instant, const Step& step) {
+  return step.kind == Step::Kind::seconds ? instant : row_end(instant - seconds(1), step, instant);
+}
+
 Instant row_end(Instant instant, const Step& step, Instant origin) {
   const local_days day = floor<days>(local_of(instant));
   switch (step.kind) {
@@ -360,9 +364,8 @@ TimeRange range_of(const RangeOptions& options, Instant now) {
              weekday_text(day) + " " + date_text(day)};
   }
   if (!options.step.empty()) range.step = read_step(options.step);
-  // Rows are whole.
   range.from = row_begin(range.from, range.step);
-  range.to = row_end(range.to - seconds(1), range.step, range.from);
+  range.to = whole_end(range.to, range.step);
   if (range.title.empty()) range.title = title_of(range.from, range.to);
   if (range.from > now)
     throw UsageError(

@@ -28,13 +28,15 @@ inline constexpr Step each_day{Step::Kind::day}, each_week{Step::Kind::week},
 
 /// Where the day, week or month begins that this instant is in; of seconds the instant itself.
 Instant row_begin(Instant instant, const Step& step);
+/// Where the last row of the calendar ends that begins before this instant; of seconds the instant.
+Instant whole_end(Instant instant, const Step& step);
 /// Where the row ends that begins at, or contains, this instant; rows of seconds begin at `origin`.
 Instant row_end(Instant instant, const Step& step, Instant origin);
 /// "hour", "day", "30 min", "6 h"
 std::string step_text(const Step& step);
 
 struct TimeRange {
-  Instant from, to;  ///< up to, not including; whole rows
+  Instant from, to;  ///< up to, not including; the last row of seconds may be shorter
   Step step;
   std::string title;  ///< "Fri 2026-11-27", "November 2026", "2026-11-20 14:00 to 2026-11-21 06:00"
 };
