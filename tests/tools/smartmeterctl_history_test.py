@@ -277,6 +277,7 @@ class OfTheDaemon(Past):
     def start(self):
         """Until the simulated meter is on the bus."""
         self.write_key()
+        (self.directory / "log").unlink(missing_ok=True)  # an earlier one had opened the port, too
         self.start_daemon(device=f"{self.pty.path},link=mbus", mqtt=False)
         self.wait_opened()
         self.counter = getattr(self, "counter", 0) + 1
@@ -291,7 +292,7 @@ class OfTheDaemon(Past):
             for start, values in rows.items():
                 payload = [values.get(name) for name in json.loads(names)]
                 database.execute("INSERT INTO history VALUES (?, ?, ?, ?)",
-                                 (start, key, 90, json.dumps(payload)))
+                                 (start, key, 90, json.dumps(payload, separators=(",", ":"))))
         database.close()
 
     def test_yesterday(self):
@@ -326,9 +327,7 @@ class OfTheDaemon(Past):
         drawn = self.ask("plot", "--day", "yesterday", "--width", "60")
         self.assertIn(f"Energy per hour, kWh: {hours / 2:.3f} imported", drawn)
         with self.subTest("today: what the telegram of a moment ago said"):
-            rows = self.rows_of()
-            self.assertEqual(len(rows), 1)
-            self.assertGreaterEqual(int(rows[0]["telegrams"]), 1)
+            self.assertGreaterEqual(sum(int(row["telegrams"]) for row in self.rows_of()), 1)
 
     def test_history_is_switched_off(self):
         self.config.write_text(self.config.read_text() + "[history]\ndays = 0\n")
