@@ -55,6 +55,7 @@ class MemoryStorage : public history::Storage {
     lines[std::string(adapter)] = line;
   }
   Backlog* backlog(std::string_view, std::size_t) override { return nullptr; }
+  history::History* history() override { return nullptr; }
   std::size_t dropped() const noexcept override { return 0; }
   std::map<std::string, std::string> lines;
 };

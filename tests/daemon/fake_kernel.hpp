@@ -20,7 +20,8 @@
 
 namespace smartmeterd::test {
 
-/// Timers only; what is polled is never ready. Time passes in `pass`, from one deadline to the next.
+/// Timers only; what is polled is never ready. Time passes in `pass`, from one deadline to the
+/// next.
 class FakeLoop final : public io::LoopBase {
  public:
   FakeLoop() { FakeLoop::take_time(); }
