@@ -122,7 +122,6 @@ class Live {
  public:
   Live(Bus& bus, const std::string& only) : bus_(bus) {
     state_.only = only;
-    state_.objects = bus.objects();
     bus_.listen({.on_reading =
                      [this](const ReadingSignal& signal) {
                        state_.take(signal);
@@ -137,6 +136,7 @@ class Live {
                      },
                  .on_change = [this] { is_stale_ = true; },
                  .on_objects = [this](auto objects) { adopt(std::move(objects)); }});
+    state_.objects = bus_.objects();  // what is signalled from now on waits for `run`
   }
 
   int run() {
@@ -155,11 +155,14 @@ class Live {
 
  private:
   void adopt(std::optional<std::vector<Object>> objects) {
+    const auto now = Clock::now();
     is_asked_ = false;
-    next_question_ =
-        Clock::now() +
-        std::max<Clock::duration>(question_interval, question_share * (Clock::now() - asked_));
-    if (!objects) return;  // whoever is there soon says so
+    next_question_ = now + question_interval;
+    if (!objects) {  // refused, or no answer in time
+      is_stale_ = true;
+      return;
+    }
+    next_question_ = std::max(next_question_, now + question_share * (now - asked_));
     state_.objects = std::move(*objects);
     is_dirty_ = true;
   }
