@@ -108,7 +108,7 @@ Overview Past::overview(const TimeRange& range) {
 
 std::vector<Past> pasts_of(Bus& bus, const std::string& meter) {
   std::vector<Past> pasts;
-  for (Object& object : bus.meters(meter)) pasts.emplace_back(bus, std::move(object));
+  for (const Object& object : bus.meters(meter)) pasts.emplace_back(bus, object);
   if (pasts.empty()) throw std::runtime_error("no meter yet: \"smartmeterctl list\" says why");
   return pasts;
 }
