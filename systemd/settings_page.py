@@ -19,6 +19,12 @@ def escape(text):
     return re.sub(r"([\\*_<>#~`\[\]|+-])", r"\\\1", text)
 
 
+def plain(comment):
+    """Without what leads from one comment to the next: "A port …", "… or another"."""
+    text = re.sub(r",? …$", ".", comment)
+    return re.sub(r"^… (?:or )?(.)", lambda first: first.group(1).upper(), text)
+
+
 class Table:
     """The settings below one word: [adapter.main] and [adapter.attic] are one."""
 
@@ -34,13 +40,14 @@ class Table:
 def tables(path):
     """The tables in the order of the file."""
     found = {}
-    table, comment, grown = None, [], False
+    table, about, comment, grown = None, "", [], False
     with open(path, encoding="utf-8") as text:
         for line in text.read().splitlines():
             header = re.match(r"#?\[(\w+)(?:\.\w+)?\]$", line)
             setting = re.match(r'#?([\w.]+|"[^"]+") = (.*)$', line)
             if header:
-                table = found.setdefault(header.group(1), Table(header.group(1), " ".join(comment)))
+                about = " ".join(comment)
+                table = found.setdefault(header.group(1), Table(header.group(1), about))
                 comment, grown = [], False
             elif setting and table:
                 key, value = setting.groups()
@@ -48,8 +55,9 @@ def tables(path):
                     if grown and not comment:
                         table.groups[-1][0].append((key, value))
                     else:
-                        table.groups.append(([(key, value)], " ".join(comment)))
-                    grown = True
+                        # The first one of a table may be explained by what stands before the table.
+                        table.groups.append(([(key, value)], plain(" ".join(comment) or about)))
+                    grown, about = True, ""
                 comment = []
             elif line.startswith("# "):
                 comment.append(line[2:])

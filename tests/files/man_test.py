@@ -23,12 +23,9 @@ PROGRAMS = {
     "smartmeterd.8": "daemon/smartmeterd",
 }
 # Pages of other packages that ours name.
-FOREIGN = {"busctl(1)", "journalctl(1)", "systemctl(1)", "systemd.exec(5)", "systemd.unit(5)",
-           "udev(7)", "udevadm(8)", "mosquitto(8)", "mosquitto.conf(5)", "mosquitto_sub(1)",
-           "dbus-daemon(1)", "sqlite3(1)", "jq(1)", "pty(7)", "tzselect(8)", "timedatectl(1)",
-           "systemd.socket(5)", "systemd-creds(1)", "smartmeterd.service(8)", "termios(3)"}
+FOREIGN = {"busctl(1)", "journalctl(1)", "systemctl(1)", "systemd.exec(5)", "udev(7)"}
 # Options of other programs in examples.
-FOREIGN_OPTIONS = {"--user", "--system", "--follow", "--catalog", "--unit"}
+FOREIGN_OPTIONS = {"--catalog", "--unit", "--match", "--timeout"}
 OPTION = r"(?<![\w-])--?[a-zA-Z][\w-]*"
 
 
@@ -131,6 +128,13 @@ class Rendering(unittest.TestCase):
         for page in PAGES:
             self.assertEqual(re.findall(r"(?m)^.*(?:@\w+@|%\w+ \w+$|\\f[BIR]).*$", TEXT[page]), [],
                              page)
+
+    def test_commands_go_on_with_a_backslash(self):
+        """In a block of commands, the lines below one that are further in are part of it."""
+        for page in PAGES:
+            for line, after in zip(TEXT[page].splitlines(), TEXT[page].splitlines()[1:]):
+                if re.match(r" {15}\S", after) and re.match(r" {11}[$#] ", line):
+                    self.assertTrue(line.endswith("\\"), f"{page}: {line}")
 
     def test_whatis_finds_them(self):
         for page in PAGES:
