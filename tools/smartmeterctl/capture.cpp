@@ -36,6 +36,8 @@ A capture outlives a cable that is pulled. It can be replayed anywhere: "smartme
 
 Telegrams are personal data: they tell whose meter it is and when somebody is at home.
 
+Exit status: 0 something was received, or Ctrl-C, 1 nothing was, or an error, 2 wrong usage.
+
 Examples:
   sudo smartmeterctl capture -o meter.capture
   sudo smartmeterctl capture /dev/smartmeter_ir --telegrams 3 -o meter.capture

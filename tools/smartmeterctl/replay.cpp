@@ -38,6 +38,8 @@ of --baud. It waits for the reader, and no byte is lost.
 
 Encrypted meters count their telegrams: smartmeterd refuses those that it has seen before.
 
+Exit status: 0 replayed, also until Ctrl-C, 1 no telegram or an error, 2 wrong usage.
+
 Examples:
   smartmeterctl replay --key @guek.txt meter.capture
   smartmeterctl replay --pty --link /tmp/meter meter.capture
