@@ -150,12 +150,11 @@ void Walk::add_values(Answer& answer, const CLI::Option& option, const std::stri
   if (words.empty()) {
     const Kind* kind = kind_of(option, name);
     if (kind == nullptr) return;
-    if (!kind->words) {
+    if (kind->words) words = kind->words(typed_);
+    if (words.empty() && kind->paths != Kind::Paths::none) {
       answer.paths = kind->paths;
       answer.before = before;
-      return;
     }
-    words = kind->words(typed_);
   }
   for (Word& one : words) answer.words.push_back({before + one.text, std::move(one.about)});
 }

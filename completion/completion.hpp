@@ -21,11 +21,13 @@ struct Word {
 /// The options that were typed so far, and their values.
 using Typed = std::map<std::string, std::string, std::less<>>;
 
-/// What a value can be: files, or words, which are asked for only where such a value is typed.
+/// What a value can be: words, which are asked for only where such a value is typed, or paths where
+/// there are none.
 struct Kind {
   enum class Paths { none, files, directories };
   Kind(Paths which) : paths(which) {}
-  Kind(std::function<std::vector<Word>(const Typed&)> ask) : words(std::move(ask)) {}
+  Kind(std::function<std::vector<Word>(const Typed&)> ask, Paths otherwise = Paths::none)
+      : paths(otherwise), words(std::move(ask)) {}
   Paths paths = Paths::none;
   std::function<std::vector<Word>(const Typed&)> words;
 };

@@ -126,6 +126,21 @@ TEST_F(Completion, Paths) {
   EXPECT_EQ(last.before, "--out=");
 }
 
+TEST_F(Completion, PathsWhereThereAreNoWords) {
+  kinds.insert_or_assign("key remove NAME",
+                         Kind(
+                             [](const completion::Typed& typed) {
+                               return typed.contains("--out")
+                                          ? std::vector<completion::Word>{}
+                                          : std::vector<completion::Word>{{"house", ""}};
+                             },
+                             Kind::Paths::files));
+  EXPECT_THAT(offered({"key", "remove", ""}), ElementsAre("house"));
+  EXPECT_EQ(last.paths, Kind::Paths::none);
+  EXPECT_THAT(offered({"key", "remove", "--out", "x", ""}), IsEmpty());
+  EXPECT_EQ(last.paths, Kind::Paths::files);
+}
+
 TEST_F(Completion, IsAskedByItselfAlone) {
   const char* alone[] = {"program", "--complete"};
   const char* among[] = {"program", "--complete", "show"};

@@ -274,6 +274,16 @@ class References(unittest.TestCase):
             named = set(re.findall(r"[\w.-]*[a-z]\w*\([1-8]\)", TEXT[page]))
             self.assertEqual(sorted(named - ours - FOREIGN), [], page)
 
+    def test_units_and_catalog_lead_to_pages(self):
+        ours = {re.sub(r"\.(\d)$", r"(\1)", page) for page in PAGES}
+        named = {}
+        for path in glob.glob(os.path.join(ROOT, "systemd", "*")):
+            with open(path, encoding="utf-8") as text:
+                for page in re.findall(r"(?m)^Documentation[:=] ?man:(\S+)$", text.read()):
+                    named.setdefault(page, []).append(path)
+        self.assertEqual({page: paths for page, paths in named.items() if page not in ours}, {})
+        self.assertIn("smartmeterd(8)", named)
+
     def test_every_page_is_found_from_another(self):
         for page in PAGES:
             name = re.sub(r"\.(\d)$", r"(\1)", page)

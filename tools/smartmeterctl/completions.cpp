@@ -10,6 +10,7 @@
 #include <set>
 
 #include "tools/smartmeterctl/bus.hpp"
+#include "tools/smartmeterctl/decoding.hpp"
 #include "tools/smartmeterctl/key.hpp"
 #include "tools/smartmeterctl/serial_ports.hpp"
 #include "tools/smartmeterctl/style.hpp"
@@ -103,6 +104,27 @@ Words key_names(const Typed& typed) {
   return words;
 }
 
+/// As history and plot know them; no words for a day itself.
+Words dates(const Typed&) {
+  return {{"today", ""}, {"yesterday", ""}};
+}
+
+Words steps(const Typed&) {
+  return {{"15m", "as stored"}, {"1h", ""}, {"6h", ""}, {"day", ""}, {"week", ""}, {"month", ""}};
+}
+
+Words just_max(const Typed&) {
+  return {{"max", "without pauses"}};
+}
+
+/// Of replay: a link layer, or with --pty a path, for which there are no words.
+Words links_unless_pty(const Typed& typed) {
+  Words words;
+  if (!typed.contains("--pty"))
+    for (const std::string& link : DecodeOptions::links()) offer(words, link, "");
+  return words;
+}
+
 /// Zones and their other names, as the one-letter lines of zic(8) have them.
 Words zones(const Typed&) {
   Words words;
@@ -136,6 +158,11 @@ completion::Kinds completion_kinds() {
       {"ADAPTER", quietly(adapters)},
       {"BUS", quietly(buses)},
       {"--zone", quietly(zones)},
+      {"DATE", Kind(dates)},
+      {"TIME", Kind(dates)},
+      {"STEP", Kind(steps)},
+      {"--speed", Kind(just_max)},
+      {"replay --link", Kind(links_unless_pty, Kind::Paths::files)},
       {"key add --meter", quietly(meter_ids)},
       {"key remove NAME", quietly(key_names)},
       {"claim DEVICE", quietly([](const Typed&) { return ports(false); })},
