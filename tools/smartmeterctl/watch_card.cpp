@@ -153,7 +153,7 @@ std::string protection(const Value& meter) {
 void Card::add_link(const Value& adapter, const Value& meter) {
   const std::string state = adapter["State"].text();
   const auto telegrams = adapter["TelegramsReceived"].count();
-  add(fitted({{{adapter["Device"].text()}, 1},
+  add(fitted({{{meter.map().empty() ? "" : adapter["Device"].text()}, 1},
               {{state, tone_of_state(state)}},
               {{adapter["LineSettings"].text(), Tone::dim}, 5},
               {{adapter["Protocol"].text(), Tone::dim}, 6},
