@@ -130,7 +130,8 @@ Device::Device(const DeviceEnvironment& environment, AdapterConfig config,
 }
 
 Device::~Device() {
-  finish_probe({.error = ProbeResult::Error::no_data, .message = "the adapter has gone"});
+  finish_probe({.error = ProbeResult::Error::no_adapter,
+                .message = "the adapter has left the configuration, or the service ends"});
   port_->close();
   save_baselines();
   environment_.meters.adapter_removed(adapter_);
@@ -187,6 +188,7 @@ void Device::vanished() {
   is_lost_ = true;
   environment_.loop.cancel(retry_timer_);
   set_state(AdapterState::waiting, Problem::none);
+  fail_probe(io::PortError::gone, "");
   // The node of one that was found may be another adapter's next.
   if (!config_.is_found) retry_later();
 }
@@ -337,10 +339,9 @@ void Device::port_failed(io::PortError error, const std::string& detail) {
   }
   is_lost_ = is_gone;
   // The end of what was there before, if udev has spoken of the adapter since.
-  if (std::exchange(is_renewed_, false) && is_gone)
-    open();
-  else
-    retry_later();
+  if (std::exchange(is_renewed_, false) && is_gone) return open();
+  retry_later();
+  fail_probe(error, detail);
 }
 
 void Device::port_received(io::MirroredRing& ring, std::size_t lost) {

@@ -101,6 +101,7 @@ class Device : private io::PortListener, private AdapterControl {
   void tell_progress(bool is_end);
   void answer_probe_if_found();
   void probe_expired();
+  void fail_probe(io::PortError error, const std::string& detail);
   void finish_probe(const ProbeResult& result);
 
   bool only_echo(io::MirroredRing& ring);

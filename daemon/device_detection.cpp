@@ -24,6 +24,8 @@ constexpr int intervals_until_doubt = 10;
 constexpr auto doubt_time_min = 60s;
 constexpr auto doubt_time_unknown = 600s;
 constexpr std::uint64_t doubt_bytes_min = 64;
+constexpr std::string_view not_plugged_in =
+    "the adapter is not plugged in: plug it in, and try again";
 
 meter::LineDetector::Time detector_time(io::TimePoint time) noexcept {
   return std::chrono::floor<meter::LineDetector::Time>(time.time_since_epoch());
@@ -182,10 +184,35 @@ void Device::probe(std::chrono::milliseconds timeout, ProbeDone done) {
     return done({.error = Error::not_supported, .message = why});
   }
   if (probe_)
-    return done({.error = Error::in_progress, .message = "this adapter is being probed already"});
+    return done({.error = Error::in_progress,
+                 .message = "this adapter is being probed already: wait for that answer"});
+  if (config_.is_found && is_lost_)  // its node may be another adapter's by now
+    return done({.error = Error::no_adapter, .message = std::string(not_plugged_in)});
   probe_ = {std::move(done), timeout, adapter_.bytes_received, adapter_.telegrams_received};
   environment_.loop.timer(probe_timer_, environment_.loop.now() + timeout);
-  if (port_->is_open()) start_detection();
+  if (port_->is_open())
+    start_detection();
+  else if (!is_resetting_)
+    open();  // now: what kept it from opening may be over
+}
+
+/// The port does not open, or ended: nobody need wait for the time-out.
+void Device::fail_probe(io::PortError error, const std::string& detail) {
+  using Error = ProbeResult::Error;
+  switch (error) {
+    case io::PortError::gone:
+      return finish_probe({.error = Error::no_adapter, .message = std::string(not_plugged_in)});
+    case io::PortError::busy:
+      return finish_probe({.error = Error::port_busy,
+                           .message = fmt::format("{}: stop it, and try again", detail)});
+    case io::PortError::no_access:
+      return finish_probe({.error = Error::no_access, .message = detail});
+    case io::PortError::settings:
+    case io::PortError::refused:
+    case io::PortError::other:
+      return finish_probe({.error = Error::no_data,
+                           .message = fmt::format("the port is not open ({})", detail)});
+  }
 }
 
 /// Once the telegram is over with which the line was found, so that its meter is known.
@@ -202,12 +229,9 @@ void Device::probe_expired() {
   if (!probe_) return;
   const std::uint64_t bytes = adapter_.bytes_received - probe_->bytes_before;
   const double seconds = std::chrono::duration<double>(probe_->timeout).count();
-  if (!port_->is_open())
+  if (!port_->is_open())  // in the middle of a reset
     finish_probe({.error = Error::no_data,
-                  .message = fmt::format("the port is not open ({})",
-                                         adapter_.problem == Problem::none
-                                             ? name(adapter_.state)
-                                             : name(adapter_.problem))});
+                  .message = fmt::format("the port is not open ({})", name(adapter_.state))});
   else if (!is_detecting())  // found, in the middle of a telegram
     finish_probe({.line = adapter_.line, .protocol = adapter_.protocol});
   else if (bytes == 0)

@@ -60,7 +60,9 @@ struct ProbeProgress {
 
 /// What a search that a client asked for came to.
 struct ProbeResult {
-  enum class Error : std::uint8_t { none, in_progress, timeout, no_data, not_supported };
+  enum class Error : std::uint8_t {
+    none, in_progress, timeout, no_data, no_adapter, port_busy, no_access, not_supported,
+  };
   Error error = Error::none;
   std::string message;   ///< of an error
   std::string line;      ///< "2400-8E1"
@@ -87,7 +89,7 @@ class AdapterControl {
   ~AdapterControl() = default;
 };
 
-/// What a client wants to know of a meter's past.
+/// What a client wants to know of a meter's past: from < to, and either step or period.
 struct HistoryQuestion {
   std::string meter_id;
   std::int64_t from_us = 0, to_us = 0;  ///< CLOCK_REALTIME
@@ -106,7 +108,7 @@ struct HistoryAnswer {
   std::vector<HistoryRow> rows;
   std::shared_ptr<const void> keys;  ///< what the rows' keys point into; null: they are literals
 };
-using HistoryDone = std::function<void(const HistoryAnswer&)>;
+using HistoryDone = std::function<void(HistoryAnswer)>;
 
 /// One input: a serial port or a TCP connection. Written by its device, read by the sinks.
 struct Adapter {

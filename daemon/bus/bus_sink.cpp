@@ -52,7 +52,9 @@ class BusSink final : public Sink, private Connection::Owner {
  public:
   BusSink(io::Loop& loop, BusOptions options)
       : options_(std::move(options)),
-        service_{options_, [this](std::string_view id) { return find_meter(id); }},
+        service_{.options = options_,
+                 .find_meter = [this](std::string_view id) { return find_meter(id); },
+                 .history = HistoryReplies(loop)},
         connection_(loop, options_.address, *this) {
     unwritten_.reserve(unwritten_max);
     connection_.start();

@@ -10,7 +10,7 @@ namespace smartmeterd::bus {
 namespace {
 
 /// Octets of a caller's text that are repeated to it.
-constexpr std::size_t quoted_size_max = 64;
+constexpr std::size_t quote_size_max = 64;
 
 }  // namespace
 
@@ -52,11 +52,11 @@ int refuse(sd_bus_error* answer, Error error, const std::string& message) noexce
   return sd_bus_error_set(answer, name(error), message.c_str());
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::size_t size = 0;
   while (size < text.size()) {
     const std::size_t next = std::max<std::size_t>(meter::utf8_sequence(text.substr(size)), 1);
-    if (size + next > quoted_size_max) break;
+    if (size + next > quote_size_max) break;
     size += next;
   }
   return '"' + std::string(text.substr(0, size)) + (size < text.size() ? "…\"" : "\"");

@@ -37,6 +37,6 @@ const char* name(Error error) noexcept;
 int refuse(sd_bus_error* answer, Error error, const std::string& message) noexcept;
 
 /// What a caller sent, for a message: in quotes, and not longer than a person reads.
-std::string quoted(std::string_view text);
+std::string in_quotes(std::string_view text);
 
 }  // namespace smartmeterd::bus

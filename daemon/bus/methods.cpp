@@ -35,27 +35,18 @@ Call keep(sd_bus_message* call) {
   return {sd_bus_message_ref(call), sd_bus_message_unref};
 }
 
-void answer(const Call& call, Error error, const std::string& message) {
-  sd_bus_reply_method_errorf(call.get(), name(error), "%s", message.c_str());
-}
-
-/// With what `write` puts into the message.
-template <class Write>
-void answer(const Call& call, Write write) {
-  sd_bus_message* created = nullptr;
-  if (sd_bus_message_new_method_return(call.get(), &created) < 0) return;
-  const Message reply(created);
-  Writer writer(created);
-  write(writer);
-  if (writer.error() == 0) sd_bus_send(nullptr, created, nullptr);
-}
-
 Error error_of(ProbeResult::Error error) noexcept {
   switch (error) {
     case ProbeResult::Error::in_progress:
       return Error::in_progress;
     case ProbeResult::Error::timeout:
       return Error::timeout;
+    case ProbeResult::Error::no_adapter:
+      return Error::no_such_adapter;
+    case ProbeResult::Error::port_busy:
+      return Error::port_busy;
+    case ProbeResult::Error::no_access:
+      return Error::not_authorized;
     case ProbeResult::Error::not_supported:
       return Error::not_supported;
     case ProbeResult::Error::none:
@@ -66,45 +57,38 @@ Error error_of(ProbeResult::Error error) noexcept {
 }
 
 void answer_probe(const Call& call, const ProbeResult& result) {
-  if (result.error != ProbeResult::Error::none)
-    return answer(call, error_of(result.error), result.message);
-  const std::string meter = result.meter_id.empty() ? "/" : object_path("meter", result.meter_id);
-  answer(call, [&](Writer& writer) {
-    writer.open('a', "{sv}");
-    writer.entry("line-settings", "s", std::string_view(result.line));
-    writer.entry("protocol", "s", std::string_view(result.protocol));
-    writer.entry("meter", "o", ObjectPath{meter}).close();
-  });
-}
-
-/// Takes a place among `questions_max` until the last who may answer has let go.
-struct PendingQuestion {
-  PendingQuestion(Call of, std::shared_ptr<unsigned> all)
-      : call(std::move(of)), questions(std::move(all)) {
-    ++*questions;
+  if (result.error != ProbeResult::Error::none) {
+    sd_bus_reply_method_errorf(call.get(), name(error_of(result.error)), "%s",
+                               result.message.c_str());
+    return;
   }
-  ~PendingQuestion() { --*questions; }
-  PendingQuestion(const PendingQuestion&) = delete;
-  PendingQuestion& operator=(const PendingQuestion&) = delete;
-
-  const Call call;
-  const std::shared_ptr<unsigned> questions;
-};
+  sd_bus_message* created = nullptr;
+  if (sd_bus_message_new_method_return(call.get(), &created) < 0) return;
+  const Message reply(created);
+  Writer writer(created);
+  writer.open('a', "{sv}");
+  writer.entry("line-settings", "s", std::string_view(result.line));
+  writer.entry("protocol", "s", std::string_view(result.protocol));
+  writer.entry("meter", "o",
+               ObjectPath{result.meter_id.empty() ? "/" : object_path("meter", result.meter_id)});
+  if (writer.close().error() == 0) sd_bus_send(nullptr, created, nullptr);
+}
 
 /// What is wrong with the arguments of History; empty: nothing.
 std::string problem_of(std::uint64_t from_us, std::uint64_t to_us, std::uint32_t step_s,
                        std::string_view period) {
   if (from_us >= to_us)
-    return fmt::format("\"from\" ({}) is not before \"to\" ({}): both are microseconds since the "
-                       "epoch",
-                       from_us, to_us);
+    return fmt::format(
+        "\"from\" ({}) is not before \"to\" ({}): both are microseconds since the "
+        "epoch",
+        from_us, to_us);
   if (step_s % step_unit_s != 0)
     return fmt::format("\"step\" is {}, expected 0 or a multiple of {} seconds", step_s,
                        step_unit_s);
   if (period.empty()) return {};
   if (step_s != 0) return "\"step\" and option \"period\" exclude each other: set step to 0";
   if (std::ranges::find(periods, period) == periods.end())
-    return fmt::format("option \"period\" is {}, expected \"{}\"", quoted(period),
+    return fmt::format("option \"period\" is {}, expected \"{}\"", in_quotes(period),
                        fmt::join(periods, "\", \""));
   return {};
 }
@@ -115,44 +99,16 @@ int read_question(sd_bus_message* call, HistoryQuestion& question, sd_bus_error*
   std::string_view period, zone;
   if (r >= 0) r = read_options(call, {{"period", &period}, {"zone", &zone}}, error);
   if (r < 0) return r;
+  from_us = std::min(from_us, time_max_us);
+  to_us = std::min(to_us, time_max_us);
   if (const std::string problem = problem_of(from_us, to_us, question.step_s, period);
       !problem.empty())
     return refuse(error, Error::invalid_option, problem);
-  question.from_us = static_cast<std::int64_t>(std::min(from_us, time_max_us));
-  question.to_us = static_cast<std::int64_t>(std::min(to_us, time_max_us));
+  question.from_us = static_cast<std::int64_t>(from_us);
+  question.to_us = static_cast<std::int64_t>(to_us);
   question.period = period;
   question.zone = zone;
   return r;
-}
-
-Error error_of(HistoryAnswer::Error error) noexcept {
-  switch (error) {
-    case HistoryAnswer::Error::invalid_option:
-      return Error::invalid_option;
-    case HistoryAnswer::Error::limit_reached:
-      return Error::limit_reached;
-    case HistoryAnswer::Error::not_supported:
-      return Error::not_supported;
-    case HistoryAnswer::Error::none:
-    case HistoryAnswer::Error::failed:
-      break;
-  }
-  return Error::io_error;
-}
-
-void answer_history(const Call& call, const HistoryAnswer& history) {
-  if (history.error != HistoryAnswer::Error::none)
-    return answer(call, error_of(history.error), history.message);
-  answer(call, [&](Writer& writer) {
-    writer.open('a', "(ta{sd})");
-    for (const HistoryRow& row : history.rows) {
-      writer.open('r', "ta{sd}").put(epoch_us(row.start_us)).open('a', "{sd}");
-      for (const auto& [key, value] : row.values)
-        writer.open('e', "sd").put(std::string_view(key)).put(value).close();
-      writer.close().close();
-    }
-    writer.close();
-  });
 }
 
 }  // namespace
@@ -172,7 +128,7 @@ int get_meter(sd_bus_message* call, void* userdata, sd_bus_error* error) noexcep
     return refuse(error, Error::no_such_meter,
                   fmt::format("there is no meter with the id {}: ids are case-sensitive, and "
                               "GetManagedObjects lists every meter",
-                              quoted(id)));
+                              in_quotes(id)));
   return sd_bus_reply_method_return(call, "o", path.c_str());
 }
 
@@ -201,9 +157,9 @@ int open_capture(sd_bus_message* call, void* userdata, sd_bus_error* error) noex
   const auto chosen =
       format == name(CaptureFormat::timed) ? CaptureFormat::timed : CaptureFormat::raw;
   if (format != name(chosen))
-    return refuse(error, Error::invalid_option,
-                  fmt::format("option \"format\" is {}, expected \"raw\" or \"capture\"",
-                              quoted(format)));
+    return refuse(
+        error, Error::invalid_option,
+        fmt::format("option \"format\" is {}, expected \"raw\" or \"capture\"", in_quotes(format)));
   const auto stream = control->open_capture(chosen);
   if (!stream && stream.error() == EUSERS)
     return refuse(error, Error::limit_reached,
@@ -215,21 +171,18 @@ int open_capture(sd_bus_message* call, void* userdata, sd_bus_error* error) noex
 }
 
 int history(sd_bus_message* call, void* userdata, sd_bus_error* error) noexcept {
-  const Service& service = *static_cast<const Served<Meter>*>(userdata)->service;
+  Service& service = *static_cast<const Served<Meter>*>(userdata)->service;
   if (!service.options.history)
     return refuse(error, Error::not_supported, "this service keeps no history");
   HistoryQuestion question{.meter_id = object_of<Meter>(userdata).id};
   if (const int r = read_question(call, question, error); r < 0) return r;
-  if (*service.questions == questions_max)
+  if (service.history.is_full())
     return refuse(error, Error::limit_reached,
                   fmt::format("{} questions to the history are being answered: ask again when one "
                               "of them is",
-                              questions_max));
-  const auto pending = std::make_shared<PendingQuestion>(keep(call), service.questions);
-  service.options.history(std::move(question), [pending](const HistoryAnswer& answer) {
-    answer_history(pending->call, answer);
-  });
-  return 1;
+                              HistoryReplies::questions_max));
+  service.history.add(call, std::move(question), service.options.history);
+  return 1;  // answered, or to be answered
 }
 
 }  // namespace smartmeterd::bus

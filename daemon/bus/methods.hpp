@@ -6,12 +6,12 @@
 
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <type_traits>
 
 #include "daemon/bus/bus_sink.hpp"
+#include "daemon/bus/history_replies.hpp"
 
 namespace smartmeterd::bus {
 
@@ -20,9 +20,8 @@ struct Service {
   const BusOptions& options;
   /// Path of the meter with this id, or "".
   std::function<std::string(std::string_view id)> find_meter;
-  /// Questions to the history that are not answered yet, which may outlive the service.
-  std::shared_ptr<unsigned> questions = std::make_shared<unsigned>(0);
   std::uint64_t skipped_readings = 0;  ///< signals that were left out, since start
+  HistoryReplies history;
 };
 
 /// An object of the model on the bus: userdata of its vtables.
@@ -46,8 +45,5 @@ int get_meter(sd_bus_message* call, void* userdata, sd_bus_error* error) noexcep
 int probe(sd_bus_message* call, void* userdata, sd_bus_error* error) noexcept;
 int open_capture(sd_bus_message* call, void* userdata, sd_bus_error* error) noexcept;
 int history(sd_bus_message* call, void* userdata, sd_bus_error* error) noexcept;
-
-/// Questions to the history at once, of all clients: each holds its rows in memory.
-inline constexpr unsigned questions_max = 4;
 
 }  // namespace smartmeterd::bus

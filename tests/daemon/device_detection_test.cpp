@@ -73,16 +73,15 @@ class DetectionTest : public testing::Test {
     if (config.tcp.empty()) config.device = "/dev/ttyUSB0";
     config.is_found = true;
     config.name = "cellar";
-    io::SerialDevice serial;
-    serial.syspath = "/sys/devices/usb1";
-    serial.node = config.device;
-    serial.kind = kind;
+    serial_.syspath = "/sys/devices/usb1";
+    serial_.node = config.device;
+    serial_.kind = kind;
     const DeviceEnvironment environment{.loop = loop_,
                                         .sinks = recorder_,
                                         .meters = meters_,
                                         .storage = storage_,
                                         .make_port = test::make_fake_port};
-    device_ = std::make_unique<Device>(environment, config, serial,
+    device_ = std::make_unique<Device>(environment, config, serial_,
                                        std::make_shared<const meter::dlms::KeyRing>());
     loop_.pass(0s);
   }
@@ -108,6 +107,7 @@ class DetectionTest : public testing::Test {
   Recorder recorder_;
   MemoryStorage storage_;
   MeterRegistry meters_{loop_, recorder_};
+  io::SerialDevice serial_;
   std::unique_ptr<Device> device_;
   std::vector<ProbeResult> results_;
 };
@@ -362,17 +362,47 @@ TEST_F(DetectionTest, AProbeSaysWhyThereIsNoAnswer) {
   EXPECT_THAT(results_[1].message, HasSubstr("100 bytes arrived in 10 s"));
 
   adapter().control->probe(10s, told());
+  device_.reset();
+  ASSERT_EQ(results_.size(), 3u);
+  EXPECT_EQ(results_[2].error, Error::no_adapter);
+}
+
+TEST_F(DetectionTest, AProbeOfAPortThatIsNotOpenNeedNotWait) {
+  using Error = ProbeResult::Error;
+  start("mbus");
+  adapter().control->probe(10s, told());
   kernel_.unplug("/dev/ttyUSB0");
   device_->vanished();
-  loop_.pass(11s);
-  ASSERT_EQ(results_.size(), 3u);
-  EXPECT_EQ(results_[2].error, Error::no_data);
-  EXPECT_EQ(results_[2].message, "the port is not open (waiting)");
+  ASSERT_EQ(results_.size(), 1u);
+  EXPECT_EQ(results_[0].error, Error::no_adapter);
+  EXPECT_THAT(results_[0].message, HasSubstr("plug it in"));
 
   adapter().control->probe(10s, told());
-  device_.reset();
-  ASSERT_EQ(results_.size(), 4u);
-  EXPECT_EQ(results_[3].error, Error::no_data);
+  ASSERT_EQ(results_.size(), 2u);
+  EXPECT_EQ(results_[1].error, Error::no_adapter);
+
+  auto& node = *kernel_.nodes["/dev/ttyUSB0"];
+  node.is_there = node.is_refused = true;
+  node.refusal = io::PortError::busy;
+  device_->appeared(serial_);
+  loop_.pass(0s);
+  for (const auto& [refusal, error] :
+       {std::pair(io::PortError::busy, Error::port_busy),
+        std::pair(io::PortError::no_access, Error::no_access),
+        std::pair(io::PortError::other, Error::no_data)}) {
+    node.refusal = refusal;
+    adapter().control->probe(10s, told());
+    loop_.pass(0s);
+    EXPECT_EQ(results_.back().error, error);
+  }
+  EXPECT_EQ(results_.size(), 5u);
+
+  node.is_refused = false;  // the other program has ended: the next attempt was a while off
+  adapter().control->probe(60s, told());
+  test::FakeLine meter(kernel_, loop_, "/dev/ttyUSB0", ir_line);
+  ASSERT_LE(push_until_read(meter), 3);
+  ASSERT_EQ(results_.size(), 6u);
+  EXPECT_EQ(results_[5].error, Error::none);
 }
 
 /// IEC 62056-21 6.3: request, identification, acknowledgement.

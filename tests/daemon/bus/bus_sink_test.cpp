@@ -6,85 +6,17 @@
 #include <gtest/gtest.h>
 
 #include <cinttypes>
-#include <csignal>
 #include <cstdio>
-#include <future>
-#include <map>
 #include <optional>
-#include <system_error>
 
-#include "daemon/capture.hpp"
-#include "private_bus.hpp"
-#include "server.hpp"
+#include "bus_fixture.hpp"
 
 namespace smartmeterd::bus::test {
 namespace {
 
-using testing::ElementsAre;
 using testing::HasSubstr;
 
-const std::string root = "/org/smartmeterd1";
-const std::string meter_path = "/org/smartmeterd1/meter/_31KFM0200169986";
-const std::string gas_path = "/org/smartmeterd1/meter/G_2d1";
-const std::string adapter_path = "/org/smartmeterd1/adapter/usb_2dm_2dbus";
-const std::string broker_path = "/org/smartmeterd1/broker/home";
-const std::string manager = "org.smartmeterd1.Manager";
-const std::string meter_interface = "org.smartmeterd1.Meter";
-const std::string adapter_interface = "org.smartmeterd1.Adapter";
-const std::string electricity = "org.smartmeterd1.Electricity";
-const std::string properties = "org.freedesktop.DBus.Properties";
-const std::string object_manager = "org.freedesktop.DBus.ObjectManager";
-
-class BusSinkTest : public testing::TestWithParam<io::Backend> {
- protected:
-  void SetUp() override {
-    try {
-      io::Loop::make(GetParam());
-    } catch (const std::system_error& error) {
-      GTEST_SKIP() << "the kernel refuses io_uring: " << error.what();
-    }
-    options_.address = bus_.address();
-    options_.version = "1.2.3";
-    options_.features = {"epoll", "udev"};
-    options_.reload = [this] { return reload_answer_; };
-    options_.counters = [] {
-      return std::map<std::string, std::uint64_t, std::less<>>{{"history-rows", 7}};
-    };
-  }
-
-  /// Bus, service with the world in it, and a client that hears its signals.
-  void start_all() {
-    bus_.start();
-    start_server();
-    connect();
-  }
-  void start_server() {
-    server_.emplace(GetParam(), options_);
-    server_->run([this](Sink& sink) { world_.add_to(sink); });
-  }
-  void connect() {
-    client_.emplace(bus_.address());
-    ASSERT_TRUE(client_->wait_for_service());
-    client_->listen();
-  }
-  void telegram(Meter& meter, std::vector<World::Value> values) {
-    server_->run([&](Sink& sink) { World::telegram(sink, meter, std::move(values)); });
-  }
-  bool wait_for_signals(std::size_t count) {
-    return client_->wait_until([&] { return client_->signals.size() >= count; });
-  }
-  std::string get(const std::string& path, const std::string& interface,
-                  const std::string& property) {
-    return client_->get(path, interface, property);
-  }
-
-  World world_;
-  std::string reload_answer_;
-  PrivateBus bus_;
-  BusOptions options_;
-  std::optional<Server> server_;
-  std::optional<Client> client_;
-};
+using BusSinkTest = BusFixture;
 
 TEST_P(BusSinkTest, ShowsEveryPropertyOfAnAdapter) {
   start_all();
@@ -281,182 +213,6 @@ TEST_P(BusSinkTest, AddsAndRemovesObjects) {
   EXPECT_THAT(all, Not(HasSubstr("meter/W1")));
 }
 
-TEST_P(BusSinkTest, AnswersTheManager) {
-  start_all();
-  EXPECT_EQ(get(root, manager, "Version"), "<s 1.2.3>");
-  EXPECT_EQ(get(root, manager, "Features"), "<as [epoll udev]>");
-  EXPECT_EQ(client_->call(root, manager, "GetMeter", {"1KFM0200169986"}), meter_path);
-  EXPECT_EQ(client_->call(root, manager, "GetMeter", {"nobody"}),
-            "error org.smartmeterd1.Error.NoSuchMeter: there is no meter with the id \"nobody\": "
-            "ids are case-sensitive, and GetManagedObjects lists every meter");
-  EXPECT_EQ(client_->call(root, manager, "Reload"), "");
-  server_->run([&](Sink&) { reload_answer_ = "smartmeterd.toml:3:1: unknown key 'colour'"; });
-  EXPECT_EQ(client_->call(root, manager, "Reload"),
-            "error org.smartmeterd1.Error.InvalidConfiguration: "
-            "smartmeterd.toml:3:1: unknown key 'colour'");
-}
-
-TEST_P(BusSinkTest, SaysWhatIsNotSupportedYet) {
-  start_all();
-  const std::string refused = "error org.freedesktop.DBus.Error.NotSupported: ";
-  EXPECT_EQ(client_->call_with_options(meter_path, meter_interface, "History", 2).find(refused),
-            0u);
-}
-
-/// An adapter that gives each client a pipe of its own, until they are too many.
-class CapturedAdapter final : public AdapterControl {
- public:
-  void probe(std::chrono::milliseconds timeout, ProbeDone done) override {
-    probe_timeout = timeout;
-    probe_done = std::move(done);
-  }
-  std::expected<int, int> open_capture(CaptureFormat format) override {
-    return captures_.open(format);
-  }
-  void receive(std::string_view text) { captures_.write(meter::bytes_of(text)); }
-
-  std::chrono::milliseconds probe_timeout{};
-  ProbeDone probe_done;
-
- private:
-  Adapter adapter_;
-  std::unique_ptr<io::Loop> loop_ = io::Loop::make(io::Backend::epoll);
-  Captures captures_{adapter_, *loop_};
-};
-
-TEST_P(BusSinkTest, GivesTheStreamOfACapture) {
-  CapturedAdapter control;
-  world_.adapter.control = &control;
-  start_all();
-  std::vector<Message> answers;  // each owns its stream
-  auto open = [&] {
-    sd_bus_message* answer = nullptr;
-    sd_bus_error error = SD_BUS_ERROR_NULL;
-    const int r = sd_bus_call_method(client_->bus(), bus_name, adapter_path.c_str(),
-                                     adapter_interface.c_str(), "OpenCapture", &error, &answer,
-                                     "a{sv}", 0);
-    answers.emplace_back(answer);
-    const std::string name = error.name ? error.name : "";
-    sd_bus_error_free(&error);
-    int stream = -1;
-    if (r >= 0) sd_bus_message_read(answer, "h", &stream);
-    return std::pair(stream, name);
-  };
-  const int stream = open().first;
-  ASSERT_GE(stream, 0);
-  server_->run([&](Sink&) { control.receive("\x68\xfa"); });
-  char octets[16];
-  ASSERT_EQ(::read(stream, octets, sizeof octets), 2);
-  EXPECT_EQ(std::string_view(octets, 2), "\x68\xfa");
-  while (answers.size() < Captures::captures_max) EXPECT_GE(open().first, 0);
-  EXPECT_EQ(open().second, "org.smartmeterd1.Error.LimitReached");
-  answers.erase(answers.begin());  // the first one leaves
-  EXPECT_GE(open().first, 0);
-}
-
-TEST_P(BusSinkTest, ACaptureComesAsBytesOrAsText) {
-  std::signal(SIGPIPE, SIG_IGN);
-  CapturedAdapter control;
-  world_.adapter.control = &control;
-  start_all();
-  const auto open = [&](const char* format) {
-    sd_bus_message* answer = nullptr;
-    sd_bus_error error = SD_BUS_ERROR_NULL;
-    sd_bus_call_method(client_->bus(), bus_name, adapter_path.c_str(), adapter_interface.c_str(),
-                       "OpenCapture", &error, &answer, "a{sv}", 1, "format", "s", format);
-    const Message owned(answer);
-    std::string text = error.name ? error.name : "";
-    sd_bus_error_free(&error);
-    int stream = -1;
-    if (!answer || sd_bus_message_read(answer, "h", &stream) < 0) return text;
-    server_->run([&](Sink&) { control.receive("\x68\xfa"); });
-    text.resize(4096);
-    const ssize_t size = ::read(stream, text.data(), text.size());
-    text.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
-    return text;
-  };
-  EXPECT_EQ(open("raw"), "\x68\xfa");
-  const std::string text = open("capture");
-  EXPECT_EQ(text.find("#smartmeter-capture 1\n"), 0u) << text;
-  EXPECT_NE(text.find("\n68FA\n"), std::string::npos) << text;
-  EXPECT_EQ(open("pcap"), "org.smartmeterd1.Error.InvalidOption");
-}
-
-/// Calls Probe with a time-out and something that no version knows; null where that failed.
-Message probe(Client& client, unsigned timeout_ms, std::string& failure) {
-  sd_bus_message* answer = nullptr;
-  sd_bus_error error = SD_BUS_ERROR_NULL;
-  sd_bus_call_method(client.bus(), bus_name, adapter_path.c_str(), adapter_interface.c_str(),
-                     "Probe", &error, &answer, "a{sv}", 2, "colour", "(sb)", "blue", 1,
-                     "timeout-ms", "u", timeout_ms);
-  failure = error.name ? std::string(error.name) + ": " + error.message : "";
-  sd_bus_error_free(&error);
-  return Message(answer);
-}
-
-TEST_P(BusSinkTest, AProbeIsAnsweredWhenItIsOver) {
-  CapturedAdapter control;
-  world_.adapter.control = &control;
-  start_all();
-  using Error = ProbeResult::Error;
-  const std::pair<ProbeResult, std::string> cases[] = {
-      {{.line = "2400-8E1", .protocol = "mbus", .meter_id = "1KFM0200169986"},
-       "{line-settings: <s 2400-8E1> protocol: <s mbus> meter: <o " + meter_path + ">}"},
-      {{.line = "9600-7E1"}, "{line-settings: <s 9600-7E1> protocol: <s> meter: <o />}"},
-      {{.error = Error::timeout, .message = "no frame"},
-       "org.smartmeterd1.Error.Timeout: no frame"},
-      {{.error = Error::no_data, .message = "no byte"}, "org.smartmeterd1.Error.NoData: no byte"},
-      {{.error = Error::in_progress, .message = "already"},
-       "org.smartmeterd1.Error.InProgress: already"},
-      {{.error = Error::not_supported, .message = "configured"},
-       "org.freedesktop.DBus.Error.NotSupported: configured"}};
-  for (const auto& [result, expected] : cases) {
-    std::string failure;
-    auto call = std::async(std::launch::async, [&] {
-      const Message answer = probe(*client_, 1234, failure);
-      return failure.empty() && answer ? text_of(answer.get()) : failure;
-    });
-    bool is_asked = false;
-    while (!is_asked) server_->run([&](Sink&) { is_asked = control.probe_done != nullptr; });
-    EXPECT_EQ(control.probe_timeout, std::chrono::milliseconds(1234));
-    server_->run([&](Sink&) { std::exchange(control.probe_done, nullptr)(result); });
-    EXPECT_EQ(call.get(), expected);
-  }
-}
-
-TEST_P(BusSinkTest, AnAnswerThatNobodyWaitsForIsNoHarm) {
-  CapturedAdapter control;
-  world_.adapter.control = &control;
-  start_all();
-  const auto ask = [&](Client& client) {
-    sd_bus_message* call = nullptr;
-    sd_bus_message_new_method_call(client.bus(), &call, bus_name, adapter_path.c_str(),
-                                   adapter_interface.c_str(), "Probe");
-    const Message owned(call);
-    sd_bus_message_append(call, "a{sv}", 0);
-    sd_bus_send(client.bus(), call, nullptr);
-    sd_bus_flush(client.bus());
-    bool is_asked = false;
-    while (!is_asked) server_->run([&](Sink&) { is_asked = control.probe_done != nullptr; });
-  };
-  const auto answer = [&] {
-    server_->run([&](Sink&) { std::exchange(control.probe_done, nullptr)({.line = "300-7E1"}); });
-  };
-  {
-    Client other(bus_.address());
-    ask(other);
-    EXPECT_EQ(control.probe_timeout, std::chrono::minutes(1)) << "unless the client says so";
-  }
-  answer();  // the client has gone
-  ask(*client_);
-  client_.reset();
-  bus_.kill();
-  answer();  // so has the bus
-  bus_.start();
-  connect();
-  EXPECT_EQ(get(meter_path, meter_interface, "Id"), "<s 1KFM0200169986>");
-}
-
 TEST_P(BusSinkTest, SignalsHowASearchGoes) {
   start_all();
   server_->run([&](Sink& sink) {
@@ -481,15 +237,6 @@ TEST_P(BusSinkTest, SignalsHowASearchGoes) {
   EXPECT_EQ(client_->signals[1].content,
             adapter_interface + " {Device: <s /dev/ttyUSB1> LineSettings: <s 9600-8N1> "
                                 "LineSource: <s detected>} []");
-}
-
-TEST_P(BusSinkTest, AnAdapterWithoutAPortHasNoCapture) {
-  start_all();
-  EXPECT_EQ(client_->call_with_options(adapter_path, adapter_interface, "Probe"),
-            "error org.freedesktop.DBus.Error.NotSupported: this adapter cannot be probed");
-  EXPECT_EQ(client_->call_with_options(adapter_path, adapter_interface, "OpenCapture"),
-            "error org.freedesktop.DBus.Error.NotSupported: this adapter has no port: record its "
-            "messages at their broker, with mosquitto_sub");
 }
 
 TEST_P(BusSinkTest, TextThatIsNotUtf8DoesNotCostTheConnection) {
@@ -640,12 +387,8 @@ TEST_P(BusSinkTest, NobodyIsWokenWhileNothingHappens) {
   EXPECT_LE(server_->iterations(), before + 3);
 }
 
-const auto back_ends = testing::Values(io::Backend::io_uring, io::Backend::epoll);
-std::string name_of(const testing::TestParamInfo<io::Backend>& backend) {
-  return backend.param == io::Backend::epoll ? "epoll" : "io_uring";
-}
-INSTANTIATE_TEST_SUITE_P(, BusSinkTest, back_ends, name_of);
-INSTANTIATE_TEST_SUITE_P(, BusLatencyTest, back_ends, name_of);
+INSTANTIATE_TEST_SUITE_P(, BusSinkTest, both_backends, backend_name);
+INSTANTIATE_TEST_SUITE_P(, BusLatencyTest, both_backends, backend_name);
 
 }  // namespace
 }  // namespace smartmeterd::bus::test

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// dbus/org.smartmeterd1.conf, enforced by a real dbus-daemon: who may do what. Needs root, for
-// connections of other users.
+// dbus/org.smartmeterd1.conf and its closed variant, enforced by a real dbus-daemon: who may do
+// what, and who hears what. Needs root, for connections of other users.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
+#include <string_view>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "private_bus.hpp"
 #include "server.hpp"
@@ -18,6 +22,7 @@ namespace smartmeterd::bus::test {
 namespace {
 
 using testing::HasSubstr;
+using testing::StartsWith;
 
 const std::string root = "/org/smartmeterd1";
 const std::string manager = "org.smartmeterd1.Manager";
@@ -41,12 +46,23 @@ void replace(std::string& text, const std::string& from, const std::string& to) 
   text.replace(at, from.size(), to);
 }
 
-/// The policy elements of the file, with a user and a group that exist here.
-std::string shipped_policy() {
-  std::ifstream file(DBUS_DIRECTORY "/org.smartmeterd1.conf");
+std::string read_file(const std::string& name) {
+  std::ifstream file(DBUS_DIRECTORY "/" + name);
   std::ostringstream all;
   all << file.rdbuf();
-  std::string text = all.str();
+  return all.str();
+}
+
+/// The file, with a group that exists here.
+std::string closed_file() {
+  std::string text = read_file("org.smartmeterd1-closed.conf");
+  replace(text, "group=\"smartmeterd\"", "group=\"daemon\"");
+  return text;
+}
+
+/// The policy elements of the file, with a user and a group that exist here.
+std::string shipped_policy() {
+  std::string text = read_file("org.smartmeterd1.conf");
   replace(text, "user=\"smartmeterd\"", "user=\"root\"");
   replace(text, "group=\"smartmeterd\"", "group=\"daemon\"");
   const std::size_t begin = text.find("<busconfig>") + std::string("<busconfig>").size();
@@ -55,7 +71,10 @@ std::string shipped_policy() {
 
 class PolicyTest : public testing::Test {
  protected:
-  PolicyTest() : bus_(system_policy + shipped_policy()) {}
+  // As a system bus does: what the administrator adds is read last.
+  PolicyTest() : bus_(system_policy + shipped_policy() + "<includedir>added.d</includedir>") {
+    std::filesystem::create_directory(bus_.directory() / "added.d");
+  }
   void SetUp() override {
     if (geteuid() != 0) GTEST_SKIP() << "needs root, to connect as other users";
     bus_.start();
@@ -63,7 +82,9 @@ class PolicyTest : public testing::Test {
     options.address = bus_.address();
     server_ = std::make_unique<Server>(io::Backend::epoll, options);
     server_->run([this](Sink& sink) { world_.add_to(sink); });
-    ASSERT_TRUE(Client(bus_.address()).wait_for_service());
+    root_client_ = std::make_unique<Client>(bus_.address());
+    ASSERT_TRUE(root_client_->wait_for_service());
+    root_client_->listen();
   }
 
   /// Runs `job` with a client whose connection has this user and group. The system calls
@@ -78,9 +99,58 @@ class PolicyTest : public testing::Test {
     }).join();
   }
 
+  std::string owner_of_name() {
+    Client client(bus_.address());
+    sd_bus_creds* creds = nullptr;
+    sd_bus_get_name_creds(client.bus(), bus_name, SD_BUS_CREDS_UNIQUE_NAME, &creds);
+    const char* owner = "";
+    sd_bus_creds_get_unique_name(creds, &owner);
+    std::string name = owner;
+    sd_bus_creds_unref(creds);
+    return name;
+  }
+  void add_closed_file() {
+    std::ofstream(bus_.directory() / "added.d" / "org.smartmeterd1-closed.conf") << closed_file();
+  }
+  void remove_closed_file() {
+    std::filesystem::remove(bus_.directory() / "added.d" / "org.smartmeterd1-closed.conf");
+  }
+  /// Sends a telegram: a Reading, and two changes. Every client of the bus has heard it by then, or
+  /// will not, once it has asked the bus something itself.
+  void telegram() {
+    root_client_->signals.clear();
+    server_->run([this](Sink& sink) {
+      World::telegram(sink, world_.electricity, {{"power_import", {++power_, 0}, ""}});
+    });
+    EXPECT_TRUE(root_client_->wait_until([&] { return root_client_->signals.size() == 3; }));
+  }
+  /// What a client has heard of the service.
+  static std::size_t heard(Client& client) {
+    ask_bus(client, "GetId");
+    while (sd_bus_process(client.bus(), nullptr) > 0) {
+    }
+    return std::exchange(client.signals, {}).size();
+  }
+  static int add_match(Client& client, const char* rule) {
+    return sd_bus_call_method(client.bus(), "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                              "org.freedesktop.DBus", "AddMatch", nullptr, nullptr, "s", rule);
+  }
+  static void ask_bus(Client& client, const char* member) {
+    EXPECT_GE(sd_bus_call_method(client.bus(), "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                                 "org.freedesktop.DBus", member, nullptr, nullptr, nullptr),
+              0);
+  }
+
   PrivateBus bus_;
   World world_;
   std::unique_ptr<Server> server_;
+  std::unique_ptr<Client> root_client_;
+  std::int64_t power_ = 0;
+};
+
+class ClosedPolicyTest : public PolicyTest {
+ protected:
+  ClosedPolicyTest() { add_closed_file(); }
 };
 
 const std::string denied = "error org.freedesktop.DBus.Error.AccessDenied";
@@ -97,13 +167,14 @@ void reads_everything(Client& client) {
 }
 
 void acts(Client& client, const std::string& answer_of_reload, const std::string& answer) {
-  EXPECT_THAT(client.call(root, manager, "Reload"), testing::StartsWith(answer_of_reload));
-  EXPECT_THAT(client.call_with_options(adapter_path, "org.smartmeterd1.Adapter", "Probe"),
-              testing::StartsWith(answer));
-  EXPECT_THAT(client.call_with_options(adapter_path, "org.smartmeterd1.Adapter", "OpenCapture"),
-              testing::StartsWith(answer));
-  EXPECT_THAT(client.call_with_options(meter_path, "org.smartmeterd1.Meter", "History", 2),
-              testing::StartsWith(answer));
+  EXPECT_THAT(client.call(root, manager, "Reload"), StartsWith(answer_of_reload));
+  EXPECT_THAT(client.call_with(adapter_path, "org.smartmeterd1.Adapter", "Probe", "a{sv}", 0),
+              StartsWith(answer));
+  EXPECT_THAT(client.call_with(adapter_path, "org.smartmeterd1.Adapter", "OpenCapture", "a{sv}", 0),
+              StartsWith(answer));
+  EXPECT_THAT(client.call_with(meter_path, "org.smartmeterd1.Meter", "History", "ttua{sv}",
+                               UINT64_C(0), UINT64_C(1), 0u, 0),
+              StartsWith(answer));
 }
 
 TEST_F(PolicyTest, AnybodyReadsAndDoesNotAct) {
@@ -137,10 +208,99 @@ TEST_F(PolicyTest, NobodyElseOwnsTheName) {
 TEST_F(PolicyTest, AnybodyHearsReadings) {
   as(nobody, nobody, [this](Client& client) {
     client.listen();
-    server_->run([this](Sink& sink) {
-      World::telegram(sink, world_.electricity, {{"power_import", {545, 0}, ""}});
-    });
-    EXPECT_TRUE(client.wait_until([&] { return client.signals.size() == 3; }));
+    telegram();
+    EXPECT_EQ(heard(client), 3u);
+  });
+}
+
+/// Neither the service's own name, nor a call that names no interface, is a way around.
+TEST_F(PolicyTest, ThereIsNoOtherWayToAct) {
+  const std::string owner = owner_of_name();
+  as(nobody, nobody, [&](Client& client) {
+    for (const char* destination : {bus_name, owner.c_str()}) {
+      for (const char* interface : {manager.c_str(), static_cast<const char*>(nullptr)}) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        EXPECT_EQ(sd_bus_call_method(client.bus(), destination, root.c_str(), interface, "Reload",
+                                     &error, nullptr, nullptr),
+                  -EACCES);
+        EXPECT_STREQ(error.name, SD_BUS_ERROR_ACCESS_DENIED);
+        sd_bus_error_free(&error);
+      }
+    }
+  });
+}
+
+/// The bus gives nobody but root what is meant for others; a match for everything gets signals.
+TEST_F(PolicyTest, AnEavesdropperHearsSignalsAlone) {
+  as(nobody, nobody, [this](Client& client) {
+    EXPECT_EQ(add_match(client, "eavesdrop='true'"), -EACCES);
+    std::vector<int> types;
+    const auto record = [](sd_bus_message* message, void* all, sd_bus_error*) {
+      std::uint8_t type = 0;
+      sd_bus_message_get_type(message, &type);
+      if (std::string_view(sd_bus_message_get_sender(message)) != "org.freedesktop.DBus")
+        static_cast<std::vector<int>*>(all)->push_back(type);
+      return 0;
+    };
+    ASSERT_GE(sd_bus_add_filter(client.bus(), nullptr, record, &types), 0);
+    ASSERT_GE(add_match(client, ""), 0);
+    Client other(bus_.address());  // the same user
+    EXPECT_EQ(other.get(meter_path, "org.smartmeterd1.Meter", "Id"), "<s 1KFM0200169986>");
+    telegram();
+    heard(client);
+    EXPECT_THAT(types, testing::SizeIs(3));
+    EXPECT_THAT(types, testing::Each(int{SD_BUS_MESSAGE_SIGNAL}));
+  });
+}
+
+TEST_F(ClosedPolicyTest, NobodyElseReadsOrHearsOrActs) {
+  as(nobody, nobody, [this](Client& client) {
+    const std::string interface = "org.freedesktop.DBus.";
+    EXPECT_THAT(client.get(meter_path, "org.smartmeterd1.Meter", "Id"), StartsWith(denied));
+    EXPECT_THAT(client.call(root, interface + "ObjectManager", "GetManagedObjects"),
+                StartsWith(denied));
+    EXPECT_THAT(client.introspect(root), StartsWith(denied));
+    EXPECT_THAT(client.call(root, interface + "Peer", "Ping"), StartsWith(denied));
+    EXPECT_THAT(client.call(root, manager, "GetMeter", {"1KFM0200169986"}), StartsWith(denied));
+    acts(client, denied, denied);
+    client.listen();
+    ASSERT_GE(add_match(client, ""), 0);
+    telegram();
+    EXPECT_EQ(heard(client), 0u);
+  });
+}
+
+TEST_F(ClosedPolicyTest, TheGroupAndRootReadHearAndAct) {
+  const auto does_all = [this](Client& client) {
+    reads_everything(client);
+    acts(client, "", not_supported);
+    client.listen();
+    telegram();
+    EXPECT_EQ(heard(client), 3u);
+  };
+  as(nobody, some_group, does_all);
+  Client client(bus_.address());
+  does_all(client);
+}
+
+TEST_F(PolicyTest, ClosingAndOpeningHoldsForWhoIsConnected) {
+  Client administrator(bus_.address());
+  const auto reload = [&](const std::function<void()>& change) {
+    server_->run([&](Sink&) { change(); });  // root's thread
+    ask_bus(administrator, "ReloadConfig");
+  };
+  as(nobody, nobody, [&](Client& client) {
+    client.listen();
+    telegram();
+    EXPECT_EQ(heard(client), 3u);
+    reload([this] { add_closed_file(); });
+    telegram();
+    EXPECT_EQ(heard(client), 0u);
+    EXPECT_THAT(client.get(meter_path, "org.smartmeterd1.Meter", "Id"), StartsWith(denied));
+    reload([this] { remove_closed_file(); });
+    telegram();
+    EXPECT_EQ(heard(client), 3u);
+    reads_everything(client);
   });
 }
 

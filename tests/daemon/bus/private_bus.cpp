@@ -11,6 +11,8 @@
 
 #include <cerrno>
 #include <chrono>
+#include <cstdarg>
+#include <cstdint>
 #include <fstream>
 #include <stdexcept>
 #include <system_error>
@@ -173,29 +175,50 @@ std::string Client::answer(Message call) {
   return r < 0 ? failure : text_of(reply);
 }
 
-std::string Client::call(const std::string& path, const std::string& interface,
-                         const std::string& member, const std::vector<std::string>& texts) {
+Message Client::make_call(const std::string& path, const std::string& interface,
+                          const std::string& member) {
   sd_bus_message* call = nullptr;
   check(sd_bus_message_new_method_call(bus_.get(), &call, bus_name, path.c_str(), interface.c_str(),
                                        member.c_str()),
         "call");
-  Message owned(call);
-  for (const std::string& text : texts)
-    check(sd_bus_message_append_basic(call, 's', text.c_str()), "append");
-  return answer(std::move(owned));
+  return Message(call);
 }
 
-std::string Client::call_with_options(const std::string& path, const std::string& interface,
-                                      const std::string& member, int times) {
-  sd_bus_message* call = nullptr;
-  check(sd_bus_message_new_method_call(bus_.get(), &call, bus_name, path.c_str(), interface.c_str(),
-                                       member.c_str()),
-        "call");
-  Message owned(call);
-  for (int i = 0; i < times; ++i) check(sd_bus_message_append(call, "t", UINT64_C(0)), "append");
-  if (times > 0) check(sd_bus_message_append(call, "u", 0u), "append");
-  check(sd_bus_message_append(call, "a{sv}", 0), "append");
-  return answer(std::move(owned));
+std::string Client::call(const std::string& path, const std::string& interface,
+                         const std::string& member, const std::vector<std::string>& texts) {
+  Message call = make_call(path, interface, member);
+  for (const std::string& text : texts)
+    check(sd_bus_message_append_basic(call.get(), 's', text.c_str()), "append");
+  return answer(std::move(call));
+}
+
+std::string Client::call_with(const std::string& path, const std::string& interface,
+                              const std::string& member, const char* types, ...) {
+  Message call = make_call(path, interface, member);
+  va_list values;
+  va_start(values, types);
+  const int r = sd_bus_message_appendv(call.get(), types, values);
+  va_end(values);
+  check(r, "append");
+  return answer(std::move(call));
+}
+
+void Client::begin(const std::string& path, const std::string& interface, const std::string& member,
+                   const char* types, ...) {
+  const Message call = make_call(path, interface, member);
+  va_list values;
+  va_start(values, types);
+  const int r = sd_bus_message_appendv(call.get(), types, values);
+  va_end(values);
+  check(r, "append");
+  const auto record = [](sd_bus_message* reply, void* self, sd_bus_error*) {
+    const sd_bus_error* error = sd_bus_message_get_error(reply);
+    static_cast<Client*>(self)->answers.push_back(
+        error ? fmt::format("error {}: {}", error->name, error->message) : text_of(reply));
+    return 0;
+  };
+  check(sd_bus_call_async(bus_.get(), nullptr, call.get(), record, this, UINT64_MAX), "call");
+  check(sd_bus_flush(bus_.get()), "flush");
 }
 
 std::string Client::get(const std::string& path, const std::string& interface,

@@ -30,6 +30,8 @@ class PrivateBus {
   void freeze();  ///< takes no bytes any more
   void thaw();
   const std::string& address() const noexcept { return address_; }
+  /// Of its configuration: what its policy includes is looked for there.
+  const std::filesystem::path& directory() const noexcept { return directory_; }
 
  private:
   std::filesystem::path directory_;
@@ -52,9 +54,13 @@ class Client {
   /// Content of the answer, or "error <name>: <message>".
   std::string call(const std::string& path, const std::string& interface, const std::string& member,
                    const std::vector<std::string>& texts = {});
-  /// History, Probe and OpenCapture have other arguments: an empty a{sv} at the end.
-  std::string call_with_options(const std::string& path, const std::string& interface,
-                                const std::string& member, int times = 0);
+  /// With arguments of these types, as sd_bus_message_append takes them.
+  std::string call_with(const std::string& path, const std::string& interface,
+                        const std::string& member, const char* types, ...);
+  /// The same, without waiting: the answer goes to the end of `answers`.
+  void begin(const std::string& path, const std::string& interface, const std::string& member,
+             const char* types, ...);
+  std::vector<std::string> answers;
   /// "<d 230.1>"
   std::string get(const std::string& path, const std::string& interface,
                   const std::string& property);
@@ -71,6 +77,8 @@ class Client {
   sd_bus* bus() const noexcept { return bus_.get(); }
 
  private:
+  Message make_call(const std::string& path, const std::string& interface,
+                    const std::string& member);
   std::string answer(Message call);
   BusPtr bus_;
 };
