@@ -29,6 +29,7 @@ EXPECTED = (
     "share/dbus-1/interfaces/org.smartmeterd1.xml",
     "share/dbus-1/system.d/org.smartmeterd1.conf",
     "share/dbus-1/system-services/org.smartmeterd1.service",
+    "share/doc/smartmeterd/examples/org.smartmeterd1-closed.conf",
     "lib/systemd/catalog/smartmeterd.catalog",
     "share/doc/smartmeterd/README.md",
     "share/doc/smartmeterd/smartmeterd.toml",

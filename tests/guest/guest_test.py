@@ -10,6 +10,7 @@ alone needs those that it builds on: FirstPage Service.test_quick_replugs
 import base64
 import json
 import os
+import pathlib
 import re
 import sys
 import time
@@ -294,6 +295,29 @@ class Service(Adapters):
         self.wait_opened()
         self.wait_retained("gateway/guest/status", "online")
         self.read_through(self.house.send, HOUSE)
+
+    def test_readings_can_be_closed_to_others(self):
+        """By the example's own words, on a real system bus."""
+        self.guest.shell(f"systemctl start {UNIT}")
+        read = ("busctl get-property org.smartmeterd1 /org/smartmeterd1 org.smartmeterd1.Manager "
+                "Version")
+        self.wait(read)
+        as_nobody = f"runuser -u nobody -- {read} 2>&1"
+        self.guest.shell(as_nobody)
+        closed = "org.smartmeterd1-closed.conf"
+        example = (pathlib.Path(__file__).parents[2] / "dbus" / closed).read_bytes()
+        self.addCleanup(self.guest.shell,
+                        f"rm -f /etc/dbus-1/system.d/{closed} && systemctl reload dbus")
+        self.guest.shell("mkdir -p /etc/dbus-1/system.d")
+        self.guest.write(f"/etc/dbus-1/system.d/{closed}", example)
+        self.guest.shell("systemctl reload dbus")
+        status, said = self.guest.attempt(as_nobody)
+        self.assertNotEqual(status, 0)
+        self.assertIn("Access denied", said)
+        self.guest.shell(read)
+        self.guest.shell(f"runuser -u nobody -G smartmeterd -- {read}")
+        self.guest.shell(f"rm /etc/dbus-1/system.d/{closed} && systemctl reload dbus")
+        self.guest.shell(as_nobody)
 
     def test_plugging_starts_a_service_that_was_stopped(self):
         self.guest.shell(f"systemctl stop {UNIT}")
