@@ -76,21 +76,6 @@ std::size_t find_end(Bytes text, std::size_t from) noexcept {
   return text.size();
 }
 
-/// The CRC as if every line ended with CR LF; only for text whose lines end with LF.
-std::uint16_t crc_with_carriage_returns(Bytes text) noexcept {
-  Crc16Arc crc;
-  while (!text.empty()) {
-    const void* found = std::memchr(text.data(), '\n', text.size());
-    if (found == nullptr) break;
-    const auto at = static_cast<std::size_t>(static_cast<const std::byte*>(found) - text.data());
-    crc.add(text.first(at));
-    if (at == 0 || u8(text[at - 1]) != '\r') crc.add(bytes_of("\r"));
-    crc.add(text.subspan(at, 1));
-    text = text.subspan(at + 1);
-  }
-  return crc.add(text).value();
-}
-
 bool lines_are_sound(std::string_view lines) noexcept {
   while (const auto line = next_p1_line(lines))
     if (!is_sound_p1_line(*line)) return false;
@@ -118,7 +103,7 @@ P1Text finish(Bytes text, std::size_t identification_end, std::size_t end, bool 
   if (digits != 0) {
     const Bytes covered = text.first(end + 1);
     const bool right = Crc16Arc{}.add(covered).value() == sent ||
-                       (feed_only && crc_with_carriage_returns(covered) == sent);
+                       (feed_only && p1_crc_with_carriage_returns(covered) == sent);
     if (!right) return refused(Errc::bad_checksum);
   } else if (!feed_only && at < text.size()) {
     // The whole line end, or LF and the next telegram, so that no damaged digit of a CRC makes a
@@ -170,6 +155,20 @@ bool breaks_within_a_value(std::string_view line, std::string_view rest) noexcep
 }
 
 }  // namespace
+
+std::uint16_t p1_crc_with_carriage_returns(Bytes text) noexcept {
+  Crc16Arc crc;
+  while (!text.empty()) {
+    const void* found = std::memchr(text.data(), '\n', text.size());
+    if (found == nullptr) break;
+    const auto at = static_cast<std::size_t>(static_cast<const std::byte*>(found) - text.data());
+    crc.add(text.first(at));
+    if (at == 0 || u8(text[at - 1]) != '\r') crc.add(bytes_of("\r"));
+    crc.add(text.subspan(at, 1));
+    text = text.subspan(at + 1);
+  }
+  return crc.add(text).value();
+}
 
 P1Text examine_p1_text(Bytes from_start, bool at_end) noexcept {
   const Identification identification = identification_of(from_start);

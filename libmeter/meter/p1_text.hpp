@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string_view>
 
@@ -40,6 +41,9 @@ struct P1Text {
 /// because bridges drop the CR. `checked` false: no CRC was sent, and every line is sound.
 /// `at_end`: nothing follows, so that a last line end may be missing.
 P1Text examine_p1_text(Bytes from_start, bool at_end) noexcept;
+
+/// CRC-16/ARC over '/' to '!' as if every line ended with CR LF; for text whose lines end with LF.
+std::uint16_t p1_crc_with_carriage_returns(Bytes text) noexcept;
 
 /// Takes the line at the front of `text`, without its line end; with the lines that follow, as far
 /// as a value goes on in them. Nothing when `text` is empty.

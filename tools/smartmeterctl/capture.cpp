@@ -20,6 +20,8 @@
 #include "tools/capture_format.hpp"
 #include "tools/pause.hpp"
 #include "tools/smartmeterctl/bus.hpp"
+#include "tools/smartmeterctl/redact.hpp"
+#include "tools/smartmeterctl/redact_file.hpp"
 #include "tools/smartmeterctl/style.hpp"
 #include "tools/smartmeterctl/text.hpp"
 #include "tools/smartmeterctl/verbs.hpp"
@@ -34,7 +36,9 @@ Writes what the adapter receives from now on, until Ctrl-C or one of the limits,
 output: with times, line settings and errors (smartmeter-capture(5)), or the bytes alone with --raw.
 A capture outlives a cable that is pulled. It can be replayed anywhere: "smartmeterctl replay FILE".
 
-Telegrams are personal data: they tell whose meter it is and when somebody is at home.
+Telegrams are personal data: they tell whose meter it is and when somebody is at home. --redact
+replaces the ids of meters and persons in what is not encrypted, and says what it could not; with
+the name of a FILE it does that to a recording that is there.
 
 Exit status: 0 something was received, or Ctrl-C, 1 nothing was, or an error, 2 wrong usage.
 
@@ -42,6 +46,7 @@ Examples:
   sudo smartmeterctl capture -o meter.capture
   sudo smartmeterctl capture /dev/smartmeter_ir --telegrams 3 -o meter.capture
   sudo smartmeterctl capture --raw --seconds 60 -o meter.bin
+  smartmeterctl capture --redact meter.capture -o public.capture
   sudo smartmeterctl capture | grep '^#'       only what goes wrong, as it happens)";
 
 struct CaptureOptions : BusOptions {
@@ -49,10 +54,15 @@ struct CaptureOptions : BusOptions {
   std::string file = "-";
   bool raw = false;
   bool force = false;
+  bool redact = false;
+  std::optional<std::uint64_t> redact_seed;  ///< the same pseudonyms each time, for tests
   std::optional<double> seconds;
   std::uint64_t telegrams = 0, bytes = 0;  // 0: no limit
 
   bool is_to_file() const { return file != "-"; }
+  redact::Random random() const {
+    return redact_seed ? redact::seeded(*redact_seed) : redact::unpredictable();
+  }
 };
 
 /// What is written: a file that is whole at any time, or standard output.
@@ -61,6 +71,7 @@ class Output {
   Output(const CaptureOptions& options, tools::Pause& pause)
       : name_(options.is_to_file() ? options.file : "standard output"),
         file_(options.is_to_file() ? open(options) : ::dup(STDOUT_FILENO)),
+        is_named_(options.is_to_file()),
         pause_(pause) {}
 
   /// Whole lines, or raw bytes. Throws where the disk is full.
@@ -78,6 +89,12 @@ class Output {
     whole_ = written_;
   }
   const std::string& name() const { return name_; }
+  /// Nothing is to be written after all.
+  void remove() {
+    struct stat status {};
+    if (::fstat(file_.get(), &status) == 0 && S_ISREG(status.st_mode) && is_named_)
+      ::unlink(name_.c_str());
+  }
 
  private:
   static int open(const CaptureOptions& options) {
@@ -112,9 +129,21 @@ class Output {
 
   std::string name_;
   FileDescriptor file_;
+  bool is_named_;
   tools::Pause& pause_;
   std::uint64_t written_ = 0, whole_ = 0;
 };
+
+/// Replaces the ids, and says what was replaced and what was not; or writes nothing.
+void write_redacted(std::string_view capture, const redact::Random& random, Output& output) try {
+  const redact::Redacted redacted = redact::redact(capture, random);
+  output.write(redacted.text);
+  for (const std::string& sentence : redacted.report.sentences())
+    fmt::print(stderr, "{}\n", sentence);
+} catch (const redact::Error&) {
+  output.remove();
+  throw;
+}
 
 /// What comes out of the pipe, on its way to the output, as much of it as is asked for.
 class Recorder {
@@ -127,13 +156,14 @@ class Recorder {
     parser_.add(text);
     tools::CaptureLine line;
     while (!is_enough() && parser_.next(line)) take(line);
-    output_.write(writer_.text());
+    put(writer_.text());
     writer_.clear();
-    return !is_enough();
+    return !is_enough() && held_.size() < redact::capture_size_max;
   }
   /// No more comes: the capture is whole.
   void end() {
-    if (!options_.raw && !parser_.is_whole()) output_.write("#end\n");
+    if (!options_.raw && !parser_.is_whole()) put("#end\n");
+    if (options_.redact) write_redacted(held_, options_.random(), output_);
   }
   std::uint64_t received() const { return received_; }
   std::uint64_t lost() const { return parser_.lost(); }
@@ -141,6 +171,13 @@ class Recorder {
   bool is_closed() const { return is_closed_; }
 
  private:
+  /// What is to be redacted must be whole before.
+  void put(std::string_view text) {
+    if (options_.redact)
+      held_ += text;
+    else
+      output_.write(text);
+  }
   bool is_enough() const { return options_.bytes != 0 && received_ >= options_.bytes; }
   std::size_t wanted(std::size_t size) const {
     return options_.bytes == 0 ? size
@@ -165,6 +202,7 @@ class Recorder {
   Output& output_;
   tools::CaptureParser parser_;
   tools::CaptureWriter writer_;
+  std::string held_;
   std::uint64_t received_ = 0;
   bool is_closed_ = false;
 };
@@ -307,6 +345,17 @@ int Capturing::conclude() {
       "{}: no byte arrived: \"smartmeterctl doctor\" looks for the reason", safe(device())));
 }
 
+int redact_recording(const CaptureOptions& options) {
+  if (options.seconds || options.telegrams != 0 || options.bytes != 0)
+    throw UsageError("--seconds, --telegrams and --bytes are for an adapter: " + options.adapter +
+                     " is a recording");
+  const std::string capture = redact::read_recording(options.adapter);
+  tools::Pause pause;
+  Output output(options, pause);
+  write_redacted(capture, options.random(), output);
+  return exit_good;
+}
+
 }  // namespace
 
 void add_capture(CLI::App& app, Action& action) {
@@ -315,12 +364,16 @@ void add_capture(CLI::App& app, Action& action) {
   command->footer(footer);
   options->add_to(*command, false);
   command->remove_option(command->get_option("--json"));
-  command->add_option("ADAPTER", options->adapter, "node, link or name");
+  command->add_option("ADAPTER", options->adapter,
+                      "node, link or name; with --redact also a recording's file");
   command->add_option("-o,--output", options->file, "file to write; - is standard output")
       ->type_name("FILE")
       ->capture_default_str();
   command->add_flag("--force", options->force, "overwrite a file that is there");
   command->add_flag("--raw", options->raw, "received bytes alone");
+  command->add_flag("--redact", options->redact,
+                    "pseudonyms in place of ids, where nothing is encrypted");
+  command->add_option("--redact-seed", options->redact_seed)->group("");
   command->add_option("--seconds", options->seconds, "stop after so long")
       ->type_name("N")
       ->check(CLI::PositiveNumber);
@@ -334,6 +387,10 @@ void add_capture(CLI::App& app, Action& action) {
     action = [options] {
       if (options->raw && !options->is_to_file() && ::isatty(STDOUT_FILENO) != 0)
         throw UsageError("raw bytes would garble a terminal: name a file with -o FILE");
+      if (options->raw && options->redact)
+        throw UsageError("--redact writes a capture, which says what it replaced: leave out --raw");
+      if (options->redact && redact::is_recording(options->adapter))
+        return redact_recording(*options);
       return Capturing(*options).run();
     };
   });
