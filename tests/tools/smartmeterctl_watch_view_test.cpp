@@ -122,6 +122,15 @@ TEST(WatchView, ToTheGrid) {
   EXPECT_FALSE(state.take({"/nobody", now_us, 8, readings({})}));
 }
 
+TEST(WatchView, HeatHasNoGrid) {
+  WatchState state;
+  state.objects = {meter("/h", "HEAT", readings({{"power", 4200}, {"volume", 12.5}}), "/", "heat")};
+  const std::string seen = screen(state, usual);
+  EXPECT_THAT(seen, Not(HasSubstr("grid")));
+  EXPECT_THAT(seen, HasSubstr("volume 12.5 m³"));
+  EXPECT_THAT(seen, HasSubstr("█ █ ▀▀█ █▀█ █▀█"));  // 4200 in large digits
+}
+
 TEST(WatchView, WhatIsWrong) {
   WatchState state;
   state.objects = {adapter("/a", "/dev/ttyUSB0", "probing", "key-missing")};

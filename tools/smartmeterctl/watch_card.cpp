@@ -211,16 +211,23 @@ void Card::add_power(const Object& object) {
   const auto watts = net_power(*readings_);
   if (!watts) return;
   const Cell power = power_cell(*watts);
-  const std::string arrow = style_.coarse ? "" : *watts < 0 ? "▲ " : "▼ ";
-  std::vector<Piece> words{{{arrow + (*watts < 0 ? "to the grid" : "from the grid"), power.tone}}};
-  if (!style_.large) words = {{{arrow + power.text, power.tone}}};
+  // Heat has no grid, and a meter may say how much without saying where to.
+  const bool has_direction =
+      std::ranges::any_of(std::array{"power_import", "power_export", "power_net"},
+                          [this](const char* name) { return take(name).has_value(); });
+  if (!has_direction) shown_.insert({"power", "power_abs"});
+  const std::string arrow = style_.coarse || !has_direction ? "" : *watts < 0 ? "▲ " : "▼ ";
+  const std::string direction = !has_direction ? "power"
+                                : *watts < 0   ? "to the grid"
+                                               : "from the grid";
+  std::vector<Piece> words{{{arrow + (style_.large ? direction : power.text), power.tone}}};
   for (const char* name : {"power_import", "power_export"})
     if (const auto number = take(name))
       words.push_back(
           {{fmt::format("{} {} W", std::string_view(name).substr(6), number_text(*number)),
             style_.large ? Tone::strong : Tone::plain},
            1});
-  take("power_net");
+  shown_.insert("power_net");
   auto left = style_.large ? large_number(*watts) : std::vector<Line>{};
   left.push_back(fitted(std::move(words), style_.columns, false));
   const unsigned taken = widest(left) + wide_gap;
