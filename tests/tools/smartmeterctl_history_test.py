@@ -180,6 +180,7 @@ class OfAService(Past):
         for question in service.stdout.read().splitlines():
             _, start, until, step, _, _ = question.split()
             self.assertLessEqual((int(until) - int(start)) / int(step), 1000)
+            self.assertLessEqual(int(until) - int(start), 100 * 86400)
 
     def test_nothing_there(self):
         self.serve_night()
@@ -188,6 +189,16 @@ class OfAService(Past):
             self.assertIn("nothing is kept of Wed 2020-01-01", said)
             self.assertIn("--year", said)
         self.assertEqual(self.ask("history", "--day", "2020-01-01", "--csv", status=1), said)
+
+    def test_full_disk(self):
+        self.serve_night()
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                [SMARTMETERCTL, "history", "--bus", self.bus.address, "--day", "2024-10-27",
+                 "--csv"], stdout=full, stderr=subprocess.PIPE, timeout=LIMIT_S, check=False,
+                env={**os.environ, **ENVIRONMENT})
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"No space left on device", done.stderr)
 
     def test_refused(self):
         own = "org.smartmeterd1.Error."

@@ -120,6 +120,12 @@ TEST_F(History, WhatIsWrong) {
     EXPECT_NE(from_to(text, "").find("is not a day or a time: expected"), std::string::npos);
   EXPECT_EQ(from_to("today", "yesterday").substr(0, 47),
             "--from today is not before --to yesterday: expe");
+  EXPECT_EQ(range({.day = "", .from = "today"}),
+            "--day and --from: expected one of them, for example --day alone");
+  EXPECT_EQ(range({.week = "", .year = "2026"}),
+            "--week and --year: expected one of them, for example --week alone");
+  EXPECT_EQ(from_to("", "today"),
+            "--to today without --from: expected for example --from -7d --to today");
   EXPECT_NE(day("2026-11-28").find("has not come yet"), std::string::npos);
 }
 

@@ -2,9 +2,11 @@
 // smartmeterctl history: what a meter measured, row by row, for people and for other programs.
 #include <fmt/core.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <memory>
-#include <set>
+#include <stdexcept>
 
 #include "tools/smartmeterctl/history_source.hpp"
 #include "tools/smartmeterctl/history_text.hpp"
@@ -42,8 +44,14 @@ Examples:
                      range_help);
 }
 
+/// An export that a full disk cut short must not look whole.
+void check_written(bool is_good) {
+  if (!is_good)
+    throw std::runtime_error(fmt::format("cannot write the rows: {}", std::strerror(errno)));
+}
+
 void print(const std::string& text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
+  check_written(std::fwrite(text.data(), 1, text.size(), stdout) == text.size());
 }
 
 void print_table(const Past& past, const Overview& overview, const TimeRange& range) {
@@ -96,17 +104,15 @@ int history(HistoryOptions options) {
     is_empty = is_empty && overviews.back().is_empty();
   }
   if (is_empty) return say_nothing_there(range);
-  if (options.csv) {
-    print_csv(pasts, overviews, range);
-    return exit_good;
-  }
-  for (std::size_t i = 0; i < pasts.size(); ++i) {
+  if (options.csv) print_csv(pasts, overviews, range);
+  for (std::size_t i = 0; i < pasts.size() && !options.csv; ++i) {
     if (!options.json && i > 0) print("\n");
     if (options.json)
       print_json(pasts[i], range);
     else
       print_table(pasts[i], overviews[i], range);
   }
+  check_written(std::fflush(stdout) == 0);
   return exit_good;
 }
 

@@ -93,15 +93,14 @@ Overview Past::overview(const TimeRange& range) {
     for (const HistoryRow& row : *only_piece_) overview.add(row);
     return overview;
   }
-  // A row as long as a piece has every name, and bounds, of the rows in it.
+  // The longest rows have every name, and bounds, of those that they are made of.
+  const Step longest{Step::Kind::seconds, piece_span_max};
   StatusLine status;
-  for (const Piece& piece : pieces) {
+  for (const Piece& piece : pieces_of({range.from, range.to, longest, {}})) {
     if (StatusLine::is_rewritten())
       status.show(fmt::format("{}: looking for what there is, {} …", id(),
                               iso_text(piece.from).substr(0, 10)));
-    const Step whole{Step::Kind::seconds,
-                     ceil<duration<std::int64_t, std::ratio<900>>>(piece.to - piece.from)};
-    for (const HistoryRow& row : rows(piece, whole)) overview.add(row);
+    for (const HistoryRow& row : rows(piece, longest)) overview.add(row);
   }
   return overview;
 }

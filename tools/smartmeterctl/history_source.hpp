@@ -26,7 +26,7 @@ Instant now();
 /// One meter's rows. `bus` outlives it.
 class Past {
  public:
-  Past(Bus& bus, Object meter) : bus_(&bus), meter_(std::move(meter)) {}
+  Past(Bus& bus, const Object& meter) : bus_(&bus), meter_(meter) {}
   const Value& meter() const { return meter_.meter(); }
   std::string id() const { return meter()["Id"].text(); }
   /// The rows of [from, to), which begins and ends with a row.

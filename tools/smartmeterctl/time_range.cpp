@@ -8,6 +8,7 @@
 #include <array>
 #include <charconv>
 #include <cstdint>
+#include <utility>
 
 #include "tools/smartmeterctl/verbs.hpp"
 
@@ -224,6 +225,27 @@ Step usual_step(Instant from, Instant to) {
   return to - from <= days(93) ? each_day : each_month;
 }
 
+/// Throws where options contradict each other.
+void check_together(const RangeOptions& options) {
+  const std::array<std::pair<const char*, bool>, 5> ranges{{
+      {"--day", options.day.has_value()},
+      {"--week", options.week.has_value()},
+      {"--month", options.month.has_value()},
+      {"--year", options.year.has_value()},
+      {"--from", !options.from.empty()},
+  }};
+  const char* first = nullptr;
+  for (const auto& [name, is_given] : ranges) {
+    if (is_given && first != nullptr)
+      throw UsageError(
+          fmt::format("{} and {}: expected one of them, for example {} alone", first, name, first));
+    if (is_given) first = name;
+  }
+  if (!options.to.empty() && options.from.empty())
+    throw UsageError(fmt::format("--to {} without --from: expected for example --from -7d --to {}",
+                                 options.to, options.to));
+}
+
 TimeRange from_to(const RangeOptions& options, Instant now) {
   constexpr const char* expected =
       "a day or a time: expected for example \"2026-10-01\", \"2026-10\", \"2026-10-25 14:30\", "
@@ -293,32 +315,21 @@ std::string step_text(const Step& step) {
 void RangeOptions::add_to(CLI::App& command) {
   const auto unit = [&command](const char* name, std::optional<std::string>& value,
                                const char* help) {
-    return command
-        .add_option_function<std::vector<std::string>>(
-            name,
-            [&value](const std::vector<std::string>& given) {
-              value = given.empty() ? "" : given.front();
-            },
-            help)
+    const auto take = [&value](const std::vector<std::string>& given) {
+      value = given.empty() ? "" : given.front();
+    };
+    command.add_option_function<std::vector<std::string>>(name, take, help)
         ->expected(0, 1)
         ->allow_extra_args(false)
         ->type_name("[DATE]");
   };
-  auto* day_option = unit("--day", day, "this day: today's hours without DATE, the default");
-  auto* week_option = unit("--week", week, "the week of this day, by the day; also \"2026-W43\"");
-  auto* month_option = unit("--month", month, "this month (\"2026-10\"), by the day");
-  auto* year_option = unit("--year", year, "this year (\"2026\"), by the month");
-  auto* from_option = command.add_option("--from", from, "from then on")->type_name("TIME");
-  auto* to_option = command.add_option("--to", to, "until then; now without it")->type_name("TIME");
-  const std::array<CLI::Option*, 5> one_of{day_option, week_option, month_option, year_option,
-                                           from_option};
-  for (CLI::Option* one : one_of)
-    for (CLI::Option* other : one_of)
-      if (one != other) one->excludes(other);
-  to_option->needs(from_option);
-  command
-      .add_option("--step", step,
-                  "length of a row: 15m, or a multiple of it (30m, 1h, 6h), day, week or month")
+  unit("--day", day, "this day, by the hour; today without DATE, and without any range");
+  unit("--week", week, "the week of this day, by the day; also \"2026-W43\"");
+  unit("--month", month, "this month (\"2026-10\"), by the day");
+  unit("--year", year, "this year (\"2026\"), by the month");
+  command.add_option("--from", from, "from then on")->type_name("TIME");
+  command.add_option("--to", to, "until then, with --from; now without it")->type_name("TIME");
+  command.add_option("--step", step, "length of a row: 15m or a multiple, day, week or month")
       ->type_name("STEP");
   command.add_option("--zone", zone, "whose clock and calendar; this machine's without it")
       ->type_name("ZONE");
@@ -337,6 +348,7 @@ std::string RangeOptions::take_meter() {
 }
 
 TimeRange range_of(const RangeOptions& options, Instant now) {
+  check_together(options);
   TimeRange range;
   if (!options.from.empty()) {
     range = from_to(options, now);
