@@ -407,12 +407,13 @@ class Program(Shells):
                            timeout=LIMIT_S, check=False)
             wait_for("the service", (self.directory / "ran").exists)
 
-    def test_words_of_history_and_replay(self):
+    def test_words_of_recordings_and_of_the_past(self):
         self.assertIn("yesterday", self.ask("smartmeterctl", "plot", "--day", "")[1])
         self.assertIn("month", self.ask("smartmeterctl", "history", "--step", "")[1])
         self.assertIn("sml", self.ask("smartmeterctl", "replay", "--link", "")[1])
         self.assertEqual(self.ask("smartmeterctl", "replay", "--pty", "--link", ""), ("files", []))
         self.assertEqual(self.ask("smartmeterctl", "capture", "-o", ""), ("files", []))
+        self.assertEqual(self.ask("smartmeterctl", "capture", "--redact", ""), ("files", []))
 
     def test_keys_by_name(self):
         keys = self.directory / "root/etc/smartmeterd/keys.d"

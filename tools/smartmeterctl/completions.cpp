@@ -117,6 +117,11 @@ Words just_max(const Typed&) {
   return {{"max", "without pauses"}};
 }
 
+/// Of capture: an adapter, or with --redact a recording.
+Words adapters_unless_redacted(const Typed& typed) {
+  return typed.contains("--redact") ? Words{} : adapters(typed);
+}
+
 /// Of replay: a link layer, or with --pty a path, for which there are no words.
 Words links_unless_pty(const Typed& typed) {
   Words words;
@@ -140,14 +145,15 @@ Words zones(const Typed&) {
 }
 
 /// Asks, and is silent where nobody answers.
-Kind quietly(std::function<Words(const Typed&)> ask) {
-  return Kind([ask = std::move(ask)](const Typed& typed) {
+Kind quietly(std::function<Words(const Typed&)> ask, Kind::Paths otherwise = Kind::Paths::none) {
+  const auto quiet = [ask = std::move(ask)](const Typed& typed) {
     try {
       return ask(typed);
     } catch (const std::exception&) {  // an error in the middle of a line that is being typed
       return Words{};
     }
-  });
+  };
+  return Kind(quiet, otherwise);
 }
 
 }  // namespace
@@ -158,6 +164,7 @@ completion::Kinds completion_kinds() {
       {"ADAPTER", quietly(adapters)},
       {"BUS", quietly(buses)},
       {"--zone", quietly(zones)},
+      {"capture ADAPTER", quietly(adapters_unless_redacted, Kind::Paths::files)},
       {"DATE", Kind(dates)},
       {"TIME", Kind(dates)},
       {"STEP", Kind(steps)},
