@@ -104,6 +104,7 @@ class Terminal:
             os.execvpe(command[0], command, environment)
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
+        wait_for("the prompt", lambda: b"> " in self.shown)
 
     def _read(self):
         try:
