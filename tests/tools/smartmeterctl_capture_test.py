@@ -316,6 +316,59 @@ def select_read(process):
     return bool(select.select([process.stdout], [], [], 0.05)[0])
 
 
+class Redacted(Recording):
+    def test_while_it_is_recorded(self):
+        octets, _ = telegrams("kaifa-noe", 3)
+        self.start()
+        file = self.directory / "redacted"
+        capture = self.start_capture("--redact", "-o", file)
+        self.send(octets)
+        self.assertEqual(file.read_text(), "")  # nothing before all of it is known
+        said = self.finish(capture)
+        self.assertIn("3 encrypted telegrams left as received", said)
+        text = file.read_text()
+        self.assertTrue(text.startswith("#smartmeter-capture 1\n#redacted "), text[:80])
+        self.assertIn("\n#redacted left 3 encrypted telegrams\n", text)
+        self.assertEqual(octets_of(text), octets)
+        read = self.ctl("replay", "--key", TEST_KEY, file).stdout.splitlines()
+        self.assertEqual(len(read), 3)
+
+    def test_a_recording(self):
+        for family in ("dsmr-5", "sml-dzg", "aidon"):
+            with self.subTest(family):
+                self.redact(family)
+
+    def redact(self, family):
+        octets, values = telegrams(family, 3)
+        recording, file = self.directory / f"{family}.bin", self.directory / family
+        recording.write_bytes(octets)
+        self.ctl("capture", "--redact", recording, "-o", file)
+        said = self.ctl("capture", "--redact", recording, "-o", file, status=1).stderr
+        self.assertIn("is there already", said)
+        self.assertEqual(stat.S_IMODE(file.stat().st_mode), 0o600)
+        read = [json.loads(line) for line in self.ctl("replay", file).stdout.splitlines()]
+        self.assertEqual(len(read), len(values))
+        for one, said in zip(read, values):
+            self.assertLessEqual(said["readings"].items(), one["readings"].items())
+        # Short lists of Aidon name no meter.
+        ids = {one["meter"] for one in values} - {None, ""}
+        pseudonyms = {one["meter"] for one in read} - {None}
+        self.assertEqual(len(pseudonyms), 1)
+        self.assertEqual(ids & pseudonyms, set())
+        for meter in ids:
+            self.assertNotIn(meter.encode(), octets_of(file.read_text()))
+
+    def test_what_cannot_be_redacted(self):
+        file = self.directory / "glow.json"
+        file.write_text('{"electricitymeter":{"timestamp":"2026-11-27T03:20:00Z"}}\n')
+        for arguments, status, words in (
+                (("--redact", file), 1, "messages of a gateway"),
+                (("--redact", "--raw", file), 2, "leave out --raw"),
+                (("--redact", file, "--seconds", 1), 2, "are for an adapter")):
+            with self.subTest(words):
+                self.assertIn(words, self.ctl("capture", *arguments, status=status).stderr)
+
+
 class Replay(Recording):
     def capture_file(self, *lines, version=1):
         file = self.directory / "written"

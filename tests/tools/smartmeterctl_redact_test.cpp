@@ -181,6 +181,27 @@ TEST_P(Simulated, IsTheSameWithoutItsIds) {
     }
 }
 
+/// Damage on the line: what is still read is the same, what is refused is refused.
+TEST_P(Simulated, IsTheSameWhenDamaged) {
+  metersim::MeterOptions options;
+  options.start.epoch_s = 1795172405;
+  metersim::Meter meter(metersim::families()[GetParam()], options);
+  Octets octets;
+  for (int i = 0; i < 12; ++i)
+    for (const std::uint8_t octet : meter.next().octets())
+      octets.push_back(static_cast<std::byte>(octet));
+  for (std::uint32_t seed = 0; seed < 5; ++seed) {
+    std::mt19937 random(seed);
+    Octets damaged = octets;
+    for (int i = 0; i < 4; ++i)
+      damaged[random() % damaged.size()] ^= static_cast<std::byte>(1u << random() % 8);
+    const Redacted redacted = redact_in_pieces(damaged, 60, seed);
+    const Walk after = walk_of(redacted.text);
+    std::mt19937 same(seed);
+    EXPECT_EQ(after.refusals, walk_of(capture_of(damaged, same, 60)).refusals);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Every, Simulated, testing::ValuesIn(wire_families()),
                          [](const auto& each) {
                            std::string name(metersim::families()[each.param].name);
@@ -219,6 +240,99 @@ INSTANTIATE_TEST_SUITE_P(Every, Corpus, testing::ValuesIn(folders()), [](const a
   return name;
 });
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Corpus);
+
+// ---- what it says, and what it refuses ----------------------------------------------------------
+
+/// "/ISK5…" with this data line and a right CRC, by the encoder's rules of DSMR 5.2.
+std::string p1_telegram(const std::string& lines) {
+  const std::string text = "/ISK5\\2M550T-1012\r\n\r\n" + lines + "1-0:1.8.1(000123.456*kWh)\r\n!";
+  unsigned crc = 0;  // CRC-16/ARC
+  for (const char c : text) {
+    crc ^= static_cast<unsigned char>(c);
+    for (int bit = 0; bit < 8; ++bit) crc = (crc & 1) != 0 ? crc >> 1 ^ 0xa001 : crc >> 1;
+  }
+  return text + fmt::format("{:04X}\r\n", crc);
+}
+
+std::string capture_of_text(const std::string& text, const std::string& head = {}) {
+  tools::CaptureWriter writer;
+  writer.magic();
+  std::string capture = writer.text() + head;
+  writer.clear();
+  writer.octets(meter::bytes_of(text));
+  return capture + writer.text() + "#end\n";
+}
+
+std::string text_of_capture(const std::string& capture) {
+  return std::string(meter::text_of(octets_of(capture)));
+}
+
+TEST(Redact, KeepsKindLengthAndType) {
+  const std::string telegram = p1_telegram(
+      "0-0:96.1.1(4530303434303037303537323036303136)\r\n"
+      "0-0:96.13.0(4A616E6520446F65)\r\n0-0:96.1.4(50217)\r\n");
+  const std::string after =
+      text_of_capture(smartmeterctl::redact::redact(capture_of_text(telegram), seeded(3)).text);
+  EXPECT_EQ(after.size(), telegram.size());
+  EXPECT_THAT(after, Not(HasSubstr("4530303434303037303537323036303136")));
+  EXPECT_THAT(after, Not(HasSubstr("4A616E65")));
+  EXPECT_THAT(after, HasSubstr("0-0:96.1.1(4530303434"));  // "E0044", the type
+  EXPECT_THAT(after, HasSubstr("0-0:96.1.4(50217)"));
+  EXPECT_THAT(after, HasSubstr("1-0:1.8.1(000123.456*kWh)"));
+}
+
+TEST(Redact, IsTheSamePseudonymEverywhere) {
+  const std::string telegram = p1_telegram("0-0:96.1.1(K8EG004046395507)\r\n");
+  const std::string head =
+      "#adapter usb-ftdi-ft232r-usb-uart-a5069rr4-if00-port0\n"
+      "#device /dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A5069RR4-if00-port0\n"
+      "# the meter k8eg004046395507, 4B38454730303430343633393535303737\n";
+  const Redacted redacted =
+      smartmeterctl::redact::redact(capture_of_text(telegram + telegram, head), seeded(4));
+  const std::string after = text_of_capture(redacted.text);
+  const std::size_t half = after.size() / 2;
+  EXPECT_EQ(after.substr(0, half), after.substr(half));
+  for (const char* id : {"004046395507", "46395507", "A5069RR4", "a5069rr4", "3034303436333935"})
+    EXPECT_THAT(redacted.text, Not(HasSubstr(id)));
+  EXPECT_THAT(redacted.text, HasSubstr("usb-FTDI_FT232R_USB_UART_"));
+  EXPECT_EQ(redacted.report.ports, 1u);
+  EXPECT_EQ(redacted.report.comments, 1u);
+  const std::size_t slug_at = redacted.text.find("uart-") + 5;
+  std::string slug = redacted.text.substr(slug_at, 8);
+  std::ranges::transform(slug, slug.begin(), [](unsigned char c) { return std::toupper(c); });
+  EXPECT_THAT(redacted.text, HasSubstr("UART_" + slug));
+}
+
+TEST(Redact, IsDrawnAnewEachTime) {
+  const std::string capture =
+      capture_of_text(p1_telegram("0-0:96.1.1(K8EG004046395507)\r\n"));
+  EXPECT_NE(smartmeterctl::redact::redact(capture, unpredictable()).text,
+            smartmeterctl::redact::redact(capture, unpredictable()).text);
+}
+
+/// What is damaged is left, but for ids that other telegrams name; and it is said where it is.
+TEST(Redact, SaysWhatNoTelegramExplains) {
+  const std::string telegram = p1_telegram("0-0:96.1.1(K8EG004046395507)\r\n");
+  std::string damaged = telegram;
+  damaged[damaged.find("000123")] = '9';
+  const Redacted redacted =
+      smartmeterctl::redact::redact(capture_of_text(telegram + damaged), seeded(5));
+  EXPECT_THAT(text_of_capture(redacted.text), Not(HasSubstr("4046395507")));
+  ASSERT_FALSE(redacted.report.unread.empty());
+  EXPECT_EQ(redacted.report.unread[0].at, telegram.size());
+  EXPECT_THAT(redacted.text, HasSubstr("#redacted left "));
+}
+
+/// Chance that only ever makes the id itself again.
+TEST(Redact, WritesNothingWhereAnIdStays) {
+  const std::string capture = capture_of_text(p1_telegram("0-0:96.1.1(K7777777)\r\n"));
+  const Random seven = [](std::uint32_t limit) { return 7 % limit; };
+  EXPECT_THROW((void)smartmeterctl::redact::redact(capture, seven), Error);
+}
+
+TEST(Redact, RefusesWhatIsNoCapture) {
+  EXPECT_THROW((void)smartmeterctl::redact::redact("68 05\n", seeded(1)), tools::CaptureError);
+}
 
 }  // namespace
 }  // namespace smartmeterctl::redact

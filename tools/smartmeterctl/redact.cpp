@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cctype>
 #include <memory>
 #include <random>
 #include <set>
@@ -129,6 +130,15 @@ Octets renamed(const Octets& octets, const Pseudonyms& names) {
   return out;
 }
 
+/// It could have been told from others.
+bool names_somebody(const Entry& entry) {
+  if (entry.kind == meter::Reading::Kind::number) return entry.value.mantissa > 0;
+  const auto is_name = [](std::byte octet) {
+    return !meter::is_printable(octet) || std::isalnum(static_cast<int>(u8(octet))) != 0;
+  };
+  return !is_blank(entry.octets) && std::ranges::any_of(entry.octets, is_name);
+}
+
 /// The same register; its value may differ where it is an id, and only there.
 bool is_same(const Entry& before, const Entry& after, bool is_an_id, const Pseudonyms& names) {
   const bool same_kind = before.obis == after.obis && before.kind == after.kind &&
@@ -137,12 +147,12 @@ bool is_same(const Entry& before, const Entry& after, bool is_an_id, const Pseud
                          before.storage == after.storage && before.tariff == after.tariff &&
                          before.label.size() == after.label.size();
   if (!same_kind) return false;
-  if (before.kind == meter::Reading::Kind::number)
-    return before.value == after.value ||
-           (is_an_id && before.value.exponent == after.value.exponent);
-  if (before.octets == after.octets) return true;
-  if (is_an_id) return before.octets.size() == after.octets.size();
-  return after.octets == renamed(before.octets, names);
+  const bool is_number = before.kind == meter::Reading::Kind::number;
+  const bool is_equal = is_number ? before.value == after.value : before.octets == after.octets;
+  if (is_an_id && names_somebody(before))
+    return !is_equal && before.value.exponent == after.value.exponent &&
+           before.octets.size() == after.octets.size();
+  return is_equal || (!is_number && after.octets == renamed(before.octets, names));
 }
 
 bool is_same(const Telegram& before, const Telegram& after, const Pseudonyms& names) {

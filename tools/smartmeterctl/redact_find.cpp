@@ -119,6 +119,7 @@ class Finder {
   void server_id(const meter::sml::Field& field);
   void meter_id(std::string_view id);
   std::vector<Place> with_length(Bytes octets) const;
+  std::vector<Place> with_tag(std::uint64_t value) const;
   Place place_of(Bytes part) const {
     return {static_cast<std::size_t>(part.data() - content_.octets.data()), part.size()};
   }
@@ -193,7 +194,24 @@ void Finder::entry(const Entry& entry) {
   std::string number = std::to_string(entry.value.mantissa);
   if (entry.label.starts_with("fabrication") && number.size() < mbus_digits)
     number.insert(0, mbus_digits - number.size(), '0');
-  add({Id::Kind::digits, octets_of(bytes_of(number)), false, {}});
+  add({Id::Kind::digits, octets_of(bytes_of(number)), false, {}},
+      with_tag(static_cast<std::uint64_t>(entry.value.mantissa)));
+}
+
+/// A number of 32 bits behind its type: A-XDR 05 and 06, SML 55 and 65.
+std::vector<Place> Finder::with_tag(std::uint64_t value) const {
+  constexpr std::size_t size = 4;
+  Octets number;
+  for (std::size_t i = size; i-- > 0;)
+    number.push_back(static_cast<std::byte>(value >> 8 * i & 0xff));
+  std::vector<Place> places;
+  const std::string_view all = text_of(content_.octets);
+  for (std::size_t at = all.find(text_of(number), 1); at != all.npos;
+       at = all.find(text_of(number), at + 1)) {
+    const unsigned tag = u8(content_.octets[at - 1]);
+    if (tag == 0x05 || tag == 0x06 || tag == 0x55 || tag == 0x65) places.push_back({at, size});
+  }
+  return places;
 }
 
 /// Some meters put their number into it (Sweden: "/ELL5\\253833635_A").
@@ -267,7 +285,8 @@ void Finder::mbus() {
     const bool is_plain = vif == 0x78 || vif == 0x79;
     const bool is_customer = record.vif == 0xfd && (extension == 0x10 || extension == 0x11);
     // Its value is among the registers: here is only where it stands.
-    if (is_plain || is_customer) found_.push_back({{}, {place_of(record.data)}});
+    if ((is_plain || is_customer) && !record.data.empty())
+      found_.push_back({{}, {place_of(record.data)}});
   }
 }
 
