@@ -10,10 +10,10 @@
 #include <exception>
 #include <map>
 
-#include "completion/completion.hpp"
 #include "daemon/daemon.hpp"
 #include "daemon/log.hpp"
 #include "daemon/version.hpp"
+#include "tools/completion/completion.hpp"
 
 namespace {
 

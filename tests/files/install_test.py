@@ -93,7 +93,7 @@ class Install(unittest.TestCase):
 
     def test_every_manual_page_is_there(self):
         """Those that were built: not where scdoc is missing."""
-        for path in glob.glob(os.path.join(BUILD, "man", "*.[1-8]")):
+        for path in glob.glob(os.path.join(BUILD, "tools", "man", "*.[1-8]")):
             name = os.path.basename(path)
             self.assertIn(os.path.join(self.prefix, "share/man", "man" + name[-1], name),
                           self.installed)

@@ -16,7 +16,8 @@ sys.path.insert(0, os.path.join(ROOT, "tests"))
 import tap  # noqa: E402
 
 COLUMNS = 80
-PAGES = sorted(os.path.basename(path) for path in glob.glob(os.path.join(BUILD, "man", "*.[1-8]")))
+BUILT = os.path.join(BUILD, "tools", "man")
+PAGES = sorted(os.path.basename(path) for path in glob.glob(os.path.join(BUILT, "*.[1-8]")))
 PROGRAMS = {
     "smartmeterctl.1": "tools/smartmeterctl/smartmeterctl",
     "metersim.1": "tools/metersim/metersim",
@@ -35,7 +36,7 @@ def run(*command, **settings):
 
 
 def path_of(page):
-    return os.path.join(BUILD, "man", page)
+    return os.path.join(BUILT, page)
 
 
 def show(page):

@@ -13,8 +13,8 @@
 #include <sstream>
 #include <stdexcept>
 
-#include "completion/completion.hpp"
 #include "tools/capture_file.hpp"
+#include "tools/completion/completion.hpp"
 #include "tools/metersim/line.hpp"
 #include "tools/metersim/load.hpp"
 #include "tools/metersim/meter.hpp"

@@ -2,7 +2,7 @@
 // What the shells complete values with: meters, adapters, ports, keys, time zones.
 #pragma once
 
-#include "completion/completion.hpp"
+#include "tools/completion/completion.hpp"
 
 namespace smartmeterctl {
 

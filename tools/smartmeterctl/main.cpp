@@ -7,7 +7,7 @@
 #include <exception>
 #include <sstream>
 
-#include "completion/completion.hpp"
+#include "tools/completion/completion.hpp"
 #include "tools/smartmeterctl/completions.hpp"
 #include "tools/smartmeterctl/key_mask.hpp"
 #include "tools/smartmeterctl/style.hpp"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is offered at each place of a command line.
-#include "completion/completion.hpp"
+#include "tools/completion/completion.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -19,7 +19,7 @@ import sys
 import threading
 import unittest
 
-TESTS = pathlib.Path(__file__).resolve().parents[1]
+TESTS = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TESTS), str(TESTS / "integration")]
 
 import tap  # noqa: E402

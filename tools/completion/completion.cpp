@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Completion: see the header.
-#include "completion/completion.hpp"
+#include "tools/completion/completion.hpp"
 
 #include <algorithm>
 #include <cstdio>
