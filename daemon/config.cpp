@@ -16,6 +16,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "daemon/zone.hpp"
 #include "meter/link/link_layer.hpp"
 #include "meter/mbus/master_session.hpp"
 
@@ -344,12 +345,8 @@ constexpr KeyRule<AdapterConfig> adapter_keys[] = {
 };
 
 void take_zone(MeterConfig& meter, const Value& value) {
-  const fs::path database = "/usr/share/zoneinfo";
   meter.zone = value.text();
-  const bool name = meter.zone.find("..") == std::string::npos && meter.zone.front() != '/';
-  std::error_code error;
-  if (!name ||
-      (fs::is_directory(database, error) && !fs::is_regular_file(database / meter.zone, error)))
+  if (has_zone_database() ? !has_zone(meter.zone) : !is_zone_name(meter.zone))
     value.fail("expected a time zone such as \"Europe/Vienna\"");
 }
 

@@ -4,12 +4,15 @@
 
 #include <charconv>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <string>
+#include <system_error>
 
 namespace smartmeterd {
 namespace {
 
+constexpr const char* zone_directory = "/usr/share/zoneinfo";
 /// The largest file of the database has 4 KiB.
 constexpr std::size_t file_size_max = 64 * 1024;
 
@@ -27,6 +30,25 @@ std::optional<std::string> rule_of(const std::string& path) {
 }
 
 }  // namespace
+
+bool has_zone_database() {
+  std::error_code error;
+  return std::filesystem::is_directory(zone_directory, error);
+}
+
+bool is_zone_name(std::string_view zone) {
+  return !zone.empty() && zone.size() <= zone_name_max && !zone.starts_with('/') &&
+         zone.find("//") == zone.npos &&
+         zone.find_first_not_of(
+             "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+             "_+-/") == zone.npos;
+}
+
+bool has_zone(std::string_view zone) {
+  std::error_code error;
+  return is_zone_name(zone) &&
+         std::filesystem::is_regular_file(std::filesystem::path(zone_directory) / zone, error);
+}
 
 std::optional<std::int16_t> posix_offset_min(std::string_view text) {
   // The name: letters, or anything in angle brackets.
@@ -61,7 +83,7 @@ std::optional<std::int16_t> standard_offset_min(std::string_view zone) {
   if (name.empty())
     path = "/etc/localtime";
   else if (!name.starts_with('/'))
-    path = "/usr/share/zoneinfo/" + name;
+    path = zone_directory + ('/' + name);
   if (const auto rule = rule_of(path)) return posix_offset_min(*rule);
   return zone.empty() ? posix_offset_min(name) : std::nullopt;
 }

@@ -9,17 +9,11 @@
 
 #include <utility>
 
+#include "daemon/zone.hpp"
+
 namespace smartmeterd::history {
 
 namespace {
-
-/// No path out of the zone database.
-bool is_zone_name(std::string_view zone) {
-  return zone.find_first_not_of(
-             "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-             "_+-/") == zone.npos &&
-         !zone.starts_with('/');
-}
 
 absl::CivilDay first_day(absl::CivilDay day, Period period) {
   switch (period) {
@@ -70,7 +64,12 @@ std::expected<Calendar, std::string> Calendar::of(std::string_view name, Period 
   auto zone = std::make_unique<Zone>();
   if (name.empty())
     zone->zone = absl::LocalTimeZone();
-  else if (!is_zone_name(name) || !absl::LoadTimeZone(std::string(name), &zone->zone))
+  else if (name.size() > zone_name_max)
+    return std::unexpected("a time zone's name has at most " + std::to_string(zone_name_max) +
+                           " characters, expected one such as \"Europe/Vienna\"");
+  // Abseil never forgets a name that it was asked for, were it wrong.
+  else if (!(has_zone(name) || name == "UTC") ||
+           !absl::LoadTimeZone(std::string(name), &zone->zone))
     return std::unexpected("no time zone \"" + std::string(name) +
                            "\" here, expected one such as \"Europe/Vienna\"");
   return Calendar(std::move(zone), period);

@@ -142,12 +142,14 @@ StoredHistory::~StoredHistory() {
 }
 
 void StoredHistory::configure(const HistoryConfig& config) {
+  std::deque<Batch> given_up;  // freed without the mutex
   const std::lock_guard lock(shared_.mutex);
   config_ = config;
   is_unwanted_ = config.days == 0;
   if (!is_unwanted_) return;  // what is too much goes with the next rows that come
-  waiting_.clear();
-  change_waits();
+  given_up.swap(waiting_);
+  write_at_ = Clock::now();  // what is to be deleted does not wait
+  shared_.wake.notify_one();
 }
 
 void StoredHistory::append(std::vector<QuarterHour> rows) {
@@ -241,7 +243,8 @@ void StoredHistory::written(bool is_committed) {
     write_at_ = may_write_at_;
   }
   // Rows that came meanwhile wait from now on.
-  if (write_at_ != Clock::time_point::max()) write_at_ = std::max(write_at_, may_write_at_);
+  if (write_at_ != Clock::time_point::max() && !is_unwanted_)
+    write_at_ = std::max(write_at_, may_write_at_);
   writing_ = {};
 }
 

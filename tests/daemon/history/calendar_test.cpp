@@ -4,8 +4,10 @@
 #include "daemon/history/calendar.hpp"
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <cstdlib>
+#include <string>
 
 #include "tests/daemon/history/rows.hpp"
 
@@ -77,11 +79,34 @@ TEST(Calendar, AnEveningThatCameBackIsPartOfOneDay) {
 TEST(Calendar, OnlyZonesOfTheDatabase) {
   for (const char* zone :
        {"Europe/Nowhere", "../../etc/passwd", "/etc/localtime", "/usr/share/zoneinfo/UTC",
-        "file:/etc/localtime", "Europe/../UTC", "Europe/Vienna\n", " "}) {
+        "file:/etc/localtime", "Europe/../UTC", "Europe//Vienna", "Europe", "Europe/Vienna\n",
+        " "}) {
     const auto calendar = Calendar::of(zone, Period::day);
     ASSERT_FALSE(calendar.has_value()) << zone;
     EXPECT_NE(calendar.error().find("expected one such as"), std::string::npos);
   }
+}
+
+/// Whoever may ask must not make the service grow: what is no zone leaves nothing behind.
+TEST(Calendar, NamesThatAreNoneCostNoMemory) {
+  const auto size = [](int i) {
+    const std::string end = std::to_string(i);
+    for (const std::string& zone : {std::string(100'000, 'x') + end, "Europe/Vienna" + end,
+                                    "Europe" + std::string(static_cast<std::size_t>(i % 40), '/') +
+                                        "/Vienna" + end})
+      EXPECT_FALSE(Calendar::of(zone, Period::day).has_value());
+    return mallinfo2().uordblks;
+  };
+  const auto before = size(0);
+  for (int i = 1; i < 300; ++i) size(i);
+  EXPECT_LT(size(300), before + 16'384) << "900 names were asked for";
+}
+
+TEST(Calendar, ALongNameIsNotRepeated) {
+  const auto calendar = Calendar::of(std::string(65, 'x'), Period::day);
+  ASSERT_FALSE(calendar.has_value());
+  EXPECT_EQ(calendar.error().find("xx"), std::string::npos);
+  EXPECT_NE(calendar.error().find("at most 64 characters"), std::string::npos);
 }
 
 TEST(Calendar, WithoutANameItIsTheSystems) {

@@ -362,6 +362,14 @@ TEST_F(HistoryTest, NoDaysMeansNone) {
   EXPECT_TRUE(has_rows(1)) << "switched on again";
 }
 
+TEST_F(HistoryTest, WhatIsNotWantedAnyMoreLeavesAtOnce) {
+  History& history = open(1h);
+  write(noon, "1");
+  append({quarter("m", noon + 900, {{{"energy_import", "2"}}})});
+  history.configure({.days = 0});
+  EXPECT_TRUE(eventually([&] { return has_rows(0); }));
+}
+
 TEST_F(HistoryTest, AFullDiskIsTriedAgain) {
   std::signal(SIGXFSZ, SIG_IGN);
   open();
