@@ -12,6 +12,7 @@ using meter::Decimal;
 void Growth::begin_row() noexcept {
   before_ = last_;
   fell_ = false;
+  is_replaced_ = false;
 }
 
 void Growth::add(const Decimal& value) {
@@ -26,14 +27,17 @@ void Growth::add(const Decimal& value) {
     fell_ = true;
   } else if (Decimal::compare(value, *fallen_) > 0) {
     // It grows from there: a new meter.
-    if (!fell_) before_ = fallen_;
+    if (fell_)
+      is_replaced_ = true;
+    else
+      before_ = fallen_;
     last_ = value;
     fallen_.reset();
   }
 }
 
 std::optional<Decimal> Growth::delta() const {
-  if (!before_ || !last_ || fallen_ || fell_) return std::nullopt;
+  if (!before_ || !last_ || fallen_ || fell_ || is_replaced_) return std::nullopt;
   return Decimal::subtract(*last_, *before_);
 }
 

@@ -30,6 +30,7 @@ class Growth {
   std::optional<meter::Decimal> last_;    ///< that can be believed
   std::optional<meter::Decimal> fallen_;  ///< below it
   bool fell_ = false;                     ///< in this row
+  bool is_replaced_ = false;              ///< in this row: what it grew is of two meters
 };
 
 /// Takes a meter's quarter hours in the order of time.

@@ -193,6 +193,21 @@ TEST(HistoryRows, NoRowIsShownTwice) {
   for (std::size_t i = 1; i < got.size(); ++i) EXPECT_GT(got[i].first, got[i - 1].first);
 }
 
+TEST(HistoryRows, ANewMeterThatGrowsInTheRowOfTheFallIsNoGrowth) {
+  HistoryRows rows = by_step(8 * quarter_s);
+  const std::int64_t start_s = noon - noon % (8 * quarter_s);
+  rows.before(energy(start_s - 900, "5000"));
+  std::int64_t time_s = start_s;
+  for (const char* value : {"5001", "0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "1.7"}) {
+    ASSERT_TRUE(rows.add(energy(time_s, value)));
+    time_s += 900;
+  }
+  const Rows got = finish(std::move(rows));
+  ASSERT_EQ(got.size(), 2u);
+  EXPECT_FALSE(got[0].second.contains("energy_import_delta"));
+  EXPECT_EQ(got[1].second.at("energy_import_delta"), 1);
+}
+
 TEST(HistoryRows, AnAnswerHasAnEnd) {
   HistoryRows rows = by_step(quarter_s);
   for (std::size_t i = 0; i < HistoryRows::rows_max; ++i)
