@@ -340,6 +340,23 @@ class OfTheDaemon(Past):
         with self.subTest("today: what the telegram of a moment ago said"):
             self.assertGreaterEqual(sum(int(row["telegrams"]) for row in self.rows_of()), 1)
 
+    def test_maximum_that_is_spelled_like_another_reading(self):
+        """Belgian meters send power_demand_import, and power_demand_import_max of the month."""
+        self.start_daemon(device=f"{self.pty.path},link=p1", mqtt=False)
+        self.wait_opened()
+        octets, [said] = telegrams("emucs-be", 1)
+        now, peak = (f"{said['readings'][name]:g}"
+                     for name in ("power_demand_import", "power_demand_import_max"))
+        self.assertNotEqual(now, peak)
+        self.pty.send(octets)
+        wait_for("the meter on the bus", lambda: said["meter"] in self.bus.meters())
+        [row] = self.rows_of(said["meter"], "--from", "yesterday")
+        self.assertEqual(
+            {name: value for name, value in row.items() if name.startswith("power_demand")},
+            {f"{name}_{what} [W]": value
+             for name, value in (("power_demand_import", now), ("power_demand_import_max", peak))
+             for what in ("min", "mean", "max")})
+
     def test_history_is_switched_off(self):
         self.config.write_text(self.config.read_text() + "[history]\ndays = 0\n")
         self.start()

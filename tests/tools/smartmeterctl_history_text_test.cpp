@@ -327,8 +327,11 @@ TEST_F(History, Json) {
 
 TEST_F(History, Names) {
   EXPECT_EQ(base_name("power_import_mean"), "power_import");
-  EXPECT_EQ(base_name("power_demand_import_max"), "power_demand_import_max");
+  // A quantity of that name is there, too; its rows have only the ones with an ending of their own.
+  EXPECT_EQ(base_name("power_demand_import_max"), "power_demand_import");
   EXPECT_EQ(base_name("power_demand_import_max_mean"), "power_demand_import_max");
+  EXPECT_EQ(unit_of("power_demand_import_max"), "W");
+  EXPECT_FALSE(is_register("power_demand_import_max"));
   EXPECT_EQ(base_name("energy_import_delta"), "energy_import");
   EXPECT_EQ(unit_of("energy_import_delta"), "kWh");
   EXPECT_EQ(unit_of("volume"), "m³");
@@ -336,6 +339,25 @@ TEST_F(History, Names) {
   EXPECT_TRUE(is_register("energy_import"));
   EXPECT_FALSE(is_register("energy_import_delta"));
   EXPECT_FALSE(is_register("telegrams"));
+}
+
+TEST_F(History, MaximumThatIsSpelledLikeAnotherQuantity) {
+  const Overview all = overview_of({{at(2026, 1, 1, 0),
+                                     at(2026, 1, 1, 1),
+                                     {{"power_demand_import_min", 100},
+                                      {"power_demand_import_mean", 200},
+                                      {"power_demand_import_max", 300},
+                                      {"power_demand_import_max_min", 4000},
+                                      {"power_demand_import_max_mean", 5000},
+                                      {"power_demand_import_max_max", 6000},
+                                      {"telegrams", 1}}}});
+  EXPECT_EQ(all.max("power_demand_import"), 300);
+  EXPECT_EQ(all.max("power_demand_import_max"), 6000);
+  EXPECT_EQ(all.min("power_demand_import_max"), 4000);
+  EXPECT_EQ(csv_head(all.names()),
+            "meter,start,end,power_demand_import_min [W],power_demand_import_mean [W],"
+            "power_demand_import_max [W],power_demand_import_max_min [W],"
+            "power_demand_import_max_mean [W],power_demand_import_max_max [W],telegrams\r\n");
 }
 
 TEST_F(History, NetPowerIsBest) {

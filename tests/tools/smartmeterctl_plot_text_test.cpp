@@ -168,7 +168,7 @@ TimeRange day_range() {
 }
 
 TEST_F(Plot, ADay) {
-  const Screen screen{31, 21};
+  const PlotSize screen{31, 21};
   const PlotPlan plan = plan_plot(day_range(), screen);
   EXPECT_EQ(plan.columns, 24u);
   EXPECT_EQ(step_text(plan.bars.step), "2 h");
@@ -206,7 +206,7 @@ TEST_F(Plot, NothingToDraw) {
 }
 
 /// Whatever is drawn is legible: it fits, has no number that is none, and nothing at line ends.
-void expect_legible(const Lines& lines, const Screen& screen, const Pen& pen) {
+void expect_legible(const Lines& lines, const PlotSize& screen, const Pen& pen) {
   for (const std::string& line : lines) {
     ASSERT_LE(display_width(line), screen.columns) << line;
     for (const char* no_number : {"nan", "NaN", "inf"})
@@ -241,7 +241,7 @@ TEST_F(Plot, FitsEveryWidth) {
                            -std::numeric_limits<double>::max()};
   for (const unsigned columns : {20u, 21u, 33u, 57u, 80u, 132u, 200u})
     for (const TimeRange& range : ranges) {
-      const Screen screen{columns, 5 + columns % 60};
+      const PlotSize screen{columns, 5 + columns % 60};
       const PlotPlan plan = plan_plot(range, screen);
       for (const double value : values) {
         const Pen pen{.is_ascii = columns % 2 == 0};

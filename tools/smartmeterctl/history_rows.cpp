@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "meter/quantity.hpp"
+#include "tools/smartmeterctl/text.hpp"
 
 namespace smartmeterctl {
 namespace {
@@ -67,14 +68,17 @@ std::vector<Piece> pieces_of(const TimeRange& range) {
 }
 
 std::string_view base_name(std::string_view name) {
-  // "power_demand_import_max" is a quantity of its own.
-  if (meter::find_quantity(name) != nullptr) return name;
+  // Powers and voltages never stand alone: "power_demand_import_max" is a quantity, too, but here
+  // the maximum of "power_demand_import"; its own is "power_demand_import_max_max".
+  const meter::Quantity* quantity = meter::find_quantity(name);
+  const bool is_alone = quantity != nullptr && quantity->unit != meter::Unit::watt &&
+                        quantity->unit != meter::Unit::volt;
+  if (is_alone) return name;
   return name.substr(0, name.size() - suffix_of(name).size());
 }
 
 std::string_view unit_of(std::string_view name) {
-  const meter::Quantity* quantity = meter::find_quantity(base_name(name));
-  return quantity != nullptr ? meter::symbol(quantity->unit) : std::string_view{};
+  return unit_text(base_name(name));
 }
 
 bool is_register(std::string_view name) {

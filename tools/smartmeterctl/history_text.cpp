@@ -20,24 +20,20 @@ using namespace std::chrono;
 constexpr std::string_view gap_note =
     "What was used while there are no data counts in the row after them.";
 
-std::string fixed(std::optional<double> value, int decimals) {
-  if (!value || !std::isfinite(*value)) return "-";
-  if (std::abs(*value) >= 1e12) return fmt::format("{:.3g}", *value);
-  std::string text = fmt::format("{:.{}f}", *value, decimals);
-  // Never "-0".
-  return text.find_first_not_of("-0.") == text.npos && text.front() == '-' ? text.substr(1) : text;
+std::string cell_text(std::optional<double> value, int decimals) {
+  return value && std::isfinite(*value) ? fixed(*value, decimals) : "-";
 }
 
 std::string growth_text(std::optional<double> value) {
-  return fixed(value, 3);
+  return cell_text(value, 3);
 }
 
 std::string watt_text(std::optional<double> value) {
-  return fixed(value, 0);
+  return cell_text(value, 0);
 }
 
 std::string range_text(std::optional<double> min, std::optional<double> max) {
-  return !min || !max ? "-" : fmt::format("{}–{}", fixed(min, 1), fixed(max, 1));
+  return !min || !max ? "-" : fmt::format("{}–{}", cell_text(min, 1), cell_text(max, 1));
 }
 
 bool is_voltage(std::string_view base) {

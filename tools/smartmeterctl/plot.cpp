@@ -55,8 +55,8 @@ bool is_utf8_locale() {
   return is_utf8;
 }
 
-Screen screen_of(const PlotOptions& options) {
-  Screen screen;
+PlotSize screen_of(const PlotOptions& options) {
+  PlotSize screen;
   winsize window{};
   if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_row > 0)
     screen.rows = window.ws_row;
@@ -76,7 +76,7 @@ HistoryRows all_rows(const Past& past, const TimeRange& range) {
 
 int plot(PlotOptions options) {
   const TimeRange range = options.take(now());
-  const Screen screen = screen_of(options);
+  const PlotSize screen = screen_of(options);
   const Pen pen{options.is_ascii || !is_utf8_locale(), has_colours()};
   const PlotPlan plan = plan_plot(range, screen);
   Bus bus(options.bus);

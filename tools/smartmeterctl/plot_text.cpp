@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "tools/smartmeterctl/history_text.hpp"
+#include "tools/smartmeterctl/text.hpp"
 
 namespace smartmeterctl {
 namespace {
@@ -96,12 +97,6 @@ void add_gap(Chart& chart, unsigned first, unsigned last) {
     chart.gaps.back().second = last;
   else
     chart.gaps.emplace_back(first, last);
-}
-
-std::string fixed(double value, int decimals) {
-  if (std::abs(value) >= 1e9) return fmt::format("{:.3g}", value);
-  const std::string text = fmt::format("{:.{}f}", value, decimals);
-  return text.find_first_not_of("-0.") == text.npos && text.front() == '-' ? text.substr(1) : text;
 }
 
 /// A chart with its axis in place, or nothing where it has no value.
@@ -236,7 +231,7 @@ unsigned margin_of(const std::vector<Drawing>& drawings) {
 
 }  // namespace
 
-PlotPlan plan_plot(const TimeRange& range, const Screen& screen) {
+PlotPlan plan_plot(const TimeRange& range, const PlotSize& screen) {
   const unsigned room = std::max(screen.columns, margin_usual + columns_min) - margin_usual;
   PlotPlan plan{range, range, room};
   const auto has_room = [&] {
@@ -255,7 +250,7 @@ PlotPlan plan_plot(const TimeRange& range, const Screen& screen) {
   return plan;
 }
 
-std::string fitting(const std::vector<std::string>& texts, const Screen& screen, const Pen& pen) {
+std::string fitting(const std::vector<std::string>& texts, const PlotSize& screen, const Pen& pen) {
   const auto fits = [&screen](const std::string& text) {
     return display_width(text) <= screen.columns;
   };
@@ -265,7 +260,7 @@ std::string fitting(const std::vector<std::string>& texts, const Screen& screen,
 }
 
 std::vector<std::string> plot_text(const PlotPlan& plan, const HistoryRows& load,
-                                   const HistoryRows& bars, Instant now, const Screen& screen,
+                                   const HistoryRows& bars, Instant now, const PlotSize& screen,
                                    const Pen& pen) {
   const unsigned rows = std::max(screen.rows, other_rows) - other_rows;
   const unsigned load_rows = std::clamp(rows * 3 / 5, load_rows_min, load_rows_max);

@@ -11,7 +11,7 @@
 namespace smartmeterctl {
 
 /// Room on the screen.
-struct Screen {
+struct PlotSize {
   unsigned columns = 80, rows = 30;
 };
 
@@ -22,14 +22,14 @@ struct PlotPlan {
   unsigned columns;  ///< all bars are equally wide
 };
 /// Bars of `range.step`, or of longer rows where there is no room for so many.
-PlotPlan plan_plot(const TimeRange& range, const Screen& screen);
+PlotPlan plan_plot(const TimeRange& range, const PlotSize& screen);
 
 /// The first of the texts that has room, else the last one, cut.
-std::string fitting(const std::vector<std::string>& texts, const Screen& screen, const Pen& pen);
+std::string fitting(const std::vector<std::string>& texts, const PlotSize& screen, const Pen& pen);
 
 /// Lines within the screen's columns. Columns before `now` without data are gaps.
 std::vector<std::string> plot_text(const PlotPlan& plan, const HistoryRows& load,
-                                   const HistoryRows& bars, Instant now, const Screen& screen,
+                                   const HistoryRows& bars, Instant now, const PlotSize& screen,
                                    const Pen& pen);
 
 }  // namespace smartmeterctl

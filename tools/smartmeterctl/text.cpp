@@ -85,15 +85,21 @@ std::string number_text(double value) {
   return std::string(decimal_of(value).to_text(buffer));
 }
 
-std::string unit_text(const std::string& name) {
+std::string_view unit_text(std::string_view name) {
   const meter::Quantity* quantity = meter::find_quantity(name);
-  return quantity != nullptr ? std::string(meter::symbol(quantity->unit)) : "";
+  return quantity != nullptr ? meter::symbol(quantity->unit) : std::string_view{};
+}
+
+std::string fixed(double value, int decimals) {
+  if (std::abs(value) >= 1e9) return fmt::format("{:.3g}", value);
+  const std::string text = fmt::format("{:.{}f}", value, decimals);
+  return text.find_first_not_of("-0.") == text.npos && text.front() == '-' ? text.substr(1) : text;
 }
 
 std::string value_text(const std::string& name, const Value& value) {
   const double* number = std::get_if<double>(&value.held);
   if (number == nullptr) return value.text();
-  const std::string unit = unit_text(name);
+  const std::string_view unit = unit_text(name);
   return unit.empty() ? number_text(*number) : fmt::format("{} {}", number_text(*number), unit);
 }
 

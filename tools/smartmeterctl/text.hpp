@@ -16,9 +16,11 @@ namespace smartmeterctl {
 /// "12048.95 kWh", "1KFM0200169986": a named value with the unit of the quantity table.
 std::string value_text(const std::string& name, const Value& value);
 /// The unit of a name in the quantity table; empty: none, or the name is not known.
-std::string unit_text(const std::string& name);
+std::string_view unit_text(std::string_view name);
 /// Without its unit: "12048.95".
 std::string number_text(double value);
+/// With that many decimals, never "-0"; from 1e9 on three digits and an exponent: "3e+09".
+std::string fixed(double value, int decimals);
 
 /// A reading that is a number; nothing where it is not there, or none.
 std::optional<double> number_of(const Value& readings, const std::string& name);
