@@ -3,6 +3,7 @@
 // would do something to a terminal: fake_meters ADDRESS
 #include <systemd/sd-bus.h>
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -41,6 +42,12 @@ int errors(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply
            sd_bus_error*) {
   return sd_bus_message_append(reply, "a{st}", 1, hostile, std::uint64_t{7});
 }
+/// No times at all.
+int latencies(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply, void*,
+              sd_bus_error*) {
+  return sd_bus_message_append(reply, "a{s(tdddd)}", 1, hostile, std::uint64_t{7}, -INFINITY, 0.5,
+                               NAN, 1e300);
+}
 int readings(sd_bus*, const char*, const char*, const char*, sd_bus_message* reply, void*,
              sd_bus_error*) {
   return sd_bus_message_append(reply, "a{sv}", 3, "power_import", "d", 1234.0, hostile, "d", 5.0,
@@ -65,6 +72,7 @@ const sd_bus_vtable adapter[] = {
     SD_BUS_PROPERTY("LineSettings", "s", texts, 0, changes),
     SD_BUS_PROPERTY("Protocol", "s", texts, 0, changes),
     SD_BUS_PROPERTY("Errors", "a{st}", errors, 0, 0),
+    SD_BUS_PROPERTY("Latencies", "a{s(tdddd)}", latencies, 0, 0),
     SD_BUS_PROPERTY("BytesReceived", "t", count, 0, 0),
     SD_BUS_PROPERTY("TelegramsReceived", "t", count, 0, 0),
     SD_BUS_PROPERTY("LastActivity", "t", count, 0, 0),

@@ -341,6 +341,13 @@ class Watch(World):
                     self.assertNotRegex(said, r"X\nY|\rX")
                     rest = sequence.sub("", said)
                     self.assertTrue(rest.isprintable(), ascii(rest))
+        with self.subTest("times that are no numbers"):
+            said = subprocess.run([SMARTMETERCTL, "show", "--stats", "--json", "--bus",
+                                   self.bus.address], capture_output=True, timeout=LIMIT_S,
+                                  check=True).stdout
+            [times] = json.loads(said)["adapters"][0]["latencies"].values()
+            self.assertEqual(times, {"count": 7, "min": None, "median": 0.5, "p99": None,
+                                     "max": None})
         terminal = self.terminal(120, 30)
         self.watch(terminal)
         screen = terminal.wait("import 1234 W")

@@ -27,6 +27,9 @@ struct Statistics {
 /// (count, minimum, median, 99th percentile, maximum) of the bus; the times in seconds.
 constexpr std::array<std::string_view, 4> times = {"min", "median", "p99", "max"};
 
+/// A century: more, and what is no number at all, is nothing that a service measured.
+constexpr double ns_max = 3.2e18;
+
 Statistics collect(const BusOptions& options) {
   Bus bus(options.bus);
   Statistics all{.meters = bus.meters(options.meter)};  // which says so where there is no such one
@@ -53,7 +56,11 @@ void write_latency(meter::JsonWriter& json, const Value& latency) {
     write_value(json.key("count"), parts[0]);
     for (std::size_t i = 0; i < times.size(); ++i) {
       const double ns = std::round(1e9 * parts[i + 1].number());
-      json.key(times[i]).number(meter::Decimal{static_cast<std::int64_t>(ns), -9});
+      json.key(times[i]);
+      if (std::abs(ns) < ns_max)
+        json.number(meter::Decimal{static_cast<std::int64_t>(ns), -9});
+      else
+        json.null();
     }
   }
   json.end_object();
