@@ -229,7 +229,10 @@ void Captures::opened() noexcept {
 void Captures::closed(std::string_view why) noexcept {
   if (!std::exchange(is_open_, false) || timed_ == 0) return;
   Text text;
-  text.add_value("closed", why);
+  if (why.empty())
+    text.add("#closed\n");
+  else
+    text.add_value("closed", why);
   tell(text.text());
 }
 

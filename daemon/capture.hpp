@@ -47,7 +47,7 @@ class Captures {
   void line_changed() noexcept;
   void rejected(const meter::Fault& fault) noexcept;
   void opened() noexcept;
-  /// `why`: "unplugged"; once for each opening.
+  /// `why`: "unplugged", may be empty; once for each opening.
   void closed(std::string_view why) noexcept;
 
  private:

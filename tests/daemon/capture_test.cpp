@@ -207,6 +207,14 @@ TEST_F(TimedCapturesTest, APortThatIsNotOpenIsToldAtOnce) {
   EXPECT_TRUE(drain(stream).ends_with("Z\n#at +0.000000\n#closed\n"));
 }
 
+TEST_F(TimedCapturesTest, APortThatClosesForNoKnownReasonIsClosedEvenSo) {
+  captures_.opened();
+  const io::Fd stream = open(CaptureFormat::timed);
+  drain(stream);
+  captures_.closed("");
+  EXPECT_EQ(drain(stream), "#closed\n");
+}
+
 TEST_F(TimedCapturesTest, RawCapturesGetNoWords) {
   const io::Fd raw = open(), timed = open(CaptureFormat::timed);
   EXPECT_TRUE(captures_.wants_counters());
