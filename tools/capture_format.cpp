@@ -108,6 +108,13 @@ std::string capture_position(std::uint64_t line, std::uint64_t column, char c) {
   return text + "'";
 }
 
+bool is_known_directive(std::string_view word) {
+  static constexpr std::string_view known[] = {
+      "smartmeterd", "adapter",  "device", "kind",   "link",   "start",    "at", "line",
+      "error",       "rejected", "lost",   "opened", "closed", "redacted", "end"};
+  return word == capture_magic.substr(1) || std::ranges::find(known, word) != std::end(known);
+}
+
 void CaptureParser::fail(std::size_t column, const std::string& what) const {
   throw CaptureError("line " + std::to_string(number_) + ", column " + std::to_string(column) +
                      ": " + what);

@@ -28,6 +28,9 @@ struct CaptureError : std::runtime_error {
 /// "line 3, column 7: 'x'"; what cannot be printed as "\x1b".
 std::string capture_position(std::uint64_t line, std::uint64_t column, char c);
 
+/// Is this the word of a directive that smartmeter-capture(5) explains?
+bool is_known_directive(std::string_view word);
+
 /// One line of a capture. Its views are good until the parser is asked for the next one.
 struct CaptureLine {
   enum class Kind : std::uint8_t {

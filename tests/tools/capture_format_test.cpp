@@ -6,6 +6,7 @@
 
 #include <ctime>
 #include <fstream>
+#include <regex>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -89,6 +90,13 @@ TEST(CaptureFormat, IsWhatTheManualPageShows) {
   std::stringstream page;
   page << file.rdbuf();
   EXPECT_NE(page.str().find("\n```\n" + std::string(golden::capture) + "```\n"), std::string::npos);
+  // "*#word*", alone or the first or second of a paragraph's head.
+  const std::string text = page.str();
+  const std::regex head("(^|\n|, )\\*#([a-z-]+)\\*");
+  for (std::sregex_iterator word(text.begin(), text.end(), head), end; word != end; ++word)
+    EXPECT_TRUE(is_known_directive((*word)[2].str())) << (*word)[2];
+  EXPECT_FALSE(is_known_directive("meter"));
+  EXPECT_FALSE(is_known_directive(""));
 }
 
 TEST(CaptureFormat, AnyLineCanBeWrittenAsItWasRead) {

@@ -21,8 +21,11 @@
 namespace smartmeterctl::redact {
 namespace {
 
+using testing::AllOf;
+using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
+using testing::StartsWith;
 
 /// A capture of these bytes, cut into lines of up to `line_max` bytes.
 std::string capture_of(const Octets& octets, std::mt19937& random, std::size_t line_max,
@@ -301,6 +304,16 @@ TEST(Redact, IsTheSamePseudonymEverywhere) {
   std::string slug = redacted.text.substr(slug_at, 8);
   std::ranges::transform(slug, slug.begin(), [](unsigned char c) { return std::toupper(c); });
   EXPECT_THAT(redacted.text, HasSubstr("UART_" + slug));
+}
+
+TEST(Redact, SaysWhichWordsItDoesNotKnow) {
+  const std::string capture = capture_of_text(p1_telegram("0-0:96.1.1(K8EG004046395507)\r\n"),
+                                              "#owner Jane Doe\n#link p1\n#at +0\n");
+  const Redacted redacted = smartmeterctl::redact::redact(capture, seeded(5));
+  EXPECT_EQ(redacted.report.unknown_directives, 1u);
+  EXPECT_THAT(redacted.report.sentences(),
+              Contains(AllOf(StartsWith("1 directive left"), HasSubstr("look at"))));
+  EXPECT_THAT(redacted.text, HasSubstr("#owner Jane Doe\n"));
 }
 
 TEST(Redact, IsDrawnAnewEachTime) {

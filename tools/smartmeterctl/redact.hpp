@@ -26,6 +26,7 @@ struct Report {
   std::uint64_t signed_only = 0;
   std::uint64_t encrypted = 0;
   std::uint64_t comments = 0;
+  std::uint64_t unknown_directives = 0;
   std::vector<Unread> unread;
 
   /// One sentence each, for a person.

@@ -160,6 +160,7 @@ std::string CaptureText::with(const Octets& octets, const Pseudonyms& names, con
     }
     if (line.octets == 0 && line.word.empty() && text.find_first_not_of("# \t") != text.npos)
       ++report.comments;
+    if (!line.word.empty() && !tools::is_known_directive(line.word)) ++report.unknown_directives;
     texts.push_back(std::move(text));
   }
   tools::CaptureWriter writer;
@@ -224,6 +225,10 @@ std::vector<std::string> Report::sentences() const {
   if (unread.size() > shown) lines.push_back(fmt::format("  and {} more", unread.size() - shown));
   if (comments != 0)
     lines.push_back(fmt::format("{} left: read what they say", counted(comments, "comment")));
+  if (unknown_directives != 0)
+    lines.push_back(fmt::format(
+        "{} left that this program does not know; an id in them would still be there: look at them",
+        counted(unknown_directives, "directive")));
   return lines;
 }
 
