@@ -16,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "tools/capture_format.hpp"
 #include "tools/pause.hpp"
@@ -153,20 +154,27 @@ class Recorder {
   /// False once enough bytes were received.
   bool take(std::string_view text) {
     if (options_.raw) return take_raw(text);
+    // smartmeterd's first record is there as a whole, or no such thing is.
+    if (!std::exchange(has_begun_, true) && !tools::CaptureParser::is_capture(text))
+      throw std::runtime_error(
+          "smartmeterd gives no capture with times: it is older than this program, restart it "
+          "(\"sudo systemctl restart smartmeterd\"), or record with --raw");
     parser_.add(text);
     tools::CaptureLine line;
     while (!is_enough() && parser_.next(line)) take(line);
     put(writer_.text());
     writer_.clear();
-    return !is_enough() && held_.size() < redact::capture_size_max;
+    return !is_enough() && !is_full();
   }
-  /// No more comes: the capture is whole.
-  void end() {
-    if (!options_.raw && !parser_.is_whole()) put("#end\n");
+  /// No more is taken. `is_cut_off`: by smartmeterd, which says #end itself where it can.
+  void end(bool is_cut_off) {
+    if (!options_.raw && !is_cut_off && !parser_.is_whole()) put("#end\n");
     if (options_.redact) write_redacted(held_, options_.random(), output_);
   }
   std::uint64_t received() const { return received_; }
   std::uint64_t lost() const { return parser_.lost(); }
+  /// More cannot be redacted.
+  bool is_full() const { return held_.size() >= redact::capture_size_max; }
   /// The adapter is not there.
   bool is_closed() const { return is_closed_; }
 
@@ -204,6 +212,7 @@ class Recorder {
   tools::CaptureWriter writer_;
   std::string held_;
   std::uint64_t received_ = 0;
+  bool has_begun_ = false;
   bool is_closed_ = false;
 };
 
@@ -314,13 +323,12 @@ int Capturing::run() try {
       throw std::runtime_error("cannot wait for the adapter");
     goes_on = read_pipe() && !is_last;
   }
-  recorder_.end();
   status_.clear();
+  recorder_.end(is_ended_);
   return conclude();
-} catch (const tools::CaptureError&) {
-  throw std::runtime_error(
-      "smartmeterd gives no capture with times: it is older than this program, restart it "
-      "(\"sudo systemctl restart smartmeterd\"), or record with --raw");
+} catch (const tools::CaptureError& error) {
+  throw std::runtime_error(std::string("the capture that smartmeterd gives cannot be read: ") +
+                           error.what());
 }
 
 int Capturing::conclude() {
@@ -332,6 +340,11 @@ int Capturing::conclude() {
     fmt::print(stderr,
                "smartmeterctl: {} are missing: they came faster than they could be written here\n",
                counted(recorder_.lost(), "byte"));
+  if (recorder_.is_full())
+    fmt::print(stderr,
+               "smartmeterctl: ended at {} MiB of text, for no more can be redacted at once: start "
+               "another one for what follows\n",
+               redact::capture_size_max >> 20);
   if (telegrams_ == 0 && recorder_.received() != 0 && problem_ != "none" && !problem_.empty())
     fmt::print(stderr, "smartmeterctl: no telegram was read of it ({}): {}\n",
                safe(problem_text(problem_)), problem_advice(problem_));
