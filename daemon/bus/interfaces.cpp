@@ -134,6 +134,7 @@ std::uint64_t last_activity(const Adapter& adapter) {
 
 const sd_bus_vtable adapter_members[] = {
     SD_BUS_VTABLE_START(0),
+    SD_BUS_PROPERTY("Name", "s", get<&Adapter::table>, 0, is_const),
     SD_BUS_PROPERTY("Device", "s", get<&Adapter::device>, 0, emits),
     SD_BUS_PROPERTY("Links", "as", get<&Adapter::links>, 0, emits),
     SD_BUS_PROPERTY("Kind", "s", get<&Adapter::kind>, 0, emits),

@@ -160,6 +160,7 @@ class Members(Api):
                 "Publisher.Latency": is_latency,
             },
             adapter: {
+                "Adapter.Name": lambda v: v != "",
                 "Adapter.Device": str(self.pty.path), "Adapter.Links": [], "Adapter.Kind": "",
                 "Adapter.UsbId": "", "Adapter.Serial": "", "Adapter.State": "synced",
                 "Adapter.Problem": "none", "Adapter.LineSettings": lambda v: "-" in v,
@@ -501,6 +502,8 @@ class Objects(Api):
         self.addCleanup(os.close, slave)
         cellar = self.reload(f'[adapter.cellar]\ndevice = "{os.ttyname(slave)}"\n')
         adapter = self.added(cellar, "Adapter")
+        self.assertEqual(self.next.get(adapter, f"{SERVICE}.Adapter", "Name")["data"],
+                         "cellar")
         self.removed(self.reload(""), adapter, "Adapter")
 
         known = self.replay(start, self.next.signals[since:])

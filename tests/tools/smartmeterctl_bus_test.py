@@ -129,6 +129,30 @@ class OnTheBus(World):
                                     text=True, check=True).stdout
             self.assertRegex(helped, r"Exit status: 0 ")
 
+    def test_wrong_usage_says_what_is_right(self):
+        for arguments, words in ((["bogus"], 'no verb "bogus"'),
+                                 (["watch", "--count", "-1"], "--count"),
+                                 (["list", "--bus", ""], "--bus")):
+            with self.subTest(arguments):
+                done = subprocess.run([SMARTMETERCTL, *arguments], capture_output=True, text=True,
+                                      timeout=LIMIT_S, check=False)
+                self.assertEqual((done.returncode, done.stdout), (2, ""))
+                self.assertIn(words, done.stderr)
+
+    def test_output_that_cannot_be_written(self):
+        """A full disk, and a standard output that is closed."""
+        self.start()
+        for verb in (["--help"], ["list", "--help"], ["list"], ["show"], ["show", "--stats"],
+                     ["watch"], ["watch", "--json", "--count", "1"], ["doctor", "--wait", "0"]):
+            bus = [] if "--help" in verb else ["--bus", self.bus.address]
+            for redirection in (">/dev/full", ">&-"):
+                with self.subTest(verb=verb, redirection=redirection):
+                    done = subprocess.run(["sh", "-c", f'exec "$@" {redirection}', "sh",
+                                           SMARTMETERCTL, *verb, *bus], stderr=subprocess.PIPE,
+                                          text=True, timeout=LIMIT_S, check=False)
+                    self.assertEqual(done.returncode, 1, done.stderr)
+                    self.assertRegex(done.stderr, "No space left on device|Bad file descriptor")
+
     def test_daemon_not_running(self):
         self.bus.start()
         for verb in ("list", "show", "watch", "probe"):

@@ -177,22 +177,8 @@ struct Error {
   ~Error() { sd_bus_error_free(&raw); }
 };
 
-/// Whether a person may mean the adapter: its node, with or without /dev/, one of its links, or its
-/// name, which ends its path.
-bool is_called(const Object& object, const std::string& name) {
-  const Value& adapter = object.adapter();
-  const std::string node = adapter["Device"].text();
-  if (name == node || "/dev/" + name == node) return true;
-  for (const Value& link : adapter["Links"].list())
-    if (name == link.text() || "/dev/" + name == link.text()) return true;
-  std::error_code error;
-  if (const auto real = std::filesystem::canonical(name, error);
-      !error && real == std::filesystem::canonical(node, error))
-    return true;
-  char* end = nullptr;
-  if (sd_bus_path_decode(object.path.c_str(), "/org/smartmeterd1/adapter", &end) <= 0) return false;
-  const std::unique_ptr<char, decltype(&std::free)> decoded(end, &std::free);
-  return name == decoded.get();
+std::string base_name(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
 }
 
 /// Nobody serves the name, and nobody could start who does.
@@ -204,6 +190,22 @@ bool is_absent(const sd_bus_error& error) {
 }
 
 }  // namespace
+
+bool is_called(const Object& object, const std::string& name) {
+  const Value& adapter = object.adapter();
+  const std::string node = adapter["Device"].text();
+  if (name == node || name == base_name(node) || name == adapter["Name"].text()) return true;
+  for (const Value& link : adapter["Links"].list())
+    if (name == link.text() || name == base_name(link.text())) return true;
+  std::error_code error;
+  if (const auto real = std::filesystem::canonical(name, error);
+      !error && real == std::filesystem::canonical(node, error))
+    return true;
+  char* end = nullptr;
+  if (sd_bus_path_decode(object.path.c_str(), "/org/smartmeterd1/adapter", &end) <= 0) return false;
+  const std::unique_ptr<char, decltype(&std::free)> decoded(end, &std::free);
+  return name == decoded.get();
+}
 
 const Value::Map& Value::map() const {
   static const Map empty;
@@ -246,7 +248,7 @@ std::string Bus::explain(const sd_bus_error& error, int result) const {
   const std::string_view name = error.name != nullptr ? error.name : "";
   const bool nobody = is_absent(error);
   if (nobody && where_ == "system")
-    return "smartmeterd is not running: start it with \"systemctl start smartmeterd\"";
+    return "smartmeterd is not running: start it with \"sudo systemctl start smartmeterd\"";
   if (nobody)
     return fmt::format(
         "smartmeterd is not running on this bus: start it with \"smartmeterd --bus {}\"", where_);
@@ -259,6 +261,10 @@ std::string Bus::explain(const sd_bus_error& error, int result) const {
   if (name == SD_BUS_ERROR_ACCESS_DENIED)
     return "the bus does not allow it: run this with sudo, or be a member of the group "
            "smartmeterd: \"sudo usermod -aG smartmeterd $USER\", then log in again";
+  if (name == SD_BUS_ERROR_NO_REPLY && error.message != nullptr &&
+      std::string_view(error.message).find("disconnected") != std::string_view::npos)
+    return "smartmeterd ended before it answered: \"journalctl --unit smartmeterd\" shows why; "
+           "ask again once it runs";
   if (error.message != nullptr) return safe(error.message);
   return std::strerror(-result);
 }
@@ -273,6 +279,11 @@ std::vector<Object> Bus::objects() {
   const int result =
       sd_bus_call_method(bus_.get(), service, root, "org.freedesktop.DBus.ObjectManager",
                          "GetManagedObjects", &error.raw, &raw, "");
+  if (sd_bus_error_has_name(&error.raw, SD_BUS_ERROR_UNKNOWN_OBJECT) != 0 ||
+      sd_bus_error_has_name(&error.raw, SD_BUS_ERROR_UNKNOWN_METHOD) != 0)
+    throw BusError(error.raw.name,
+                   "another program than smartmeterd has the name org.smartmeterd1: \"busctl "
+                   "status org.smartmeterd1\" shows which; end it, then start smartmeterd");
   if (result < 0) fail(error.raw, result);
   const std::unique_ptr<sd_bus_message, Unref> reply(raw);
   return objects_of(reply.get());

@@ -165,6 +165,10 @@ class Bus {
   std::unique_ptr<sd_bus_slot, Unref> question_;
 };
 
+/// Whether a person may mean the adapter: its node or one of its links, with or without their
+/// folders, the NAME of its table, or the name that ends its path.
+bool is_called(const Object& object, const std::string& name);
+
 /// The meters that no other one of these carries, or those that the one with the path `parent`
 /// carries; in their order.
 std::vector<const Object*> meters_behind(const std::vector<Object>& objects,

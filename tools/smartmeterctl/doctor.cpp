@@ -170,7 +170,8 @@ std::vector<Findings> subjects(const DoctorOptions& options, const Service& serv
   for (const Object& object : service.adapters()) {
     const std::string device = object.adapter()["Device"].text();
     const SerialPort* port = find_port(ports, device);
-    if (is_wanted(device, port)) add(device, port, object.path);
+    if (is_wanted(device, port) || is_called(object, options.adapter))
+      add(device, port, object.path);
   }
   const auto add_ports = [&](const auto& condition) {
     for (const SerialPort& port : ports)

@@ -84,6 +84,10 @@ void Walk::adapter() {
         "it. One behind a network is named in /etc/smartmeterd/smartmeterd.toml");
   if (found_.is_network()) return ok(device + ", as configured");
   const bool is_served = !adapter_.map().empty();
+  const bool could_be_asked = found_.bus.owner && !found_.bus.is_silent &&
+                              found_.bus.refusal.empty() && found_.bus.error.empty();
+  if (!found_.node && !could_be_asked && device.find('/') == device.npos)
+    return unknown(fmt::format("only smartmeterd knows which adapter {} is", device));
   if (!found_.node)
     return fail("adapter-missing", fmt::format("{} is not there", device),
                 "plug the adapter in, or correct its name in /etc/smartmeterd/smartmeterd.toml; "

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "tools/smartmeterctl/doctor_walk.hpp"
 
@@ -83,8 +84,10 @@ void Walk::broker() {
     return publisher["State"].text() != "online" || !publisher["LastError"].text().empty();
   });
   if (troubled == found_.publishers.end()) {
+    std::set<std::string> brokers;  // one that is sink and source is there twice
     for (const Value& publisher : found_.publishers)
-      online += (online.empty() ? "" : ", ") + publisher["Broker"].text();
+      if (brokers.insert(publisher["Broker"].text()).second)
+        online += (online.empty() ? "" : ", ") + publisher["Broker"].text();
     return ok(online + ", online");
   }
   const std::string broker = (*troubled)["Broker"].text();

@@ -177,6 +177,11 @@ int list(const BusOptions& options) {
 void BusOptions::add_to(CLI::App& command, bool with_meter, bool with_json) {
   command.add_option("--bus", bus, "system, session or an address")
       ->type_name("BUS")
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            return std::string(text.empty() ? "system, session or an address is expected" : "");
+          },
+          ""))
       ->capture_default_str();
   if (with_json) command.add_flag("--json", json, "for machines: JSON, one object a line");
   if (with_meter) command.add_option("METER", meter, "id or name; all meters without it");

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // smartmeterctl: shows what smartmeterd reads, claims adapters, keeps keys, decodes recordings.
 #include <fmt/core.h>
+#include <fcntl.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
+#include <cstdio>
+#include <cstring>
 #include <exception>
 #include <sstream>
 
@@ -32,10 +37,37 @@ Examples:
 smartmeterctl VERB --help says more.
 Exit status: 0 good, 1 nothing found or an error, 2 wrong usage.)";
 
+/// A closed descriptor would become that of a file or of the bus. Writing to this one fails.
+void hold_standard_streams() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd)
+    if (::fcntl(fd, F_GETFD) < 0)
+      static_cast<void>(::open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR));
+}
+
+/// The exit status: what a full disk cut short must not look whole.
+int after_output(int status) {
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
+  fmt::print(stderr, "smartmeterctl: standard output: {}\n",
+             errno != 0 ? std::strerror(errno) : "not everything could be written");
+  return smartmeterctl::exit_nothing;
+}
+
+/// What is wrong with the command line.
+std::string explain(const CLI::App& app, const CLI::ParseError& error, const std::string& verb) {
+  if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr && !verb.starts_with('-') &&
+      app.get_subcommands([&](const CLI::App* one) { return one->get_name() == verb; }).empty())
+    return "there is no verb \"" + verb + "\"; \"smartmeterctl --help\" lists them";
+  std::ostringstream said;
+  app.exit(error, said, said);
+  return said.str();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   using namespace smartmeterctl;
+  hold_standard_streams();
   ::prctl(PR_SET_DUMPABLE, 0);  // keys never reach a core dump, nor another program of this user
   std::signal(SIGPIPE, SIG_DFL);  // the reader of a pipe left: nothing more to do
   CLI::App app("smartmeterctl: look at electricity meters", "smartmeterctl");
@@ -64,19 +96,17 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // help, version
+    if (error.get_exit_code() == 0) return after_output(app.exit(error));  // help, version
     if (argc == 1) {  // "a verb is missing" helps nobody who does not know one
       fmt::print(stderr, "{}", app.help());
       return exit_usage;
     }
-    std::ostringstream said;
-    app.exit(error, said, said);
     fmt::print(stderr, "smartmeterctl: {}\n",
-               safe_lines(mask_keys(said.str(), {argv + 1, argv + argc})));
+               safe_lines(mask_keys(explain(app, error, argv[1]), {argv + 1, argv + argc})));
     return exit_usage;
   }
   try {
-    return action();
+    return after_output(action());
   } catch (const UsageError& error) {
     complain(error);
     return exit_usage;

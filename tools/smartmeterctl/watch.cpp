@@ -4,8 +4,11 @@
 #include <poll.h>
 
 #include <array>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <memory>
+#include <stdexcept>
 
 #include "tools/smartmeterctl/bus.hpp"
 #include "tools/smartmeterctl/signals.hpp"
@@ -87,7 +90,9 @@ int watch_lines(Bus& bus, const WatchOptions& options, const std::string& only) 
                       print_json(meter, signal);
                     else
                       print_line(meter, signal);
-                    std::fflush(stdout);
+                    if (std::fflush(stdout) != 0)
+                      throw std::runtime_error(
+                          fmt::format("standard output: {}", std::strerror(errno)));
                     return ++seen != options.count;
                   },
               .on_owner =
@@ -125,6 +130,11 @@ void add_watch(CLI::App& app, Action& action) {
   command
       ->add_option("--count", options->count,
                    "lines, and an end after this many telegrams; 0: never")
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            return std::string(text.starts_with('-') ? "a number is expected, 0 or more" : "");
+          },
+          ""))
       ->capture_default_str();
   command->callback([options, &action] { action = [options] { return watch(*options); }; });
 }

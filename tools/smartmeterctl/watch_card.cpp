@@ -154,7 +154,7 @@ void Card::add_link(const Value& adapter, const Value& meter) {
   const std::string state = adapter["State"].text();
   const auto telegrams = adapter["TelegramsReceived"].count();
   add(fitted({{{meter.map().empty() ? "" : adapter["Device"].text()}, 1},
-              {{state, tone_of_state(state)}},
+              {state_.is_there ? Cell(state, tone_of_state(state)) : Cell("unknown", Tone::dim)},
               {{adapter["LineSettings"].text(), Tone::dim}, 5},
               {{adapter["Protocol"].text(), Tone::dim}, 6},
               {{protection(meter), Tone::dim}, 4},
@@ -439,7 +439,8 @@ std::vector<Cell> list_row(const WatchState& state, const std::string& path,
   static const Value nothing;
   const Value& adapter = carrier != nullptr ? carrier->adapter() : nothing;
   const std::string problem = adapter["Problem"].text(), word = adapter["State"].text();
-  const Cell health = problem.empty() || problem == "none"
+  const Cell health = !state.is_there ? Cell("unknown", Tone::dim)
+                      : problem.empty() || problem == "none"
                           ? Cell(or_dash(word), tone_of_state(word))
                           : Cell(problem_text(problem), Tone::bad);
   if (!is_meter)

@@ -32,7 +32,7 @@ Line head(const WatchState& state, const WatchSize& size, std::uint64_t now_us) 
   Line left{{"smartmeterd", Tone::strong},
             {"  " + counted(static_cast<std::uint64_t>(meters), "meter")}};
   if (entries.size() > 1)
-    left.emplace_back(fmt::format("  {} of {}", state.chosen_place() + 1, entries.size()),
+    left.emplace_back(fmt::format("  entry {} of {}", state.chosen_place() + 1, entries.size()),
                       Tone::dim);
   return ends(left, {clock}, size.columns);
 }
@@ -46,8 +46,14 @@ Line foot(const WatchState& state, unsigned columns) {
     const Value& broker = object.publisher();
     if (broker.map().empty()) continue;
     const std::string word = broker["State"].text(), error = broker["LastError"].text();
-    left.emplace_back((left.empty() ? "" : "  ") + safe(broker["Broker"].text()) + " ", Tone::dim);
-    left.emplace_back(safe(word), tone_of_state(word));
+    const std::string address = broker["Broker"].text();
+    const bool is_twice = std::ranges::count_if(state.objects, [&](const Object& other) {
+                            return other.publisher()["Broker"].text() == address;
+                          }) > 1;
+    const std::string role = is_twice ? broker["Role"].text() + " " : "";
+    left.emplace_back((left.empty() ? "" : "  ") + safe(address + " " + role), Tone::dim);
+    left.push_back(state.is_there ? Cell(safe(word), tone_of_state(word))
+                                  : Cell("unknown", Tone::dim));
     if (const auto queued = broker["Queued"].count(); queued > 0)
       left.emplace_back(fmt::format(", {} kept", queued), Tone::warn);
     if (!error.empty()) left.emplace_back(", " + safe(error), Tone::warn);
