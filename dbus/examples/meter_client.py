@@ -108,10 +108,10 @@ async def readings(bus, arguments):
 async def history(bus, arguments):
     """Rows of the past, here the hours of a day; options have names, so that more can come."""
     meter = await interface(bus, await find(bus, METER, arguments.meter), METER)
-    now_us = int(time.time() * 1e6)
-    day_us = 24 * 3600 * 1_000_000
+    now_us, hour_us = int(time.time() * 1e6), 3600 * 1_000_000
+    from_us = (now_us // hour_us - 23) * hour_us  # rows of a step follow each other from here
     options = {}  # or {"period": Variant("s", "day")} in place of a step
-    rows = await meter.call_history(now_us - day_us, now_us, 3600, options)
+    rows = await meter.call_history(from_us, now_us, 3600, options)
     for start_us, row in rows:
         used = row.get("energy_import_delta")  # missing where there was nothing before it
         print(time.strftime("%x %X", time.localtime(start_us / 1e6)),
