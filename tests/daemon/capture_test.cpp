@@ -5,32 +5,14 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <new>
 #include <string>
 #include <vector>
 
 #include "daemon/version.hpp"
+#include "tests/counted_new.hpp"
 #include "tests/daemon/fake_kernel.hpp"
 #include "tests/daemon/io/io_fixture.hpp"
 #include "tests/golden_capture.hpp"
-
-namespace {
-std::size_t allocations = 0;
-}
-
-// Not inlined: g++ would see malloc paired with delete, and warn.
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  ++allocations;
-  if (void* memory = std::malloc(size)) return memory;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
 
 namespace smartmeterd {
 namespace {

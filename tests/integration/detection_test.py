@@ -29,9 +29,8 @@ class Detection(World):
         self.write_key()
 
     def start(self, **named):
-        opened = self.log_text().count(" opened")
         self.start_daemon("--io", IO, mqtt=False, **named)
-        wait_for("the port", lambda: self.log_text().count(" opened") > opened)
+        self.wait_opened()
         wait_for("the adapter on the bus", self.bus.adapter)
 
     def feed(self):

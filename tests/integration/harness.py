@@ -308,15 +308,16 @@ class World(unittest.TestCase):
         self.addCleanup(self.log.close)
         environment = {name: value for name, value in os.environ.items()
                        if name not in ("JOURNAL_STREAM", "NOTIFY_SOCKET")}
+        self.opened_before = self.log_text().count(" opened")
         self.daemon = subprocess.Popen(command, stderr=self.log, stdout=self.log, env=environment)
         self.addCleanup(stop, self.daemon)
 
     def wait_opened(self):
-        """The daemon has opened the pty: bytes sent from now on are read."""
+        """This daemon has opened the pty: bytes sent from now on are read."""
         def opened():
             if self.daemon.poll() is not None:
                 raise AssertionError(f"smartmeterd ended with {self.daemon.returncode}")
-            return " opened" in self.log_text()
+            return self.log_text().count(" opened") > self.opened_before
         wait_for("the port to be opened", opened)
 
     def log_text(self):

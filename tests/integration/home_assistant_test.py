@@ -59,10 +59,9 @@ class Home(World):
         self.run_daemon(link)
 
     def run_daemon(self, link="mbus"):
-        opened = self.log_text().count(" opened")
         self.start_daemon("--io", os.environ.get("SMARTMETERD_IO", "auto"), mqtt=False, bus=False,
                           device=f"{self.pty.path},link={link}")
-        wait_for("the port to be opened", lambda: self.log_text().count(" opened") > opened)
+        self.wait_opened()
 
     def end_daemon(self):
         self.daemon.send_signal(signal.SIGTERM)

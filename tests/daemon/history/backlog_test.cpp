@@ -22,6 +22,7 @@
 #include <thread>
 
 #include "daemon/history/storage.hpp"
+#include "tests/daemon/history/former_file.hpp"
 
 namespace smartmeterd::history {
 namespace {
@@ -355,20 +356,7 @@ TEST_F(BacklogTest, WithoutOneNothingIsWritten) {
 }
 
 TEST_F(BacklogTest, TheFileOfTheVersionBeforeIsBroughtUp) {
-  sqlite3* database = nullptr;  // as version 2 made it
-  ASSERT_EQ(sqlite3_open(file().c_str(), &database), SQLITE_OK);
-  EXPECT_EQ(sqlite3_exec(database,
-                         "CREATE TABLE replay_baseline (adapter TEXT NOT NULL,"
-                         " system_title BLOB NOT NULL, key_fingerprint BLOB NOT NULL,"
-                         " invocation_counter INTEGER NOT NULL,"
-                         " PRIMARY KEY (adapter, system_title, key_fingerprint)) WITHOUT ROWID;"
-                         "CREATE TABLE line_settings (adapter TEXT PRIMARY KEY,"
-                         " line TEXT NOT NULL) WITHOUT ROWID;"
-                         "INSERT INTO line_settings VALUES ('a', '2400-8E1');"
-                         "PRAGMA user_version = 2;",
-                         nullptr, nullptr, nullptr),
-            SQLITE_OK);
-  sqlite3_close(database);
+  write_former_file(file(), "PRAGMA user_version = 2;");
   for (std::uint64_t round = 1; round <= 2; ++round) {
     const auto storage = Storage::open(directory_);
     EXPECT_EQ(storage->problem(), "");

@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "daemon/history/storage.hpp"
+#include "tests/daemon/history/former_file.hpp"
 #include "tests/daemon/history/rows.hpp"
 
 namespace smartmeterd::history {
@@ -370,36 +371,45 @@ TEST_F(HistoryTest, WhatIsNotWantedAnyMoreLeavesAtOnce) {
   EXPECT_TRUE(eventually([&] { return has_rows(0); }));
 }
 
+/// From now on no file grows beyond the present size of this one, until there is room again.
+class FullDisk {
+ public:
+  explicit FullDisk(const std::filesystem::path& file) {
+    std::signal(SIGXFSZ, SIG_IGN);
+    EXPECT_EQ(getrlimit(RLIMIT_FSIZE, &before_), 0);
+    rlimit full = before_;
+    full.rlim_cur = std::filesystem::file_size(file);
+    EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &full), 0);
+  }
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
+  ~FullDisk() { make_room(); }
+  void make_room() { EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &before_), 0); }
+
+ private:
+  rlimit before_{};
+};
+
 TEST_F(HistoryTest, AFullDiskIsTriedAgain) {
-  std::signal(SIGXFSZ, SIG_IGN);
   open();
-  rlimit before{};
-  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
-  rlimit full = before;
-  full.rlim_cur = std::filesystem::file_size(directory_ / "state.db-wal");
-  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &full), 0);
+  FullDisk disk(directory_ / "state.db-wal");
   append({quarter("m", noon, {{{"energy_import", "1"}}})});
   EXPECT_TRUE(eventually([&] { return !storage_->problem().empty(); }));
   EXPECT_EQ(rows_of(ask(everything())).size(), 1u) << "in memory";
-  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  disk.make_room();
   EXPECT_TRUE(eventually([&] { return storage_->problem().empty() && has_rows(1); }));
   EXPECT_EQ(storage_->history()->written(), 1u);
   EXPECT_EQ(storage_->history()->dropped(), 0u);
 }
 
 TEST_F(HistoryTest, ADiskThatStaysFullCostsTheOldest) {
-  std::signal(SIGXFSZ, SIG_IGN);
   open();
-  rlimit before{};
-  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
-  rlimit full = before;
-  full.rlim_cur = std::filesystem::file_size(directory_ / "state.db-wal");
-  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &full), 0);
+  FullDisk disk(directory_ / "state.db-wal");
   for (int i = 0; i < 40; ++i)
     append({quarter("a", noon + i * 900, {{{"energy_import", "1"}}}),
             quarter("b", noon + i * 900, {{{"energy_import", "1"}}})});
   EXPECT_TRUE(eventually([&] { return storage_->history()->dropped() == 2 * (40 - 16); }));
-  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  disk.make_room();
   EXPECT_TRUE(eventually([&] { return has_rows(32); }));
   EXPECT_EQ(ask_file("SELECT min(start) FROM history"), std::to_string(noon + 24 * 900));
 }
@@ -455,24 +465,12 @@ TEST_F(HistoryTest, AQuestionThatMeetsDamageIsAnswered) {
 }
 
 TEST_F(HistoryTest, TheFileOfTheVersionBeforeIsBroughtUp) {
-  sqlite3* database = nullptr;  // as version 3 made it
-  ASSERT_EQ(sqlite3_open(file().c_str(), &database), SQLITE_OK);
-  EXPECT_EQ(sqlite3_exec(database,
-                         "CREATE TABLE replay_baseline (adapter TEXT NOT NULL,"
-                         " system_title BLOB NOT NULL, key_fingerprint BLOB NOT NULL,"
-                         " invocation_counter INTEGER NOT NULL,"
-                         " PRIMARY KEY (adapter, system_title, key_fingerprint)) WITHOUT ROWID;"
-                         "CREATE TABLE line_settings (adapter TEXT PRIMARY KEY,"
-                         " line TEXT NOT NULL) WITHOUT ROWID;"
-                         "CREATE TABLE backlog (broker TEXT NOT NULL, id INTEGER NOT NULL,"
-                         " meter TEXT NOT NULL, payload TEXT NOT NULL,"
-                         " PRIMARY KEY (broker, id)) WITHOUT ROWID;"
-                         "INSERT INTO line_settings VALUES ('a', '2400-8E1');"
-                         "INSERT INTO backlog VALUES ('home', 7, 'm', '{}');"
-                         "PRAGMA user_version = 3;",
-                         nullptr, nullptr, nullptr),
-            SQLITE_OK);
-  sqlite3_close(database);
+  write_former_file(file(),
+                    "CREATE TABLE backlog (broker TEXT NOT NULL, id INTEGER NOT NULL,"
+                    " meter TEXT NOT NULL, payload TEXT NOT NULL,"
+                    " PRIMARY KEY (broker, id)) WITHOUT ROWID;"
+                    "INSERT INTO backlog VALUES ('home', 7, 'm', '{}');"
+                    "PRAGMA user_version = 3;");
   for (std::size_t round = 1; round <= 2; ++round) {
     open();
     EXPECT_EQ(storage_->problem(), "");

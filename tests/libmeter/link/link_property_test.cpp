@@ -6,30 +6,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <functional>
-#include <new>
 #include <random>
 
 #include "meter/dlms/reassembler.hpp"
+#include "tests/counted_new.hpp"
 #include "tests/libmeter/link/frames.hpp"
-
-namespace {
-std::size_t allocations = 0;
-}
-
-// Not inlined: g++ would see malloc paired with delete, and warn.
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  ++allocations;
-  if (void* memory = std::malloc(size)) return memory;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
-  std::free(memory);
-}
 
 namespace meter {
 namespace {
