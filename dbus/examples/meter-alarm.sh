@@ -79,7 +79,7 @@ done
 shift $((OPTIND - 1))
 case "$energy${1:-}" in
   yes) ;;  # today's energy has no limit
-  '' | *[!0-9]*) usage >&2; exit 2 ;;
+  '' | *[!0-9]* | ??????????*) usage >&2; exit 2 ;;  # more digits than every shell compares
   *) ;;
 esac
 limit=${1:-}

@@ -266,6 +266,7 @@ class MeterAlarm(Examples):
         self.assertEqual(self.run_example("meter-alarm.sh", "-1", "1200"), "")
         self.run_example("meter-alarm.sh", "-1", "-m", "E2", "1000", code=1)
         self.run_example("meter-alarm.sh", "-1", "-m", "E1", "many", code=2)
+        self.run_example("meter-alarm.sh", "-1", "-m", "E1", "9" * 20, code=2)
         self.run_example("meter-alarm.sh", code=2)
         self.run_example("meter-alarm.sh", "-e", "1000", code=2)
         self.assertIn("Usage", self.run_example("meter-alarm.sh", "-h"))

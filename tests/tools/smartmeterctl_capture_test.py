@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """smartmeterctl capture and replay: from a line through smartmeterd into a file, and back."""
 
+import errno
 import json
 import os
 import pathlib
 import random
 import re
+import resource
 import select
 import shutil
 import signal
@@ -245,6 +247,24 @@ class Capture(Recording):
         self.assertIn(os.strerror(28), done.stderr)
         done = self.ctl("capture", "--bus", self.bus.address, "-o", "/nix/file", status=1)
         self.assertIn("/nix/file", done.stderr)
+
+    def test_what_a_file_held_before_outlives_a_full_disk(self):
+        self.start()
+        file = self.directory / "appended"
+        file.write_text("precious\n" * 300)
+        before = file.read_bytes()
+
+        def fill_disk():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 500, len(before) + 500))
+        with open(file, "ab") as end:
+            capture = self.start_capture("--raw", stdout=end, preexec_fn=fill_disk,
+                                         restore_signals=False)
+        self.pty.send(random.Random(3).randbytes(2000))
+        said = self.finish(capture, status=1, how=None)
+        self.assertIn(os.strerror(errno.EFBIG), said)
+        self.assertEqual(file.read_bytes()[:len(before)], before)
+        self.assertGreaterEqual(file.stat().st_size, len(before))
 
     def test_a_slow_reader_is_told_what_it_lost(self):
         self.start()

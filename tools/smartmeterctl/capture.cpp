@@ -122,8 +122,9 @@ class Output {
         throw std::runtime_error(name_ + " takes nothing any more: the rest was not written");
   }
   [[noreturn]] void fail(int error) {
-    // A regular file ends with a whole line even so; others cannot be cut, and need not be.
-    if (::ftruncate(file_.get(), static_cast<off_t>(whole_)) != 0) whole_ = written_;
+    // A file of our own ends with a whole line even so. What stands before us in a file that
+    // somebody appends to is not ours to cut; a device cannot be cut.
+    if (!is_named_ || ::ftruncate(file_.get(), static_cast<off_t>(whole_)) != 0) whole_ = written_;
     throw std::runtime_error(fmt::format("{}: cannot be written: {}; it is whole up to there, {}",
                                          name_, std::strerror(error), counted(whole_, "byte")));
   }
