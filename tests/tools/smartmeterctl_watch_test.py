@@ -19,6 +19,7 @@ import tap  # noqa: E402
 from harness import LIMIT_S, METERSIM, SMARTMETERCTL, World, stop, wait_for  # noqa: E402
 
 METER = "181220000009"
+EVENING = "2026-11-20T20:00:05+01:00"  # no sun on the roof: power comes from the grid
 PROMPT = "ready>"
 
 
@@ -82,7 +83,7 @@ class Watch(World):
         with values.open("w") as stream:
             meter = subprocess.Popen(
                 [METERSIM, "run", family, "--link", str(link), "--interval", "0.5", "--baud",
-                 "115200", "--print-values", *options], stdout=stream)
+                 "115200", "--start", EVENING, "--print-values", *options], stdout=stream)
         self.addCleanup(stop, meter)
         wait_for(name, link.exists)
         return meter
