@@ -44,7 +44,7 @@ def page_commands(page, start):
     for block in re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
         if f"\nsudo {start}" in f"\n{block}":
             return "\n".join(line.replace("sudo ", "") for line in block.splitlines()
-                             if not line.startswith("meson "))
+                             if "meson " not in line)
     raise AssertionError(f"{page} has no block of commands with: sudo {start}")
 
 
