@@ -37,12 +37,7 @@ EYE = world.Meter("kamstrup")
 
 
 def setUpModule():
-    try:
-        world.Case.guests = world.Guests()
-    except world.image.Unavailable as error:
-        if ON_CI:
-            raise
-        raise unittest.SkipTest(str(error)) from error
+    world.Case.guests = world.Guests()
     unittest.addModuleCleanup(world.Case.guests.close)
     guest = world.Case.guests.boot()
     guest.shell(world.readme_commands("systemd-sysusers"))

@@ -11,7 +11,6 @@ list of packages and version of this file.
 import contextlib
 import hashlib
 import lzma
-import os
 import pathlib
 import re
 import shutil
@@ -23,6 +22,8 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import cache  # noqa: E402
 import cpio  # noqa: E402
+import debian_root  # noqa: E402
+from debian_root import run, unavailable  # noqa: E402
 
 PACKAGES = ("base-files", "base-passwd", "bash", "coreutils", "dash", "dbus", "findutils", "grep",
             "kmod", "libc-bin", "mosquitto", "mosquitto-clients", "mount", "procps", "sed",
@@ -56,56 +57,12 @@ MASKED = """
 UNITS = "etc/systemd/system"
 
 
-class Unavailable(Exception):
-    """The image cannot be built on this machine."""
-
-
-# With the programs that only root usually runs.
-PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
-
-
-def run(*command, **options):
-    """The output of a program of this machine."""
-    environment = os.environ | {"PATH": PATH, "LC_ALL": "C"}
-    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment,
-                          **options).stdout
-
-
-class Apt:
-    """apt with this machine's sources and settings, and a state of its own in which no package is
-    installed: nothing is taken from the machine's package lists and nothing needs root.
-    """
-
-    def __init__(self, directory):
-        self.archives = directory / "archives"
-        (directory / "lists" / "partial").mkdir(parents=True)
-        (self.archives / "partial").mkdir(parents=True)
-        (directory / "status").touch()
-        self.options = [f"-o{name}={value}" for name, value in (
-            ("Dir::State", directory), ("Dir::State::status", directory / "status"),
-            ("Dir::Cache", directory), ("Dir::Cache::archives", self.archives),
-            ("Debug::NoLocking", "true"), ("APT::Sandbox::User", ""),
-            ("APT::Install-Recommends", "false"), ("Acquire::Languages", "none"),
-            ("Acquire::Retries", "3"))]
-
-    def download(self, packages):
-        """The .deb files of the packages and of all that they depend on."""
-        self._get("update")
-        self._get("--yes", "--download-only", "install", *packages)
-        return sorted(self.archives.glob("*.deb"))
-
-    def download_kernel(self):
-        """The .deb file of the kernel that the metapackage names."""
-        depends = run("apt-cache", *self.options, "depends", KERNEL)
-        name = re.search(r"Depends: (linux-image-\d\S*)", depends).group(1)
-        self._get("download", name, cwd=self.archives.parent)
-        return next(self.archives.parent.glob("linux-image-*.deb"))
-
-    def _get(self, *arguments, **options):
-        try:
-            run("apt-get", "-qq", *self.options, *arguments, **options)
-        except subprocess.CalledProcessError as error:
-            raise Unavailable(f"apt-get {arguments[0]}: {error.stderr.strip()}") from error
+def kernel_deb(apt):
+    """The .deb file of the kernel that the metapackage names."""
+    depends = run("apt-cache", *apt.options, "depends", KERNEL)
+    name = re.search(r"Depends: (linux-image-\d\S*)", depends).group(1)
+    apt.get("download", name, cwd=apt.archives.parent)
+    return next(apt.archives.parent.glob("linux-image-*.deb"))
 
 
 @contextlib.contextmanager
@@ -130,7 +87,7 @@ def decompressed_kernel(vmlinuz):
     """The ELF file inside: qemu starts it at once, and the guest is spared the unpacking."""
     start = vmlinuz.find(b"\xfd7zXZ\0")
     if start < 0:
-        raise Unavailable("the kernel is not compressed by xz")
+        raise unavailable("the kernel is not compressed by xz")
     return lzma.LZMADecompressor(format=lzma.FORMAT_XZ).decompress(vmlinuz[start:])
 
 
@@ -200,9 +157,9 @@ def build(directory, packages):
     """Makes `directory` with the files "kernel" and "root.cpio"."""
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix="build-") as scratch:
         scratch = pathlib.Path(scratch)
-        apt = Apt(scratch)
+        apt = debian_root.Apt(scratch)
         debs = apt.download(packages)
-        kernel = apt.download_kernel()
+        kernel = kernel_deb(apt)
         result = scratch / "image"
         result.mkdir()
         unpack(kernel, scratch / "kernel",
@@ -228,7 +185,7 @@ def build(directory, packages):
 def image(extra_packages=()):
     """The directory of an image with these packages besides; built where there is none yet."""
     if run("dpkg", "--print-architecture").strip() != "amd64":
-        raise Unavailable("the guest is an amd64 machine, this one is another")
+        raise unavailable("the guest is an amd64 machine, this one is another")
     packages = sorted({*PACKAGES, *extra_packages})
     key = hashlib.sha256()
     for part in (pathlib.Path(__file__).read_bytes(), pathlib.Path(cpio.__file__).read_bytes(),

@@ -26,6 +26,7 @@ BUILD = os.environ["BUILD_ROOT"]
 HERE = ROOT / "tests" / "guest"
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "integration"), str(HERE)]
 import cpio  # noqa: E402
+import debian_root  # noqa: E402
 import harness  # noqa: E402
 import image  # noqa: E402
 import machine  # noqa: E402
@@ -56,7 +57,7 @@ def runtime_packages(programs):
     """Debian's packages with the libraries of these programs."""
     packages = set()
     for program in programs:
-        for path in re.findall(r"=> (/\S+)", image.run("ldd", str(program))):
+        for path in re.findall(r"=> (/\S+)", debian_root.run("ldd", str(program))):
             # A package may know the path through the link that made / and /usr one.
             for name in (path, os.path.realpath(path), os.path.realpath(path).removeprefix("/usr")):
                 found = subprocess.run(["dpkg-query", "-S", name], capture_output=True, text=True,
@@ -65,14 +66,14 @@ def runtime_packages(programs):
                     packages.add(found.stdout.partition(":")[0])
                     break
             else:
-                raise image.Unavailable(f"no package has {path}")
+                raise debian_root.unavailable(f"no package has {path}")
     return packages
 
 
 def no_guest():
     """Why this machine can have none, or None."""
     for program in (machine.QEMU, "depmod"):
-        if not shutil.which(program, path=image.PATH):
+        if not shutil.which(program, path=debian_root.PATH):
             return f"{program} is not installed: tools/install-packages guest"
     if os.environ["PREFIX"] != "/usr":
         return "configured without --prefix=/usr, where the guest looks for the project"
@@ -85,7 +86,7 @@ class Guests:
     def __init__(self):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="smartmeterd-guest-"))
         destination = self.directory / "installed"
-        image.run(MESON, "install", "-C", BUILD, "--no-rebuild", "--strip",
+        debian_root.run(MESON, "install", "-C", BUILD, "--no-rebuild", "--strip",
                   "--destdir", str(destination))
         programs = [destination / "usr/sbin/smartmeterd", destination / "usr/bin/smartmeterctl"]
         (destination / "usr/lib/guest").mkdir()
