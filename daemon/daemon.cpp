@@ -95,8 +95,6 @@ Daemon::Daemon(Options options, Settings settings)
     log::write(log::Level::notice, log::Event::io_fallback,
                fmt::format("io_uring is not to be had ({}); epoll does the same work",
                            loop_->reason()));
-  if (const std::string problem = storage_->problem(); !problem.empty())
-    log::warning("{}", problem);
   watch_signals();
   exports_.take_sockets();
   sinks_.add(exports_);

@@ -2,7 +2,11 @@
 // Database: the state file, opened, mended and written. Used by one thread at a time.
 #include "daemon/history/database.hpp"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <iterator>
 #include <string>
@@ -74,12 +78,35 @@ bool column_octets(sqlite3_stmt* statement, int at, std::array<std::byte, Size>&
   return true;
 }
 
+std::filesystem::path with_suffix(std::filesystem::path file, const char* suffix) {
+  return file += suffix;
+}
+
+/// 0: there is no file of this name.
+ino_t inode_of(const std::filesystem::path& file) {
+  struct stat status {};
+  return ::stat(file.c_str(), &status) == 0 ? status.st_ino : 0;
+}
+
+/// It is there, and not ours to write: somebody else's file, or a directory.
+bool is_forbidden(const std::filesystem::path& file) {
+  std::error_code failed;
+  if (std::filesystem::is_directory(file, failed)) return true;
+  for (const char* suffix : {"", "-wal", "-shm"})
+    if (::access(with_suffix(file, suffix).c_str(), R_OK | W_OK) != 0 && errno == EACCES)
+      return true;
+  return false;
+}
+
 }  // namespace
 
+bool DatabaseError::file_is_damaged() const noexcept {
+  return (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB;
+}
+
 bool DatabaseError::file_is_unusable() const noexcept {
+  if (file_is_damaged()) return true;
   switch (code & 0xff) {
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
     case SQLITE_READONLY:
     case SQLITE_PERM:
     case SQLITE_CANTOPEN:
@@ -90,7 +117,12 @@ bool DatabaseError::file_is_unusable() const noexcept {
 }
 
 DatabaseError Database::error() const {
-  return {sqlite3_extended_errcode(db_.get()), sqlite3_errmsg(db_.get())};
+  DatabaseError error{sqlite3_extended_errcode(db_.get()), sqlite3_errmsg(db_.get())};
+  const int primary = error.code & 0xff;
+  if (const int number = sqlite3_system_errno(db_.get());
+      number != 0 && (primary == SQLITE_CANTOPEN || primary == SQLITE_IOERR))
+    error.text += ": " + std::generic_category().message(number);
+  return error;
 }
 
 std::expected<Database, DatabaseError> Database::open(const std::filesystem::path& file,
@@ -105,7 +137,21 @@ std::expected<Database, DatabaseError> Database::open(const std::filesystem::pat
   sqlite3_busy_timeout(handle, busy_timeout_ms);
   if (auto done = database.check(check); !done) return std::unexpected(done.error());
   if (auto done = database.bring_schema_up(); !done) return std::unexpected(done.error());
+  database.journal_ = inode_of(with_suffix(file, "-wal"));
   return database;
+}
+
+bool Database::leave_if_moved() {
+  int is_moved = 0;
+  (void)sqlite3_file_control(db_.get(), "main", SQLITE_FCNTL_HAS_MOVED, &is_moved);
+  const std::filesystem::path file = sqlite3_db_filename(db_.get(), "main");
+  const bool is_journal_there = inode_of(with_suffix(file, "-wal")) == journal_;
+  if (is_moved == 0) return !is_journal_there;
+  std::error_code ignored;
+  if (is_journal_there)
+    for (const char* suffix : {"-wal", "-shm"})
+      std::filesystem::remove(with_suffix(file, suffix), ignored);
+  return true;
 }
 
 std::expected<void, DatabaseError> Database::check(Check how) {
@@ -162,8 +208,10 @@ std::expected<void, DatabaseError> Database::bring_schema_up() {
   return execute("COMMIT");
 }
 
-bool Database::move_aside(const std::filesystem::path& file, std::filesystem::path& moved_to) {
+bool Database::move_aside(const std::filesystem::path& file, const DatabaseError& why,
+                          std::filesystem::path& moved_to) {
   std::error_code failed;
+  if (!why.file_is_damaged() && !is_forbidden(file)) return false;
   for (int n = 1; n <= moved_aside_max; ++n) {
     moved_to = file;
     moved_to += ".corrupt-" + std::to_string(n);
@@ -173,12 +221,8 @@ bool Database::move_aside(const std::filesystem::path& file, std::filesystem::pa
   if (failed) return false;
   // The journal belongs to the file that went; a new one would be ruined by it.
   for (const char* suffix : {"-wal", "-shm"}) {
-    std::filesystem::path journal = file;
-    journal += suffix;
-    std::filesystem::path journal_to = moved_to;
-    journal_to += suffix;
     std::error_code ignored;
-    std::filesystem::rename(journal, journal_to, ignored);
+    std::filesystem::rename(with_suffix(file, suffix), with_suffix(moved_to, suffix), ignored);
   }
   return true;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sqlite3.h>
+#include <sys/types.h>
 
 #include <expected>
 #include <filesystem>
@@ -25,8 +26,10 @@ namespace smartmeterd::history {
 struct DatabaseError {
   int code;
   std::string text;
-  /// The file is not a database, is damaged, or may not be written: a new one helps.
+  /// The file is not a database, is damaged, or may not be written: to open it again may help.
   bool file_is_unusable() const noexcept;
+  /// It is not a database, or not whole.
+  bool file_is_damaged() const noexcept;
 };
 
 /// SQLite in WAL mode with synchronous=NORMAL: a crash or power cut may lose the last
@@ -41,8 +44,13 @@ class Database {
   /// Opens or makes the file, checks it, brings the schema up.
   static std::expected<Database, DatabaseError> open(const std::filesystem::path& file,
                                                      Check check);
-  /// Moves an unusable file (and its journal) aside as "<file>.corrupt-<n>"; false if it cannot.
-  static bool move_aside(const std::filesystem::path& file, std::filesystem::path& moved_to);
+  /// Moves a file that `why` speaks of (and its journal) aside as "<file>.corrupt-<n>"; false if it
+  /// cannot, or where a new one would be no better: on a disk that is full or may not be written.
+  static bool move_aside(const std::filesystem::path& file, const DatabaseError& why,
+                         std::filesystem::path& moved_to);
+  /// True where the file, or its journal, is no longer what has its name: it was removed, or another
+  /// one is in its place. The journal that stayed behind would ruin that one, and is removed.
+  bool leave_if_moved();
 
   using BaselinesByAdapter = std::map<std::string, Baselines, std::less<>>;
   std::expected<BaselinesByAdapter, DatabaseError> replay_baselines();
@@ -157,6 +165,7 @@ class Database {
   std::expected<void, DatabaseError> bring_schema_up();
 
   std::unique_ptr<sqlite3, CloseDatabase<sqlite3_close>> db_;
+  ino_t journal_ = 0;  ///< inode of the "-wal" while this is open
 };
 
 }  // namespace smartmeterd::history

@@ -24,6 +24,9 @@ using Baselines = std::vector<meter::dlms::ReplayBaseline>;
 
 /// Adapters that may wait for a write at once; one process is made for 1,000.
 constexpr std::size_t waiting_max = 4096;
+/// Before the next attempt to open a database that could not be opened; doubled each time.
+constexpr std::chrono::milliseconds back_off_min{1000};
+constexpr std::chrono::milliseconds back_off_max{60'000};
 
 class SqliteStorage final : public Storage {
  public:
@@ -50,39 +53,47 @@ class SqliteStorage final : public Storage {
   using Waiting = std::map<std::string, Values, std::less<>>;
 
   void open_database(Database::Check check = Database::Check::full);
+  std::expected<void, DatabaseError> take_file(Database& opened);
+  void follow_file();
+  template <class Change>
+  bool change_file(Change change);
+  void learn();
   void run();
   Waiting take_due(Clock::time_point now, Clock::time_point& next);
   void write(Waiting& due);
-  std::expected<void, DatabaseError> save(const std::string& adapter, const Values& values);
+  void wait_again(Waiting& unsaved);
   template <class Change>
   void queue(std::string_view adapter, Change change);
   void set_problem(std::string text);
+  void report(const DatabaseError& error);
   using Backlogs = std::vector<StoredBacklog*>;
   Backlogs take_unwritten(Clock::time_point now, Clock::time_point& next);
   Backlogs asked();
   void write(const Backlogs& unwritten);
-  std::expected<void, DatabaseError> save(const Backlogs& unwritten);
   void answer(const Backlogs& asked);
   bool take_history(Clock::time_point now, Clock::time_point& next);
   void write_history();
   void answer_history();
-  void report(const std::expected<void, DatabaseError>& done);
+  void after_reading(const std::expected<void, DatabaseError>& answered);
 
   const std::filesystem::path file_;
   const std::chrono::milliseconds write_interval_;
-  std::mutex database_mutex_;         ///< never taken while the shared one is held
-  std::optional<Database> database_;  ///< guarded by database_mutex_
+  // The thread's own.
+  std::optional<Database> database_;
+  std::chrono::milliseconds back_off_ = back_off_min;
+  Clock::time_point open_at_;  ///< where there is none
+  std::map<std::string, Clock::time_point, std::less<>> written_;
   mutable Shared shared_;
   // Guarded by the shared mutex.
   Waiting waiting_;
+  Waiting found_;  ///< in the file, and not known to the loop yet
   bool stop_ = false;
   std::string problem_;
-  Database::BacklogSizes backlog_sizes_;  ///< what the file held when it was opened
+  std::optional<Database::BacklogSizes> backlog_sizes_;  ///< in the file when it was opened
   std::map<std::string, StoredBacklog, std::less<>> backlogs_;  ///< by broker; stay for ever
   std::optional<StoredHistory> history_;  ///< there where the thread is
   std::atomic<std::size_t> dropped_ = 0;
   Waiting newest_;  ///< the loop's own: what the file holds or will hold
-  std::map<std::string, Clock::time_point, std::less<>> written_;  ///< the thread's own
   std::thread thread_;
 };
 
@@ -90,19 +101,8 @@ SqliteStorage::SqliteStorage(const std::filesystem::path& directory,
                              std::chrono::milliseconds write_interval,
                              std::chrono::milliseconds history_interval)
     : file_(directory / "state.db"), write_interval_(write_interval) {
-  std::error_code failed;
-  std::filesystem::create_directories(directory, failed);  // `open` says what is wrong with it
   open_database(Database::Check::quick);  // the start must not wait for the rest
-  if (!database_) return;
-  auto baselines = database_->replay_baselines();
-  auto lines = database_->line_settings();
-  if (!baselines || !lines)
-    set_problem("state database " + file_.string() + ": " +
-                (baselines ? lines.error() : baselines.error()).text);
-  if (baselines)
-    for (auto& [adapter, stored] : *baselines) newest_[adapter].baselines = std::move(stored);
-  if (lines)
-    for (auto& [adapter, line] : *lines) newest_[adapter].line = std::move(line);
+  learn();
   try {
     history_.emplace(shared_, history_interval, write_interval);
     thread_ = std::thread([this] { run(); });
@@ -121,30 +121,78 @@ SqliteStorage::~SqliteStorage() {
 }
 
 void SqliteStorage::open_database(Database::Check check) {
+  std::error_code failed;
+  std::filesystem::create_directories(file_.parent_path(), failed);  // `open` says what is wrong
   auto opened = Database::open(file_, check);
   if (!opened && opened.error().file_is_unusable()) {
     std::filesystem::path moved_to;
     const std::string why = opened.error().text;
-    if (Database::move_aside(file_, moved_to)) {
+    if (Database::move_aside(file_, opened.error(), moved_to)) {
       log::warning("state database {}: {}; moved to {}, starting a new one", file_.string(), why,
                    moved_to.filename().string());
       opened = Database::open(file_, check);
     }
   }
-  std::expected<Database::BacklogSizes, DatabaseError> sizes;
-  if (opened) sizes = opened->backlog_sizes();
-  if (!opened || !sizes) {
-    set_problem("state database " + file_.string() + ": " +
-                (opened ? sizes.error() : opened.error()).text);
-    database_.reset();
-    return;
+  std::expected<void, DatabaseError> done;
+  if (opened)
+    done = take_file(*opened);
+  else
+    done = std::unexpected(std::move(opened.error()));
+  if (done) {
+    database_.emplace(std::move(*opened));
+    back_off_ = back_off_min;
+    return set_problem({});
   }
-  database_.emplace(std::move(*opened));
-  set_problem({});
+  database_.reset();
+  open_at_ = Clock::now() + back_off_;
+  back_off_ = std::min(2 * back_off_, back_off_max);
+  report(done.error());
+}
+
+/// What it holds is known from now on.
+std::expected<void, DatabaseError> SqliteStorage::take_file(Database& opened) {
+  auto baselines = opened.replay_baselines();
+  if (!baselines) return std::unexpected(std::move(baselines.error()));
+  auto lines = opened.line_settings();
+  if (!lines) return std::unexpected(std::move(lines.error()));
+  auto sizes = opened.backlog_sizes();
+  if (!sizes) return std::unexpected(std::move(sizes.error()));
   if (history_) history_->file_changed();
   const std::lock_guard lock(shared_.mutex);
+  for (auto& [adapter, stored] : *baselines) found_[adapter].baselines = std::move(stored);
+  for (auto& [adapter, line] : *lines) found_[adapter].line = std::move(line);
+  for (auto& [broker, backlog] : backlogs_)
+    backlog.file_changed((*sizes)[broker], !backlog_sizes_.has_value());
   backlog_sizes_ = std::move(*sizes);
-  for (auto& [broker, backlog] : backlogs_) backlog.file_changed(backlog_sizes_[broker]);
+  return {};
+}
+
+/// Somebody may have removed the file, or put another one in its place: what is written to the
+/// former one is lost.
+void SqliteStorage::follow_file() {
+  if (!database_ || !database_->leave_if_moved()) return;
+  log::warning("state database {}: removed or replaced while it is in use; what is there now is "
+               "used, or a new one begun", file_.string());
+  database_.reset();
+  open_database();
+}
+
+/// True where all of it was done; once more with a new file where the file cannot be used.
+template <class Change>
+bool SqliteStorage::change_file(Change change) {
+  if (!database_) return false;
+  std::expected<void, DatabaseError> done = change(*database_);
+  if (!done && done.error().file_is_unusable()) {
+    database_.reset();
+    open_database();
+    if (!database_) return false;
+    done = change(*database_);
+  }
+  if (done)
+    set_problem({});
+  else
+    report(done.error());
+  return done.has_value();
 }
 
 void SqliteStorage::set_problem(std::string text) {
@@ -156,8 +204,8 @@ void SqliteStorage::set_problem(std::string text) {
   if (text.empty())
     log::notice("state database {}: written again", file_.string());
   else
-    log::warning("{}; replay baselines, line settings, history and what brokers miss are not "
-                 "kept", text);
+    log::warning("{}; history, replay baselines, line settings and what brokers miss wait in "
+                 "memory, and it is tried again", text);
 }
 
 std::string SqliteStorage::problem() const {
@@ -165,12 +213,41 @@ std::string SqliteStorage::problem() const {
   return problem_;
 }
 
+void SqliteStorage::report(const DatabaseError& error) {
+  set_problem("state database " + file_.string() + ": " + error.text);
+}
+
+/// Of a file that could only be opened later, or was replaced, what this run does not know better.
+void SqliteStorage::learn() {
+  Waiting found;
+  {
+    const std::lock_guard lock(shared_.mutex);
+    found.swap(found_);
+  }
+  for (auto& [adapter, values] : found) {
+    Values& known = newest_[adapter];
+    if (known.line.empty()) known.line = std::move(values.line);
+    for (const meter::dlms::ReplayBaseline& baseline : values.baselines) {
+      const auto same = std::ranges::find_if(known.baselines, [&](const auto& other) {
+        return other.system_title == baseline.system_title &&
+               other.key_fingerprint == baseline.key_fingerprint;
+      });
+      if (same == known.baselines.end())
+        known.baselines.push_back(baseline);
+      else if (same->invocation_counter < baseline.invocation_counter)
+        *same = baseline;
+    }
+  }
+}
+
 Baselines SqliteStorage::replay_baselines(std::string_view adapter) {
+  learn();
   const auto found = newest_.find(adapter);
   return found == newest_.end() ? Baselines() : found->second.baselines;
 }
 
 std::string SqliteStorage::line_settings(std::string_view adapter) {
+  learn();
   const auto found = newest_.find(adapter);
   return found == newest_.end() ? std::string() : found->second.line;
 }
@@ -197,7 +274,7 @@ void SqliteStorage::queue(std::string_view adapter, Change change) {
     const std::lock_guard lock(shared_.mutex);
     auto found = waiting_.find(adapter);
     if (found == waiting_.end()) {
-      if (waiting_.size() == waiting_max) {
+      if (waiting_.size() >= waiting_max) {
         ++dropped_;
         return;
       }
@@ -215,8 +292,8 @@ Backlog* SqliteStorage::backlog(std::string_view broker, std::size_t bytes_max) 
   try {
     const std::lock_guard lock(shared_.mutex);
     const std::string name(broker);
-    backlog = &backlogs_.try_emplace(name, shared_, name, backlog_sizes_[name], write_interval_)
-                   .first->second;
+    const auto size = backlog_sizes_ ? (*backlog_sizes_)[name] : Database::BacklogSize();
+    backlog = &backlogs_.try_emplace(name, shared_, name, size, write_interval_).first->second;
   } catch (const std::system_error& error) {
     log::warning("nothing is kept for broker {}: {}", broker, error.what());
     return nullptr;
@@ -231,14 +308,28 @@ void SqliteStorage::run() {
     Clock::time_point next = Clock::time_point::max();
     const bool stopping = stop_;
     const auto now = stopping ? Clock::time_point::max() : Clock::now();
-    Waiting due = take_due(now, next);
-    const Backlogs unwritten = take_unwritten(now, next);
-    const bool is_history_due = take_history(now, next);
+    if (!database_ && open_at_ <= now) {
+      lock.unlock();
+      open_database();
+      lock.lock();
+      if (!stopping) continue;
+    }
+    Waiting due;
+    Backlogs unwritten;
+    bool is_history_due = false;
+    if (database_) {
+      due = take_due(now, next);
+      unwritten = take_unwritten(now, next);
+      is_history_due = take_history(now, next);
+    } else {
+      next = open_at_;  // until then everything waits
+    }
     const Backlogs questions = asked();
     const bool has_question = history_->has_question();
     if (!due.empty() || !unwritten.empty() || is_history_due || !questions.empty() ||
         has_question) {
       lock.unlock();
+      follow_file();
       write(due);
       write(unwritten);
       if (is_history_due) write_history();
@@ -272,32 +363,27 @@ SqliteStorage::Waiting SqliteStorage::take_due(Clock::time_point now, Clock::tim
 }
 
 void SqliteStorage::write(Waiting& due) {
-  const std::lock_guard lock(database_mutex_);
-  for (auto& [adapter, values] : due) {
+  std::erase_if(due, [this](const auto& entry) {
+    const auto& [adapter, values] = entry;
     written_[adapter] = Clock::now();
-    if (!database_) open_database();
-    if (!database_) continue;
-    auto saved = save(adapter, values);
-    if (!saved && saved.error().file_is_unusable()) {
-      database_.reset();
-      open_database();
-      if (!database_) continue;
-      saved = save(adapter, values);
-    }
-    report(saved);  // what could not be written now comes again with the next telegram
+    return change_file([&](Database& database) -> std::expected<void, DatabaseError> {
+      if (!values.line.empty())
+        if (auto saved = database.save_line_settings(adapter, values.line); !saved) return saved;
+      if (values.baselines.empty()) return {};
+      return database.save_replay_baselines(adapter, values.baselines);
+    });
+  });
+  if (!due.empty()) wait_again(due);
+}
+
+/// What has come meanwhile is newer.
+void SqliteStorage::wait_again(Waiting& unsaved) {
+  const std::lock_guard lock(shared_.mutex);
+  for (auto& [adapter, values] : unsaved) {
+    Values& waiting = waiting_[adapter];
+    if (waiting.line.empty()) waiting.line = std::move(values.line);
+    if (waiting.baselines.empty()) waiting.baselines = std::move(values.baselines);
   }
-}
-
-void SqliteStorage::report(const std::expected<void, DatabaseError>& done) {
-  set_problem(done ? "" : "state database " + file_.string() + ": " + done.error().text);
-}
-
-std::expected<void, DatabaseError> SqliteStorage::save(const std::string& adapter,
-                                                       const Values& values) {
-  if (!values.line.empty())
-    if (auto saved = database_->save_line_settings(adapter, values.line); !saved) return saved;
-  if (values.baselines.empty()) return {};
-  return database_->save_replay_baselines(adapter, values.baselines);
 }
 
 /// Everything that waits, once the oldest of it has to be written: one transaction for all brokers.
@@ -320,28 +406,14 @@ SqliteStorage::Backlogs SqliteStorage::take_unwritten(Clock::time_point now,
 
 void SqliteStorage::write(const Backlogs& unwritten) {
   if (unwritten.empty()) return;
-  const std::lock_guard lock(database_mutex_);
-  if (!database_) open_database();
-  bool is_saved = false;
-  if (database_) {
-    auto saved = save(unwritten);
-    if (!saved && saved.error().file_is_unusable()) {
-      database_.reset();
-      open_database();
-      if (database_) saved = save(unwritten);
-    }
-    is_saved = saved.has_value();
-    if (database_) report(saved);
-  }
-  for (StoredBacklog* backlog : unwritten) backlog->written(is_saved);
-}
-
-std::expected<void, DatabaseError> SqliteStorage::save(const Backlogs& unwritten) {
-  return database_->transaction([&]() -> std::expected<void, DatabaseError> {
-    for (StoredBacklog* backlog : unwritten)
-      if (auto done = backlog->write(*database_); !done) return done;
-    return {};
+  const bool is_saved = change_file([&](Database& database) {
+    return database.transaction([&]() -> std::expected<void, DatabaseError> {
+      for (StoredBacklog* backlog : unwritten)
+        if (auto done = backlog->write(database); !done) return done;
+      return {};
+    });
   });
+  for (StoredBacklog* backlog : unwritten) backlog->written(is_saved);
 }
 
 SqliteStorage::Backlogs SqliteStorage::asked() {
@@ -352,17 +424,8 @@ SqliteStorage::Backlogs SqliteStorage::asked() {
 }
 
 void SqliteStorage::answer(const Backlogs& asked) {
-  if (asked.empty()) return;
-  const std::lock_guard lock(database_mutex_);
-  if (!database_) open_database();
-  for (StoredBacklog* backlog : asked) {
-    const auto answered = backlog->answer(database_ ? &*database_ : nullptr);
-    if (answered) continue;
-    report(answered);
-    if (!answered.error().file_is_unusable()) continue;
-    database_.reset();
-    open_database();
-  }
+  for (StoredBacklog* backlog : asked)
+    after_reading(backlog->answer(database_ ? &*database_ : nullptr));
 }
 
 bool SqliteStorage::take_history(Clock::time_point now, Clock::time_point& next) {
@@ -377,29 +440,18 @@ bool SqliteStorage::take_history(Clock::time_point now, Clock::time_point& next)
 }
 
 void SqliteStorage::write_history() {
-  const std::lock_guard lock(database_mutex_);
-  if (!database_) open_database();
-  bool is_saved = false;
-  if (database_) {
-    auto saved = history_->write(*database_);
-    if (!saved && saved.error().file_is_unusable()) {
-      database_.reset();
-      open_database();
-      if (database_) saved = history_->write(*database_);
-    }
-    is_saved = saved.has_value();
-    if (database_) report(saved);
-  }
-  history_->written(is_saved);
+  history_->written(change_file([this](Database& database) { return history_->write(database); }));
 }
 
 /// One, so that whatever else waits is not kept waiting by many.
 void SqliteStorage::answer_history() {
-  const std::lock_guard lock(database_mutex_);
-  if (!database_) open_database();
-  const auto answered = history_->answer(database_ ? &*database_ : nullptr, problem());
+  after_reading(history_->answer(database_ ? &*database_ : nullptr, problem()));
+}
+
+/// An answer was given, whatever it is: it is not asked for once more.
+void SqliteStorage::after_reading(const std::expected<void, DatabaseError>& answered) {
   if (answered) return;
-  report(answered);
+  report(answered.error());
   if (!answered.error().file_is_unusable()) return;
   database_.reset();
   open_database();

@@ -4,6 +4,8 @@
 
 #include <map>
 
+#include "daemon/log.hpp"
+
 namespace smartmeterd::history {
 
 namespace {
@@ -41,7 +43,9 @@ class NoStorage final : public Storage {
 
 std::unique_ptr<Storage> Storage::open(const std::filesystem::path&, std::chrono::milliseconds,
                                        std::chrono::milliseconds) {
-  return std::make_unique<NoStorage>();
+  auto storage = std::make_unique<NoStorage>();
+  log::warning("{}", storage->problem());
+  return storage;
 }
 
 bool Storage::is_built_in() noexcept {

@@ -192,9 +192,15 @@ std::expected<void, DatabaseError> StoredBacklog::answer(Database* database) {
   return {};
 }
 
-void StoredBacklog::file_changed(const Database::BacklogSize& size) {
+void StoredBacklog::file_changed(const Database::BacklogSize& size, bool is_first) {
   in_file_ = size;
+  // Without a file every answer was empty: nobody knows the ids of what waits yet.
+  if (is_first) {
+    for (Entry& entry : waiting_) entry.id += size.last_id;
+    last_id_ += size.last_id;
+  }
   last_id_ = std::max(last_id_, size.last_id);
+  if (in_file_.bytes > bytes_max_) change_waits();
 }
 
 }  // namespace smartmeterd::history

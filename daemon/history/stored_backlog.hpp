@@ -48,8 +48,8 @@ class StoredBacklog final : public Backlog {
   Clock::time_point write_at() const noexcept { return write_at_; }
   /// Takes what waits. `write` and `written` follow.
   void begin_write();
-  /// Another file is used from now on, which holds this.
-  void file_changed(const Database::BacklogSize& size);
+  /// Another file is used from now on, which holds this; or the first one.
+  void file_changed(const Database::BacklogSize& size, bool is_first);
   // … and without it.
   /// Inside of a transaction; once more where that one came to nothing.
   std::expected<void, DatabaseError> write(Database& database);

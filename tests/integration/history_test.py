@@ -210,13 +210,18 @@ class History(World):
         stop(self.daemon)
         self.assertEqual(self.in_file("SELECT count(*) FROM history"), [(0,)])
 
-    def test_an_unusable_directory_stops_nothing(self):
+    def test_a_directory_that_is_unusable_at_first_stops_nothing(self):
         (self.directory / "state").rmdir()
         (self.directory / "state").write_text("a file")
         self.start()
         self.send(2)
-        self.assertIn("state database", self.refusal(0.000001, time.time()))
-        self.assertIn("history and what brokers miss are not kept", self.log_text())
+        self.assertIn("state.db: unable to open database file: Not a directory",
+                      self.refusal(0.000001, time.time()))
+        self.assertEqual(self.log_text().count("Not a directory; history, replay baselines"), 1)
+        (self.directory / "state").unlink()
+        wait_for("the database", lambda: "state.db: written again" in self.log_text())
+        stop(self.daemon)
+        self.assertEqual(self.in_file("SELECT sum(telegrams) FROM history"), [(2 * 3,)])
 
 
 if __name__ == "__main__":

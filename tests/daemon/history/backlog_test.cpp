@@ -23,6 +23,7 @@
 
 #include "daemon/history/storage.hpp"
 #include "tests/daemon/history/former_file.hpp"
+#include "tests/daemon/history/other_program.hpp"
 
 namespace smartmeterd::history {
 namespace {
@@ -317,11 +318,27 @@ TEST_F(BacklogTest, AFullDiskIsTriedAgain) {
   EXPECT_EQ(backlog->dropped(), 0u);
 }
 
-TEST_F(BacklogTest, AUselessDirectoryMeansNone) {
-  std::ofstream(directory_ / "file") << "x";
-  const auto storage = Storage::open(directory_ / "file" / "below");
+/// What was there before stays, and goes first, whatever numbers the new entries had.
+TEST_F(BacklogTest, AFileThatIsLockedAtTheStartIsTriedAgain) {
+  {
+    const auto storage = Storage::open(directory_);
+    Backlog* backlog = storage->backlog("home", plenty);
+    for (std::uint64_t number = 1; number <= 10; ++number) backlog->append("m", payload(number));
+  }
+  OtherProgram other(file());
+  other.execute("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
+  const auto storage = Storage::open(directory_, 1ms);
   EXPECT_NE(storage->problem(), "");
-  EXPECT_EQ(storage->backlog("home", plenty), nullptr);
+  Backlog* backlog = storage->backlog("home", plenty);
+  for (std::uint64_t number = 11; number <= 15; ++number) backlog->append("m", payload(number));
+  EXPECT_EQ(backlog->stored(), 5u);
+  EXPECT_TRUE(fetch(*backlog).empty()) << "what is in the file goes first";
+  other.close();
+  ASSERT_TRUE(eventually([&] { return rows_in_file() == 15; }));
+  EXPECT_EQ(backlog->stored(), 15u);
+  const Entries entries = fetch(*backlog);
+  ASSERT_EQ(entries.size(), 15u);
+  for (std::size_t i = 0; i < entries.size(); ++i) EXPECT_EQ(entries[i].payload, payload(i + 1));
 }
 
 TEST_F(BacklogTest, AFileThatGoesBadIsReplaced) {

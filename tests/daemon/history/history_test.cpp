@@ -18,6 +18,7 @@
 
 #include "daemon/history/storage.hpp"
 #include "tests/daemon/history/former_file.hpp"
+#include "tests/daemon/history/other_program.hpp"
 #include "tests/daemon/history/rows.hpp"
 
 namespace smartmeterd::history {
@@ -38,6 +39,26 @@ bool eventually(const std::function<bool()>& condition) {
   }
   return true;
 }
+
+/// From now on no file grows beyond the present size of this one (0: there is none), until there
+/// is room again.
+class FullDisk {
+ public:
+  explicit FullDisk(const std::filesystem::path& file) {
+    std::signal(SIGXFSZ, SIG_IGN);
+    EXPECT_EQ(getrlimit(RLIMIT_FSIZE, &before_), 0);
+    rlimit full = before_;
+    full.rlim_cur = std::filesystem::exists(file) ? std::filesystem::file_size(file) : 0;
+    EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &full), 0);
+  }
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
+  ~FullDisk() { make_room(); }
+  void make_room() { EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &before_), 0); }
+
+ private:
+  rlimit before_{};
+};
 
 class HistoryTest : public testing::Test {
  protected:
@@ -371,25 +392,6 @@ TEST_F(HistoryTest, WhatIsNotWantedAnyMoreLeavesAtOnce) {
   EXPECT_TRUE(eventually([&] { return has_rows(0); }));
 }
 
-/// From now on no file grows beyond the present size of this one, until there is room again.
-class FullDisk {
- public:
-  explicit FullDisk(const std::filesystem::path& file) {
-    std::signal(SIGXFSZ, SIG_IGN);
-    EXPECT_EQ(getrlimit(RLIMIT_FSIZE, &before_), 0);
-    rlimit full = before_;
-    full.rlim_cur = std::filesystem::file_size(file);
-    EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &full), 0);
-  }
-  FullDisk(const FullDisk&) = delete;
-  FullDisk& operator=(const FullDisk&) = delete;
-  ~FullDisk() { make_room(); }
-  void make_room() { EXPECT_EQ(setrlimit(RLIMIT_FSIZE, &before_), 0); }
-
- private:
-  rlimit before_{};
-};
-
 TEST_F(HistoryTest, AFullDiskIsTriedAgain) {
   open();
   FullDisk disk(directory_ / "state.db-wal");
@@ -414,11 +416,109 @@ TEST_F(HistoryTest, ADiskThatStaysFullCostsTheOldest) {
   EXPECT_EQ(ask_file("SELECT min(start) FROM history"), std::to_string(noon + 24 * 900));
 }
 
-TEST_F(HistoryTest, AUselessDirectoryMeansNone) {
-  std::ofstream(directory_ / "file") << "x";
-  const auto storage = Storage::open(directory_ / "file" / "below");
-  EXPECT_NE(storage->problem(), "");
-  EXPECT_EQ(storage->history(), nullptr);
+TEST_F(HistoryTest, ADirectoryThatBecomesUsableIsUsed) {
+  const auto good = directory_;
+  directory_ = good / "file" / "below";
+  std::ofstream(good / "file") << "x";
+  open();
+  EXPECT_NE(storage_->problem().find("Not a directory"), std::string::npos) << storage_->problem();
+  append({quarter("m", noon, {{{"energy_import", "1"}}})});
+  const auto answer = ask(everything());
+  EXPECT_EQ(answer.error, HistoryAnswer::Error::failed);
+  EXPECT_EQ(answer.message, storage_->problem());
+  std::filesystem::remove(good / "file");
+  EXPECT_TRUE(eventually([&] { return has_rows(1); }));
+  EXPECT_EQ(rows_of(ask(everything())).size(), 1u);
+  EXPECT_EQ(storage_->problem(), "");
+  directory_ = good;
+}
+
+TEST_F(HistoryTest, AFileThatIsLockedAtTheStartIsTriedAgain) {
+  open();
+  write(noon, "1");
+  close();
+  OtherProgram other(file());
+  other.execute("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
+  open();
+  EXPECT_NE(storage_->problem().find("locked"), std::string::npos) << storage_->problem();
+  append({quarter("m", noon + 900, {{{"energy_import", "2"}}})});
+  EXPECT_EQ(ask(everything()).error, HistoryAnswer::Error::failed);
+  other.close();
+  EXPECT_TRUE(eventually([&] { return has_rows(2); }));
+  EXPECT_EQ(rows_of(ask(everything())).size(), 2u);
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "state.db.corrupt-1"));
+}
+
+TEST_F(HistoryTest, AFileThatIsLockedForAllTheRunIsTriedAtTheStop) {
+  open();
+  close();
+  {
+    OtherProgram other(file());
+    other.execute("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
+    open();
+  }
+  append({quarter("m", noon, {{{"energy_import", "2"}}})});
+  close();
+  EXPECT_TRUE(has_rows(1));
+}
+
+/// A disk that is full is none the better for a new file beside the old one.
+TEST_F(HistoryTest, AFullDiskAtTheStartCostsNothing) {
+  open();
+  write(noon, "1");
+  close();
+  {
+    FullDisk disk(directory_ / "nothing");
+    open();
+    EXPECT_NE(storage_->problem(), "");
+    append({quarter("m", noon + 900, {{{"energy_import", "2"}}})});
+  }
+  EXPECT_TRUE(eventually([&] { return has_rows(2); }));
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "state.db.corrupt-1"));
+}
+
+TEST_F(HistoryTest, AFileThatIsRemovedIsBegunAgain) {
+  for (const bool all : {true, false}) {
+    open();
+    write(noon, "1");
+    std::filesystem::remove(file());
+    if (all) {
+      std::filesystem::remove(directory_ / "state.db-wal");
+      std::filesystem::remove(directory_ / "state.db-shm");
+    }
+    write(noon + 900, "2");
+    EXPECT_EQ(ask_file("SELECT start FROM history"), std::to_string(noon + 900));
+    std::filesystem::remove(file());
+    EXPECT_EQ(rows_of(ask(everything())), Rows()) << "a question notices, too";
+    write(noon + 1800, "3");
+    EXPECT_TRUE(has_rows(1));
+    close();
+    EXPECT_EQ(ask_file("PRAGMA integrity_check"), "ok");
+    std::filesystem::remove(file());
+  }
+}
+
+/// As a backup is put back, by someone who does not know that the service runs.
+TEST_F(HistoryTest, AFileInItsPlaceIsUsed) {
+  open();
+  write(noon, "1", "a");
+  close();
+  std::filesystem::copy(file(), directory_ / "backup");
+  open();
+  for (int i = 0; i < 50; ++i) write(noon + i * 900, "7", "b");
+  std::filesystem::rename(directory_ / "backup", file());
+  write(noon + 900, "2", "a");
+  close();
+  EXPECT_EQ(ask_file("PRAGMA integrity_check"), "ok");
+  EXPECT_EQ(ask_file("SELECT group_concat(last) FROM history_values"), "1,2");
+}
+
+TEST_F(HistoryTest, AJournalThatIsRemovedCostsNothing) {
+  open();
+  write(noon, "1");
+  std::filesystem::remove(directory_ / "state.db-wal");
+  write(noon + 900, "2");
+  EXPECT_EQ(ask_file("SELECT group_concat(last) FROM history_values"), "1,2");
 }
 
 /// Most of the file is history, and the start does not wait until it was looked through.

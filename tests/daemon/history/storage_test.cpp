@@ -14,6 +14,8 @@
 #include <random>
 #include <thread>
 
+#include "tests/daemon/history/other_program.hpp"
+
 namespace smartmeterd::history {
 namespace {
 
@@ -175,6 +177,33 @@ TEST_F(StorageTest, AUselessDirectoryIsAProblemAndNoMore) {
   const std::vector<ReplayBaseline> now = {baseline(1, 7)};
   storage->save_replay_baselines("a", now);
   EXPECT_EQ(storage->replay_baselines("a"), now) << "for this run";
+}
+
+TEST_F(StorageTest, WhatALockedFileHoldsIsKnownLater) {
+  {
+    const auto storage = Storage::open(directory_);
+    const std::vector before = {baseline(1, 7), baseline(2, 7), baseline(3, 7)};
+    storage->save_replay_baselines("a", before);
+    storage->save_line_settings("a", "2400-8E1");
+    storage->save_line_settings("b", "9600-8N1");
+  }
+  OtherProgram other(directory_ / "state.db");
+  other.execute("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
+  {
+    const auto storage = Storage::open(directory_);
+    EXPECT_EQ(storage->line_settings("a"), "");
+    const std::vector meanwhile = {baseline(1, 8), baseline(2, 6)};
+    storage->save_replay_baselines("a", meanwhile);
+    storage->save_line_settings("b", "115200-8N1");
+    other.close();
+    while (!storage->problem().empty()) std::this_thread::sleep_for(1ms);
+    EXPECT_EQ(storage->line_settings("a"), "2400-8E1");
+    EXPECT_EQ(storage->line_settings("b"), "115200-8N1");
+    EXPECT_EQ(storage->replay_baselines("a"),
+              (std::vector{baseline(1, 8), baseline(2, 7), baseline(3, 7)}));
+  }
+  EXPECT_EQ(stored("a"), (std::vector{baseline(1, 8), baseline(2, 7), baseline(3, 7)}));
+  EXPECT_EQ(Storage::open(directory_)->line_settings("b"), "115200-8N1");
 }
 
 TEST_F(StorageTest, ANewerVersionsFileIsLeftAlone) {
