@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // smartmeterd: options, and then the daemon.
 #include <sys/prctl.h>
+#include <sys/types.h>
 
 #include <CLI/CLI.hpp>
 #include <clocale>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <exception>
 #include <map>
 
@@ -18,6 +20,9 @@
 namespace {
 
 using namespace smartmeterd;
+
+// meson.build asks for it where the system's own have 32 bits.
+static_assert(sizeof(std::time_t) == 8 && sizeof(off_t) == 8);
 
 constexpr const char* footer = R"(
 Without options it serves every claimed adapter on D-Bus; everything else is in the

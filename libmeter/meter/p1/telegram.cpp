@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <utility>
 
 #include "meter/base/hex.hpp"
@@ -274,7 +275,7 @@ void Telegram::take_continuation(std::string_view value) noexcept {
   constexpr std::size_t unit_size_max = 8;
   std::array<char, 2 + unit_size_max> with_unit{'1', '*'};
   const std::string_view unit = next_line_.unit.substr(0, unit_size_max);
-  std::ranges::copy(unit, with_unit.begin() + 2);
+  if (!unit.empty()) std::memcpy(with_unit.data() + 2, unit.data(), unit.size());
   const DataValue one = parse_data_value({with_unit.data(), 2 + unit.size()});
   if (!one.number) return;
   add_number(next_line_.obis, number->scaled(one.number->exponent), one.unit,
