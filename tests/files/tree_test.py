@@ -17,7 +17,7 @@ DATA = "tests/fuzz/corpus/"
 # Files whose format has no comments, or that others wrote.
 NO_LICENCE_LINE = re.compile(
     r"(^|/)(LICENSE|\.gitignore|\.editorconfig|\.clang-format|\.clang-tidy|meson_options\.txt)$|"
-    r"\.(md|json|hex|bin|txt)$")
+    r"^debian/(changelog|copyright|source/format)$|\.(md|json|hex|bin|txt)$")
 LONG_LINES = re.compile(r"(^|/)LICENSE$|\.(md|json|hex|bin|xml|rules|txt)$")
 LINE_MAX = 100
 
