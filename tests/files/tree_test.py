@@ -18,7 +18,7 @@ DATA = "tests/fuzz/corpus/"
 NO_LICENCE_LINE = re.compile(
     r"(^|/)(LICENSE|\.gitignore|\.editorconfig|\.clang-format|\.clang-tidy|meson_options\.txt)$|"
     r"^debian/(changelog|copyright|source/format)$|\.(md|json|hex|bin|txt)$")
-LONG_LINES = re.compile(r"(^|/)LICENSE$|\.(md|json|hex|bin|xml|rules|txt)$")
+LONG_LINES = re.compile(r"(^|/)LICENSE$|^debian/changelog$|\.(md|json|hex|bin|xml|rules|txt)$")
 LINE_MAX = 100
 
 
