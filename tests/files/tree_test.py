@@ -14,11 +14,12 @@ import tap  # noqa: E402
 
 SKIPPED_DIRECTORIES = {".git", "__pycache__", "subprojects"}
 DATA = "tests/fuzz/corpus/"
-# Files whose format has no comments, or that others wrote.
+# Files whose format has no comments, or that others wrote: .reuse/dep5 speaks for them.
 NO_LICENCE_LINE = re.compile(
-    r"(^|/)(LICENSE|\.gitignore|\.editorconfig|\.clang-format|\.clang-tidy|meson_options\.txt)$|"
-    r"^debian/(changelog|copyright|source/format)$|\.(md|json|hex|bin|txt)$")
-LONG_LINES = re.compile(r"(^|/)LICENSE$|^debian/changelog$|\.(md|json|hex|bin|xml|rules|txt)$")
+    r"^LICENSE$|^LICENSES/|^\.reuse/|^debian/(changelog|copyright|source/format)$|"
+    r"\.png$")
+LONG_LINES = re.compile(
+    r"^LICENSES?(/|$)|^debian/changelog$|\.(md|json|hex|bin|xml|rules|txt)$")
 LINE_MAX = 100
 
 
@@ -121,9 +122,9 @@ class Files(unittest.TestCase):
     def test_licence_line(self):
         wanted = [path for path in tree() if not NO_LICENCE_LINE.search(path)]
         # First line, or the second one after "#!" or "<?xml", or the third one after a DOCTYPE.
-        missing = [path for path in wanted if os.path.basename(path) != "packages" and
-                   not any("SPDX-License-Identifier: Apache-2.0" in line
-                           for line in lines(path)[:4])]
+        missing = [path for path in wanted
+                   if not any("SPDX-License-Identifier: Apache-2.0" in line
+                              for line in lines(path)[:4])]
         self.assertEqual(missing, [])
 
     def test_header_comment(self):

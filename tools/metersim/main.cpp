@@ -384,7 +384,7 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   CLI::App app("metersim: simulated electricity meters");
   app.footer(examples);
-  app.set_version_flag("--version", METERSIM_VERSION);
+  app.set_version_flag("--version", "metersim " METERSIM_VERSION);
   app.require_subcommand(1);
 
   RunOptions run;

@@ -108,7 +108,7 @@ class Pieces {
   /// False at the end.
   bool next(Piece& piece) { return file_.is_capture() ? next_timed(piece) : next_untimed(piece); }
   std::uint64_t lost() const { return file_.capture().lost(); }
-  /// "2400-8E1 by smartmeterd 0.1.0": where it says so, once it is known.
+  /// "2400-8E1 by smartmeterd 1.2.3": where it says so, once it is known.
   const std::string& line_settings() const { return line_settings_; }
 
  private:
