@@ -48,8 +48,8 @@ class Database {
   /// cannot, or where a new one would be no better: on a disk that is full or may not be written.
   static bool move_aside(const std::filesystem::path& file, const DatabaseError& why,
                          std::filesystem::path& moved_to);
-  /// True where the file, or its journal, is no longer what has its name: it was removed, or another
-  /// one is in its place. The journal that stayed behind would ruin that one, and is removed.
+  /// True where the file, or its journal, is no longer what has its name: it was removed, or
+  /// another one is in its place. The journal that stayed behind would ruin that one, and is removed.
   bool leave_if_moved();
 
   using BaselinesByAdapter = std::map<std::string, Baselines, std::less<>>;
