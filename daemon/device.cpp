@@ -473,7 +473,8 @@ void Device::diagnose() {
     return set_state(AdapterState::probing, Problem::line_break);
   const bool never = adapter_.telegrams_received == 0;
   const bool often = evidence_.refusals >= refusals_until_problem;
-  const auto problem = evidence_.last_fault ? problem_of(*evidence_.last_fault) : std::nullopt;
+  std::optional<Problem> problem;
+  if (evidence_.last_fault) problem = problem_of(*evidence_.last_fault);
   // A reader comes in the middle of a telegram at first, and noise may look like anything.
   const bool may_be_the_start = problem == Problem::bad_checksum || problem == Problem::replay ||
                                 !decoder_.link();

@@ -87,7 +87,7 @@ std::size_t checked_size(const fs::path& file, int fd) {
     fail(fmt::format("belongs to another user, run: chown root '{}'", file.native()));
   if ((status.st_mode & S_IRWXO) != 0)
     fail(fmt::format("other users may read or change it, run: chmod 640 '{}'", file.native()));
-  if (static_cast<std::size_t>(status.st_size) > file_size_max) fail("larger than 1 MiB");
+  if (std::cmp_greater(status.st_size, file_size_max)) fail("larger than 1 MiB");
   return static_cast<std::size_t>(status.st_size);
 }
 

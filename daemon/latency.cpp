@@ -15,10 +15,11 @@ constexpr double seconds_per_ns = 1e-9;
 
 std::size_t LatencyHistogram::index_of(std::uint64_t ns) noexcept {
   const std::uint64_t units = ns >> unit_log2;
-  if (units < steps) return units;
+  if (units < steps) return static_cast<std::size_t>(units);
   // The leading one says which doubling, the bits behind it which of its steps.
   const auto doubling = static_cast<unsigned>(std::bit_width(units)) - 1 - steps_log2;
-  return std::min<std::size_t>(doubling * steps + (units >> doubling), size - 1);
+  const auto step = static_cast<std::size_t>(units >> doubling);
+  return std::min<std::size_t>(doubling * steps + step, size - 1);
 }
 
 double LatencyHistogram::middle_of(std::size_t index) noexcept {

@@ -176,7 +176,7 @@ class EpollLoop final : public LoopBase {
     const auto since = earliest.time_since_epoch();
     const auto seconds = std::chrono::floor<std::chrono::seconds>(since);
     itimerspec when{};
-    when.it_value = {seconds.count(), (since - seconds).count()};
+    when.it_value = {seconds.count(), static_cast<long>((since - seconds).count())};
     timerfd_settime(timer_fd_, TFD_TIMER_ABSTIME, &when, nullptr);
     timer_set_ = earliest;
   }

@@ -343,21 +343,28 @@ namespace {
 
 /// Joule to kWh with three decimals, half even.
 std::optional<Decimal> kilowatt_hours(Decimal joule) noexcept {
-  __extension__ using Wide = __int128;
-  constexpr Wide wide_limit = Wide{1} << 120;
-  Wide dividend = joule.mantissa, divisor = 3600;  // 1 Wh = 3600 J
+  constexpr std::uint64_t divisor = 3600;  // 1 Wh = 3600 J
+  const bool negative = joule.mantissa < 0;
+  const auto mantissa = static_cast<std::uint64_t>(joule.mantissa);
+  const std::uint64_t size = negative ? 0 - mantissa : mantissa;
+  std::uint64_t quotient = size / divisor, rest = size % divisor;
+  bool more = false;  // than `rest`, but less than one
   for (int e = joule.exponent; e > 0; --e) {
-    if (dividend > wide_limit / 10 || dividend < -wide_limit / 10) return std::nullopt;
-    dividend *= 10;
+    if (quotient > INT64_MAX / 10) return std::nullopt;
+    quotient = quotient * 10 + rest * 10 / divisor;
+    rest = rest * 10 % divisor;
   }
-  for (int e = joule.exponent; e < 0; ++e) divisor *= 10;  // 10^30 × 3600 fits
-  const bool negative = dividend < 0;
-  if (negative) dividend = -dividend;
-  Wide quotient = dividend / divisor;
-  const Wide twice_rest = 2 * (dividend % divisor);
-  if (twice_rest > divisor || (twice_rest == divisor && quotient % 2 != 0)) ++quotient;
+  for (int e = joule.exponent; e < 0; ++e) {
+    rest += quotient % 10 * divisor;
+    quotient /= 10;
+    more = more || rest % 10 != 0;
+    rest /= 10;
+  }
+  constexpr std::uint64_t half = divisor / 2;
+  if (rest > half || (rest == half && (more || quotient % 2 != 0))) ++quotient;
   if (quotient > INT64_MAX) return std::nullopt;
-  return Decimal{static_cast<std::int64_t>(negative ? -quotient : quotient), -3};
+  const auto watt_hours = static_cast<std::int64_t>(quotient);
+  return Decimal{negative ? -watt_hours : watt_hours, -3};
 }
 
 }  // namespace

@@ -44,6 +44,9 @@ class KeysTest : public testing::Test {
   }
   std::string error(std::string_view text, mode_t mode = 0640) const {
     write("a.toml", text, mode);
+    return error();
+  }
+  std::string error() const {
     try {
       load_keys(directory_);
     } catch (const ConfigError& error) {
@@ -126,6 +129,14 @@ TEST_F(KeysTest, NotAFileIsRefused) {
   fs::remove(directory_ / "a.toml");
   ASSERT_EQ(::mkfifo((directory_ / "a.toml").c_str(), 0600), 0);
   EXPECT_THROW(load_keys(directory_), ConfigError);  // and does not wait for a writer
+}
+
+// Also of a size that 32 bits do not hold.
+TEST_F(KeysTest, TooLargeIsRefused) {
+  for (const std::uintmax_t size : {std::uintmax_t{1} << 20 | 1, std::uintmax_t{1} << 32}) {
+    fs::resize_file(write("a.toml", ""), size);  // without taking room on the disk
+    EXPECT_EQ(error(), "a.toml: larger than 1 MiB") << size;
+  }
 }
 
 TEST_F(KeysTest, MistakesNameTheirPlaceAndNoDigits) {

@@ -63,7 +63,7 @@ std::uint64_t Load::due() const {
 }
 
 void Load::publish_one() {
-  FleetMember& member = fleet_[client_.sent() % fleet_.size()];
+  FleetMember& member = fleet_[static_cast<std::size_t>(client_.sent() % fleet_.size())];
   client_.publish(member.gateway, member.meter->next().octets());
 }
 

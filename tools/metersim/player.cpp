@@ -30,15 +30,16 @@ std::string_view fault_of(const FaultPlan& plan, std::uint64_t number) {
 
 /// Damages the octets of a telegram as `fault` says.
 void damage(std::string_view fault, std::mt19937_64& random, Octets& octets) {
+  const auto below = [&random](std::size_t end) { return static_cast<std::size_t>(random() % end); };
   if (fault == "flip") {
-    const std::size_t bit = random() % (octets.size() * 8);
+    const std::size_t bit = below(octets.size() * 8);
     octets[bit / 8] ^= static_cast<std::uint8_t>(1u << bit % 8);
   } else if (fault == "drop") {
     octets.clear();
   } else if (fault == "cut") {
-    octets.resize(1 + random() % (octets.size() - 1));
+    octets.resize(1 + below(octets.size() - 1));
   } else if (fault == "noise") {
-    Octets noise(1 + random() % 64);
+    Octets noise(1 + below(64));
     for (std::uint8_t& octet : noise) octet = static_cast<std::uint8_t>(random());
     octets.insert(octets.begin(), noise.begin(), noise.end());
   }

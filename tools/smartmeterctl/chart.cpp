@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdint>
 #include <utility>
 
 #include "meter/telegram_json.hpp"
@@ -284,13 +285,13 @@ std::string mark_text(double value, double mark) {
 
 unsigned TimeAxis::column_of(Instant instant) const {
   const double part = static_cast<double>((instant - from).count()) /
-                      static_cast<double>(std::max<long>((to - from).count(), 1));
+                      static_cast<double>(std::max<std::int64_t>((to - from).count(), 1));
   return static_cast<unsigned>(std::lround(std::clamp(part, 0.0, 1.0) * columns));
 }
 
 Instant TimeAxis::begin_of(unsigned column) const {
   const double part = static_cast<double>(column) / columns;
-  return from + seconds(std::lround(part * static_cast<double>((to - from).count())));
+  return from + seconds(std::llround(part * static_cast<double>((to - from).count())));
 }
 
 std::vector<TimeMark> time_marks(const TimeAxis& axis) {

@@ -74,7 +74,7 @@ std::unique_ptr<Secret> read_whole(const fs::path& file, std::string& refusal) {
   struct stat status{};
   if (::fstat(fd, &status) != 0) fail(std::strerror(errno));
   if (!S_ISREG(status.st_mode)) fail("expected a regular file");
-  if (static_cast<std::size_t>(status.st_size) > file_size_max) fail("larger than 1 MiB");
+  if (std::cmp_greater(status.st_size, file_size_max)) fail("larger than 1 MiB");
   refusal = refusal_of(file, status);
   auto text = std::make_unique<Secret>(static_cast<std::size_t>(status.st_size));
   try {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdint>
 #include <optional>
 
 #include "tools/smartmeterctl/history_text.hpp"
@@ -78,8 +79,8 @@ std::vector<Sample> resampled(const HistoryRows& rows, const TimeAxis& axis) {
     for (std::size_t i = first; i < rows.size() && rows[i].start < end; ++i) {
       const auto mean = power_of(rows[i], Of::mean);
       if (!mean) continue;
-      const auto part = static_cast<double>(
-          std::max<long>((std::min(end, rows[i].end) - std::max(begin, rows[i].start)).count(), 1));
+      const auto shown = std::min(end, rows[i].end) - std::max(begin, rows[i].start);
+      const auto part = static_cast<double>(std::max<std::int64_t>(shown.count(), 1));
       sum += *mean * part;
       weight += part;
       const double min = power_of(rows[i], Of::min).value_or(*mean),

@@ -151,7 +151,8 @@ class Telegram {
 template <class Make>
 void Telegram::add(const Obis& obis, bool is_time, std::uint8_t sub_meter, Make make) noexcept {
   constexpr std::uint64_t golden_ratio = 0x9e3779b97f4a7c15;  // spreads (Knuth 6.4)
-  const std::uint64_t hash = (obis.key() << 1 | (is_time ? 1u : 0u)) * golden_ratio >> 56;
+  const auto hash = static_cast<std::uint8_t>(
+      (obis.key() << 1 | (is_time ? 1u : 0u)) * golden_ratio >> 56);
   std::uint64_t& word = seen_[hash >> 6];
   const std::uint64_t bit = std::uint64_t{1} << (hash & 63);
   if ((word & bit) != 0 && !may_repeat(obis))

@@ -128,6 +128,23 @@ TEST_F(Harmonize, JouleBecomeKilowattHoursHalfEvenAndDerived) {
   EXPECT_EQ(find(named_, "energy")->value, (Decimal{-2, -3}));
 }
 
+// 2.5 Wh and a hair more or less; the limit of 64 bits.
+TEST(Convert, JouleExactlyWhateverTheirExponent) {
+  const auto kwh = [](Decimal joule) { return convert(joule, Unit::joule, Unit::kilowatt_hour); };
+  EXPECT_EQ(kwh({9'000, 0}), (Decimal{2, -3}));
+  EXPECT_EQ(kwh({90'000, -1}), (Decimal{2, -3}));
+  EXPECT_EQ(kwh({90'001, -1}), (Decimal{3, -3}));
+  EXPECT_EQ(kwh({89'999, -1}), (Decimal{2, -3}));
+  EXPECT_EQ(kwh({9'000'000'000'000'001, -12}), (Decimal{3, -3}));
+  EXPECT_EQ(kwh({-9'000'000'000'000'001, -12}), (Decimal{-3, -3}));
+  EXPECT_EQ(kwh({1, -30}), (Decimal{0, -3}));
+  EXPECT_EQ(kwh({1, 4}), (Decimal{3, -3}));
+  EXPECT_EQ(kwh({INT64_MIN, 0}), (Decimal{-2'562'047'788'015'216, -3}));  // …215.5
+  EXPECT_EQ(kwh({33'204'139'332'677'192, 6}), (Decimal{9'223'372'036'854'775'556, -3}));
+  EXPECT_EQ(kwh({33'204'139'332'677'193, 6}), std::nullopt);
+  EXPECT_EQ(kwh({1, 30}), std::nullopt);
+}
+
 TEST_F(Harmonize, ACodeOfSeveralQuantitiesIsNamedByItsUnit) {
   const std::string_view time = "201120113000W";
   auto add = [&](Reading reading) {
