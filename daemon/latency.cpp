@@ -36,14 +36,6 @@ void LatencyHistogram::add(Duration duration) noexcept {
   ++count_;
 }
 
-void LatencyHistogram::merge(const LatencyHistogram& other) noexcept {
-  if (other.count_ == 0) return;
-  min_ns_ = count_ == 0 ? other.min_ns_ : std::min(min_ns_, other.min_ns_);
-  max_ns_ = std::max(max_ns_, other.max_ns_);
-  for (std::size_t i = 0; i < size; ++i) buckets_[i] += other.buckets_[i];
-  count_ += other.count_;
-}
-
 double LatencyHistogram::quantile_ns(double fraction) const noexcept {
   const auto rank = static_cast<std::uint64_t>(std::ceil(fraction * static_cast<double>(count_)));
   std::uint64_t seen = 0;

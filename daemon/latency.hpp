@@ -27,8 +27,6 @@ class LatencyHistogram {
 
   /// A negative one, which no steady clock gives, counts as zero.
   void add(Duration duration) noexcept;
-  /// Adds what the other one has counted.
-  void merge(const LatencyHistogram& other) noexcept;
   std::uint64_t count() const noexcept { return count_; }
   LatencySummary summary() const noexcept;
 

@@ -118,19 +118,5 @@ TEST(Latency, QuantileInTheOverflowIsTheLargest) {
   EXPECT_DOUBLE_EQ(summary.max_s, 200);
 }
 
-TEST(Latency, MergedIsAsIfAddedToOne) {
-  const std::vector<Duration> left = {3us, 70us, 900us, 4ms}, right = {1us, 5s, 80us};
-  std::vector<Duration> both = left;
-  both.insert(both.end(), right.begin(), right.end());
-  LatencyHistogram merged = histogram_of(left);
-  merged.merge(histogram_of(right));
-  expect_close(merged.summary(), both);
-  merged.merge({});
-  expect_close(merged.summary(), both);
-  LatencyHistogram empty;
-  empty.merge(merged);
-  expect_close(empty.summary(), both);
-}
-
 }  // namespace
 }  // namespace smartmeterd
