@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import unittest
+import unittest.mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import tap  # noqa: E402
@@ -310,7 +311,8 @@ class Device(Home):
         self.assertEqual(home.problems, [])
 
     def test_meters_behind_a_meter(self):
-        self.begin(link="auto", keys=False)
+        with unittest.mock.patch.dict(os.environ, {"TZ": "Europe/Vienna"}):  # where the meter is
+            self.begin(link="auto", keys=False)
         home = self.home()
         self.pty.send(dutch_p1())
         main, gas, water = (f"smartmeterd_{name}" for name in (
