@@ -49,7 +49,7 @@ class Database {
   static bool move_aside(const std::filesystem::path& file, const DatabaseError& why,
                          std::filesystem::path& moved_to);
   /// True where the file, or its journal, is no longer what has its name: it was removed, or
-  /// another one is in its place. The journal that stayed behind would ruin that one: removed.
+  /// another one is in its place. The journal that stayed behind would ruin that one: it goes.
   bool leave_if_moved();
 
   using BaselinesByAdapter = std::map<std::string, Baselines, std::less<>>;

@@ -214,6 +214,8 @@ std::expected<std::vector<QuarterHour>, DatabaseError> Database::history_before(
   const auto known = history_meter(meter);
   if (!known) return std::unexpected(known.error());
   if (!*known) return rows;
+  // Of a meter without earlier rows the whole table is read: 34 ms of 54 MiB, as measured. An index
+  // by meter would cost a page for each meter and quarter hour, which wears out the flash.
   auto statement = prepare(
       "SELECT start, telegrams, payload FROM history"
       " WHERE start < ?1 AND meter = ?2 ORDER BY start DESC LIMIT ?3");

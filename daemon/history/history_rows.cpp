@@ -17,6 +17,7 @@ void Growth::begin_row() noexcept {
 
 void Growth::add(const Decimal& value) {
   if (!last_ || Decimal::compare(value, *last_) >= 0) {
+    if (!before_) before_ = last_;  // in the first row there ever was, growth begins with a value
     last_ = value;
     fallen_.reset();  // that was a wrong value
     fell_ = false;
@@ -68,7 +69,7 @@ void HistoryRows::before(const QuarterHour& quarter) {
 bool HistoryRows::add(const QuarterHour& quarter) {
   if (row_.telegrams == 0 || quarter.start_s >= end_s_) {
     end_row();
-    if (answer_.rows.size() == rows_max) return false;
+    if (answer_.rows.size() == rows_max || value_count_ > values_max) return false;
     begin_row(quarter.start_s);
   }
   row_.merge(quarter);
@@ -96,6 +97,7 @@ void HistoryRows::end_row() {
   for (std::size_t i = 0; i < row_.columns.size(); ++i)
     if (row_.columns[i].count > 0) put(out, row_.columns[i], track_of(row_.columns[i].name, i));
   out.values.emplace_back("telegrams", row_.telegrams);
+  value_count_ += out.values.size();
   row_.telegrams = 0;
   for (QuarterHour::Column& column : row_.columns) column.count = 0;
 }

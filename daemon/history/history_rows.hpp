@@ -22,7 +22,8 @@ class Growth {
   /// What comes from now on belongs to another row.
   void begin_row() noexcept;
   void add(const meter::Decimal& value);
-  /// Nothing where there was no value before the row, or it fell.
+  /// Since the last value before the row, or its own first one where there is none before. Nothing
+  /// where it has only that one, or it fell.
   std::optional<meter::Decimal> delta() const;
 
  private:
@@ -38,13 +39,15 @@ class HistoryRows {
  public:
   /// One answer has no more: 100 days of quarter hours, 27 years of days.
   static constexpr std::size_t rows_max = 10'000;
+  /// Nor more of these, with a row's to spare: what no message on the bus holds is not collected.
+  static constexpr std::size_t values_max = 500'000;
 
   /// Rows of `step_s` from `from_s` on, or those of the calendar.
   HistoryRows(std::int64_t from_s, std::int64_t step_s, std::optional<Calendar> calendar);
 
   /// One before the first row.
   void before(const QuarterHour& quarter);
-  /// False: more rows than there may be.
+  /// False: more rows or values than there may be.
   bool add(const QuarterHour& quarter);
   HistoryAnswer finish() &&;
 
@@ -72,6 +75,7 @@ class HistoryRows {
   QuarterHour row_;  ///< without telegrams: there is none
   std::int64_t end_s_ = INT64_MIN;
   HistoryAnswer answer_;
+  std::size_t value_count_ = 0;  ///< in it
 };
 
 }  // namespace smartmeterd::history

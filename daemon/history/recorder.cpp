@@ -27,16 +27,6 @@ std::int64_t us_of(clockid_t clock) {
   return std::int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000;
 }
 
-std::string mistake_of(const HistoryQuestion& question) {
-  if (question.from_us >= question.to_us) return "expected from before to";
-  if (question.step_s % quarter_s != 0) return "expected a step of 900 seconds, or many times that";
-  if (question.period.empty()) return {};
-  if (question.step_s != 0) return "expected either step or period, not both";
-  if (question.period == "day" || question.period == "week" || question.period == "month")
-    return {};
-  return "no period \"" + question.period + "\", expected \"day\", \"week\" or \"month\"";
-}
-
 }  // namespace
 
 Recorder::Recorder(io::Loop& loop, History& history)
@@ -125,8 +115,6 @@ void Recorder::ask(HistoryQuestion question, HistoryDone done) {
     answer.message = std::move(message);
     done(answer);
   };
-  if (std::string mistake = mistake_of(question); !mistake.empty())
-    return refuse(Error::invalid_option, std::move(mistake));
   if (days_ == 0)
     return refuse(Error::not_supported,
                   "the configuration says that nothing is kept: [history] "

@@ -22,7 +22,8 @@ class Recorder final : public Sink {
 
   void configure(const HistoryConfig& config);
   void telegram(const Telegram& telegram) override;
-  /// Calls `done` once, at once or later; never, where the recorder ends before.
+  /// The question is as `HistoryQuestion` says. Calls `done` once, at once or later; never, where
+  /// the recorder ends before.
   void ask(HistoryQuestion question, HistoryDone done);
   /// The service ends: hands on the quarter hour as far as it came. A later run goes on with it.
   void finish();

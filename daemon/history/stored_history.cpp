@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <iterator>
 #include <limits>
 #include <system_error>
 #include <utility>
@@ -123,8 +122,9 @@ std::expected<HistoryAnswer, DatabaseError> answer_to(const HistoryQuestion& que
   if (!read) return std::unexpected(read.error());
   if (!is_complete || !merged.add_rest())
     return refusal(Error::limit_reached,
-                   "more than " + std::to_string(HistoryRows::rows_max) +
-                       " rows: ask for a shorter time, or for a larger step or period");
+                   "more than " + std::to_string(HistoryRows::rows_max) + " rows, or " +
+                       std::to_string(HistoryRows::values_max) +
+                       " values: ask for a shorter time, or for a larger step or period");
   return std::move(rows).finish();
 }
 
@@ -157,13 +157,13 @@ void StoredHistory::append(std::vector<QuarterHour> rows) {
   if (is_unwanted_ || rows.empty()) return;
   // They are now among the rows that wait, or are being written before the answer.
   for (Question& question : questions_) question.running.reset();
-  waiting_.push_back(std::move(rows));
+  waiting_.push_back(std::make_shared<const std::vector<QuarterHour>>(std::move(rows)));
   if (waiting_.size() > waiting_quarters_max) drop_oldest();
   change_waits();
 }
 
 void StoredHistory::drop_oldest() {
-  dropped_ += waiting_.front().size();
+  dropped_ += waiting_.front()->size();
   waiting_.pop_front();
 }
 
@@ -222,22 +222,22 @@ std::expected<void, DatabaseError> StoredHistory::change(Database& database) {
     writing_.totals = *size;
   }
   for (const Batch& batch : writing_.batches)
-    for (const QuarterHour& row : batch)
+    for (const QuarterHour& row : *batch)
       if (auto done = database.merge_into_history(row, writing_.totals); !done) return done;
   const std::uint64_t quarters_max = std::uint64_t{writing_.config.days} * (86'400 / quarter_s);
   return database.trim_history(quarters_max, writing_.config.bytes, writing_.totals);
 }
 
 void StoredHistory::written(bool is_committed) {
+  const Writing writing = std::exchange(writing_, {});  // freed without the mutex
   const std::lock_guard lock(shared_.mutex);
   if (is_committed) {
-    totals_ = writing_.totals;
-    for (const Batch& batch : writing_.batches) written_ += batch.size();
-    if (!writing_.batches.empty()) may_write_at_ = Clock::now() + write_interval_;
+    totals_ = writing.totals;
+    for (const Batch& batch : writing.batches) written_ += batch->size();
+    if (!writing.batches.empty()) may_write_at_ = Clock::now() + write_interval_;
   } else {
     may_write_at_ = Clock::now() + retry_interval_;
-    waiting_.insert(waiting_.begin(), std::make_move_iterator(writing_.batches.begin()),
-                    std::make_move_iterator(writing_.batches.end()));
+    waiting_.insert(waiting_.begin(), writing.batches.begin(), writing.batches.end());
     if (is_unwanted_) waiting_.clear();
     while (waiting_.size() > waiting_quarters_max) drop_oldest();
     write_at_ = may_write_at_;
@@ -245,17 +245,6 @@ void StoredHistory::written(bool is_committed) {
   // Rows that came meanwhile wait from now on.
   if (write_at_ != Clock::time_point::max() && !is_unwanted_)
     write_at_ = std::max(write_at_, may_write_at_);
-  writing_ = {};
-}
-
-/// What the file does not have yet.
-std::vector<QuarterHour> StoredHistory::waiting_of(const Question& asked) const {
-  std::vector<QuarterHour> rows;
-  for (const Batch& batch : waiting_)
-    for (const QuarterHour& row : batch)
-      if (row.meter == asked.question.meter_id) rows.push_back(row);
-  if (asked.running) rows.push_back(*asked.running);
-  return rows;
 }
 
 std::expected<void, DatabaseError> StoredHistory::answer(Database* database,
@@ -263,8 +252,13 @@ std::expected<void, DatabaseError> StoredHistory::answer(Database* database,
   std::unique_lock lock(shared_.mutex);
   const Question asked = std::move(questions_.front());
   questions_.pop_front();
-  std::vector<QuarterHour> waiting = waiting_of(asked);
+  const std::deque<Batch> batches = waiting_;
   lock.unlock();
+  std::vector<QuarterHour> waiting;  // what the file does not have yet
+  for (const Batch& batch : batches)
+    for (const QuarterHour& row : *batch)
+      if (row.meter == asked.question.meter_id) waiting.push_back(row);
+  if (asked.running) waiting.push_back(*asked.running);
   std::expected<void, DatabaseError> done;
   HistoryAnswer answer;
   if (database == nullptr) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <expected>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -59,11 +60,11 @@ class StoredHistory final : public History {
     HistoryQuestion question;
     std::optional<QuarterHour> running;
   };
-  using Batch = std::vector<QuarterHour>;  ///< all meters at the end of a quarter hour
+  /// All meters at the end of a quarter hour; what a question reads of them it reads without mutex.
+  using Batch = std::shared_ptr<const std::vector<QuarterHour>>;
 
   void change_waits();
   void drop_oldest();
-  std::vector<QuarterHour> waiting_of(const Question& asked) const;
   std::expected<void, DatabaseError> change(Database& database);
 
   Shared& shared_;

@@ -129,14 +129,14 @@ using Deltas = std::vector<double>;
 TEST(HistoryRows, ANewMeterIsNoGrowth) {
   EXPECT_EQ(growth({"1000", "1001", "3", "5", "6"}), (Deltas{-1, 1, -1, 2, 1}));
   EXPECT_EQ(growth({"1000", "0", "0", "0.5", "0.7"}), (Deltas{-1, -1, -1, 0.5, 0.2}));
-  EXPECT_EQ(growth({"1000", "1001", "3", "5", "6", "8"}, 1800), (Deltas{-1, -1, 3}))
+  EXPECT_EQ(growth({"1000", "1001", "3", "5", "6", "8"}, 1800), (Deltas{1, -1, 3}))
       << "in the middle of a row";
 }
 
 TEST(HistoryRows, AWrongValueIsNoGrowthEither) {
   EXPECT_EQ(growth({"1000", "1001", "0", "1002", "1003"}), (Deltas{-1, 1, -1, 1, 1}));
   EXPECT_EQ(growth({"1000", "0", "0", "1002", "1003"}), (Deltas{-1, -1, -1, 2, 1}));
-  EXPECT_EQ(growth({"1000", "1001", "0", "1002", "1003", "1005"}, 1800), (Deltas{-1, 1, 3}))
+  EXPECT_EQ(growth({"1000", "1001", "0", "1002", "1003", "1005"}, 1800), (Deltas{1, 1, 3}))
       << "in the middle of a row";
   EXPECT_EQ(growth({"1000", "5", "3", "1002"}), (Deltas{-1, -1, -1, 2}));
 }
@@ -206,6 +206,31 @@ TEST(HistoryRows, ANewMeterThatGrowsInTheRowOfTheFallIsNoGrowth) {
   ASSERT_EQ(got.size(), 2u);
   EXPECT_FALSE(got[0].second.contains("energy_import_delta"));
   EXPECT_EQ(got[1].second.at("energy_import_delta"), 1);
+}
+
+TEST(HistoryRows, TheFirstRowThereEverWasGrowsFromItsFirstValue) {
+  HistoryRows rows = by_step(4 * quarter_s);
+  const std::int64_t start_s = noon - noon % (4 * quarter_s);
+  const char* const values[] = {"100", "101.5", "103", "103", "104"};
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(rows.add(energy(start_s + i * 900, values[i])));
+  const Rows got = finish(std::move(rows));
+  ASSERT_EQ(got.size(), 2u);
+  EXPECT_EQ(got[0].second.at("energy_import_delta"), 3);
+  EXPECT_EQ(got[1].second.at("energy_import_delta"), 1);
+
+  HistoryRows single = by_step(quarter_s);
+  ASSERT_TRUE(single.add(energy(noon, "100")));
+  EXPECT_FALSE(finish(std::move(single))[0].second.contains("energy_import_delta"));
+}
+
+TEST(HistoryRows, WhatNoMessageHoldsIsNotCollected) {
+  QuarterHour row = energy(noon, "1");
+  for (int i = 0; i < 500; ++i)
+    row.take(readings({{"power_" + std::to_string(i), "1", meter::Unit::watt}}));
+  HistoryRows rows = by_step(quarter_s);
+  std::size_t taken = 0;
+  while (rows.add(row)) row.start_s = noon + static_cast<std::int64_t>(++taken) * 900;
+  EXPECT_NEAR(static_cast<double>(taken), HistoryRows::values_max / 1503.0, 3);
 }
 
 TEST(HistoryRows, AnAnswerHasAnEnd) {
