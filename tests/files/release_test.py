@@ -27,6 +27,7 @@ MESON = os.environ.get("MESON", "meson")
 COPIES = {
     "CHANGELOG.md": r"(?m)^## \[(\d\S*)\] - ",
     "debian/changelog": r"\Asmartmeterd \((\S+)\) unstable; ",
+    "tools/addon/config.yaml": r'(?m)^version: "(\S+)"$',
 }
 
 
