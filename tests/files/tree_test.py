@@ -24,9 +24,10 @@ LINE_MAX = 100
 
 
 def tree():
-    """Paths of the sources from the root, without build directories."""
+    """Paths of the sources from the root, without what .gitignore and meson call builds."""
     for directory, names, files in os.walk(ROOT):
         names[:] = [name for name in names if name not in SKIPPED_DIRECTORIES and
+                    not (directory == ROOT and name.startswith("build")) and
                     not os.path.exists(os.path.join(directory, name, "meson-private"))]
         for name in files:
             path = os.path.relpath(os.path.join(directory, name), ROOT)
