@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 #include "meter/base/hex.hpp"
@@ -66,10 +67,23 @@ void CaptureFile::read_block() {
 bool CaptureFile::is_capture() {
   if (!std::exchange(first_, false)) return is_capture_;
   read_block();
+  check_beginning();
   is_capture_ = CaptureParser::is_capture({block_.data(), block_.size()});
   if (!is_capture_) detect();
   is_pending_ = true;
   return is_capture_;
+}
+
+/// What other programs make of a recording, and no line gives.
+void CaptureFile::check_beginning() {
+  using namespace std::string_view_literals;
+  const std::string_view text(block_.data(), block_.size());
+  if (text.starts_with("\xef\xbb\xbf"))  // the mark of UTF-8, which editors put there
+    block_.erase(block_.begin(), block_.begin() + 3);
+  else if (text.starts_with("\xff\xfe#\0"sv) || text.starts_with("\xfe\xff\0#"sv))
+    fail(name_, "is text in UTF-16: have the editor save it as UTF-8");
+  else if (text.starts_with("\x1f\x8b\x08"))
+    fail(name_, "is compressed with gzip: give it as \"zcat FILE | smartmeterctl ... -\"");
 }
 
 bool CaptureFile::next_line(CaptureLine& line) try {

@@ -44,6 +44,7 @@ class CaptureFile {
  private:
   void detect();
   void read_block();
+  void check_beginning();
   void take_hex(std::vector<std::byte>& piece);
 
   std::string name_;

@@ -188,10 +188,13 @@ void CaptureParser::parse_octets(CaptureLine& line) {
 
 void CaptureParser::parse_directive(const CaptureLine& line) {
   if (line.word == capture_magic.substr(1)) {
-    const auto version = number(line.value.substr(0, line.value.find('.')));
-    if (!version || *version == 0) fail_at_value(line, "the version of the format is missing");
-    if (*version > capture_version)
-      fail_at_value(line, "this capture is of version " + std::to_string(*version) +
+    const std::string_view version = line.value.substr(0, line.value.find('.'));
+    const auto value = number(version);
+    const bool is_number =
+        !version.empty() && version.find_first_not_of("0123456789") == version.npos;
+    if (!is_number || value == 0) fail_at_value(line, "the version of the format is missing");
+    if (!value || *value > capture_version)
+      fail_at_value(line, "this capture is of version " + std::string(version.substr(0, 20)) +
                               " of the format, and version " + std::to_string(capture_version) +
                               " is read here: read it with a newer release");
   } else if (line.word == "start") {

@@ -13,6 +13,10 @@ Pause::Pause() {
   sigemptyset(&signals_);
   sigaddset(&signals_, SIGINT);
   sigaddset(&signals_, SIGTERM);
+  struct sigaction hang_up {};
+  // nohup has it ignored, and means that.
+  if (sigaction(SIGHUP, nullptr, &hang_up) == 0 && hang_up.sa_handler != SIG_IGN)
+    sigaddset(&signals_, SIGHUP);
   sigprocmask(SIG_BLOCK, &signals_, &before_);
 }
 

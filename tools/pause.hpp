@@ -7,7 +7,7 @@
 
 namespace tools {
 
-/// Sleeps until a moment or until SIGINT or SIGTERM, which it blocks for its lifetime.
+/// Sleeps until a moment or until SIGINT, SIGTERM or SIGHUP, which it blocks for its lifetime.
 class Pause {
  public:
   using Time = std::chrono::steady_clock::time_point;

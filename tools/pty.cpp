@@ -61,8 +61,14 @@ Pty::~Pty() {
 
 void Pty::make_link(const std::string& link) {
   std::error_code error;
-  if (fs::exists(fs::symlink_status(link)) && !fs::is_symlink(fs::symlink_status(link)))
+  const auto there = fs::symlink_status(link, error);
+  if (fs::exists(there) && !fs::is_symlink(there))
     throw std::runtime_error(link + ": is there already and no symbolic link");
+  // One of a former run may be replaced: it leads nowhere, or to what may be another's by now.
+  const fs::path target = fs::read_symlink(link, error);
+  if (fs::is_symlink(there) && fs::exists(link, error) && target.parent_path() != "/dev/pts")
+    throw std::runtime_error(link + ": is there already and leads to " + target.string() +
+                             ": remove it, or name another one");
   const fs::path temporary = link + "." + std::to_string(getpid());
   fs::create_symlink(path_, temporary, error);
   if (!error) fs::rename(temporary, link, error);

@@ -16,7 +16,8 @@ namespace tools {
 /// the next one goes on. Failures to make it are std::runtime_errors.
 class Pty {
  public:
-  /// `link`, where not empty, becomes a symbolic link to it, until the end of its life.
+  /// `link`, where not empty, becomes a symbolic link to it, until the end of its life. It may be
+  /// one already that leads nowhere or to a pseudo terminal.
   explicit Pty(const std::string& link);
   ~Pty();
   Pty(const Pty&) = delete;

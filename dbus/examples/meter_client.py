@@ -142,7 +142,9 @@ async def capture(bus, arguments):
     # It does not block: the loop says when there is something to read. An empty read is the end,
     # which comes when the adapter goes; closing our end is how we end it.
     loop, over = asyncio.get_running_loop(), asyncio.Event()
-    with open(arguments.file, "wb") as out, open(descriptor, "rb", buffering=0) as pipe:
+    # Telegrams are personal data: nobody else may read them.
+    own = os.open(arguments.file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(own, "wb") as out, open(descriptor, "rb", buffering=0) as pipe:
         def on_readable():
             data = pipe.read(65536)
             if data:

@@ -188,16 +188,22 @@ TEST(CaptureFormat, SaysWhereItIsBroken) {
 }
 
 TEST(CaptureFormat, SaysThatANewerVersionNeedsANewerProgram) {
-  CaptureParser parser;
   CaptureLine line;
-  parser.add("#smartmeter-capture 2\n");
-  try {
-    parser.next(line);
-    FAIL();
-  } catch (const CaptureError& error) {
-    EXPECT_STREQ(error.what(),
-                 "line 1, column 21: this capture is of version 2 of the format, and version 1 is "
-                 "read here: read it with a newer release");
+  for (const std::string version : {"2", "2.1", "99999999999999999999", "0", "x"}) {
+    CaptureParser newer;
+    newer.add("#smartmeter-capture " + version + "\n");
+    try {
+      newer.next(line);
+      FAIL();
+    } catch (const CaptureError& error) {
+      const std::string number = version.substr(0, version.find('.'));
+      EXPECT_EQ(error.what(), "line 1, column 21: " +
+                                  (number == "0" || number == "x"
+                                       ? "the version of the format is missing"
+                                       : "this capture is of version " + number +
+                                             " of the format, and version 1 is read here: read it "
+                                             "with a newer release"));
+    }
   }
 }
 

@@ -247,6 +247,20 @@ class Capture(Recording):
         self.assertIn(os.strerror(28), done.stderr)
         done = self.ctl("capture", "--bus", self.bus.address, "-o", "/nix/file", status=1)
         self.assertIn("/nix/file", done.stderr)
+        self.assertIn("expected a FILE", self.ctl("capture", "-o", "", status=2).stderr)
+
+    def test_devices_and_pipes(self):
+        self.start()
+        self.finish(self.start_capture("-o", "/dev/null"))
+        self.assertTrue(stat.S_ISCHR(os.stat("/dev/null").st_mode))
+        pipe = self.directory / "pipe"
+        os.mkfifo(pipe)
+        done = self.ctl("capture", "--bus", self.bus.address, "-o", pipe, status=1)
+        self.assertIn("nobody reads this pipe", done.stderr)
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        self.finish(self.start_capture("-o", pipe))
+        self.assertTrue(os.read(reader, 1 << 16).endswith(b"#end\n"))
 
     def test_what_a_file_held_before_outlives_a_full_disk(self):
         self.start()
@@ -305,8 +319,16 @@ class Capture(Recording):
         said = self.finish_unread(capture)
         self.assertIn("standard output takes nothing any more", said)
 
-    def finish_unread(self, capture):
-        capture.send_signal(signal.SIGINT)
+    def test_seconds_end_while_nobody_reads(self):
+        self.start()
+        capture = self.start_capture("--seconds", "1", stdout=subprocess.PIPE)
+        self.addCleanup(capture.stdout.close)
+        self.pty.send(random.Random(7).randbytes(60_000))
+        self.assertIn("takes nothing any more", self.finish_unread(capture, how=None))
+
+    def finish_unread(self, capture, how=signal.SIGINT):
+        if how:
+            capture.send_signal(how)
         self.assertEqual(capture.wait(LIMIT_S), 1)
         return capture.stderr.read()
 
@@ -369,6 +391,9 @@ class WhatSmartmeterdGives(Recording):
     def test_an_older_one(self):
         self.give(b"\x68\xfa\xfa\x68")
         self.assertIn("older than this program", self.capture(status=1).stderr)
+        file = self.directory / "file"
+        self.assertIn("older", self.capture("-o", file, status=1).stderr)
+        self.assertFalse(file.exists())
 
     def test_a_newer_one(self):
         self.give(b"#smartmeter-capture 2\n#at +0\n00\n")
@@ -507,7 +532,25 @@ class Replay(Recording):
         file.write_text("# by hand\n68 fa fa 68\n")
         self.assertEqual(self.read_line("--baud", "115200", file)[0], b"\x68\xfa\xfa\x68")
 
-    def test_ctrl_c_while_nobody_reads(self):
+    def test_signals_while_nobody_reads(self):
+        for how in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            with self.subTest(how):
+                self.end_while_nobody_reads(how)
+
+    def test_whose_link_it_is(self):
+        link = self.directory / "line"
+        for target, is_ours in (("/dev/null", False), (self.directory, False),
+                                ("/nix/gone", True), (os.ttyname(os.openpty()[1]), True)):
+            link.symlink_to(target)
+            if is_ours:
+                self.end_while_nobody_reads(signal.SIGINT)
+                continue
+            done = self.ctl("replay", "--pty", "--link", link, self.capture_file("00"), status=1)
+            self.assertIn(f"leads to {target}", done.stderr)
+            self.assertEqual(os.readlink(link), str(target))
+            link.unlink()
+
+    def end_while_nobody_reads(self, how):
         link = self.directory / "line"
         replay = subprocess.Popen(
             [SMARTMETERCTL, "replay", "--pty", "--loop", "--link", str(link),
@@ -517,7 +560,7 @@ class Replay(Recording):
         self.addCleanup(stop, replay)
         replay.stdout.readline()
         self.assertTrue(link.is_symlink())
-        replay.send_signal(signal.SIGINT)
+        replay.send_signal(how)
         self.assertEqual(replay.wait(LIMIT_S), 0)
         self.assertFalse(link.is_symlink())
 

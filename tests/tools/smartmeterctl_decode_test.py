@@ -6,6 +6,7 @@ Called with the programs smartmeterctl and metersim; telegrams come from metersi
 what they say. The operator's published telegram comes from the corpus where that is present.
 """
 
+import gzip
 import json
 import os
 import pathlib
@@ -224,6 +225,14 @@ class BadInput(DecodeTest):
     def test_text_that_is_almost_hex(self):
         path = self.file("t", b"68 fa fa 68\n53 ff x0 01")
         self.assert_refused(decode(path), "not hex", "line 2, column 7: 'x'")
+
+    def test_what_other_programs_make_of_a_file(self):
+        octets, sent = simulate("kaifa-noe", "--count", 1)
+        text = octets.hex().encode()
+        self.assert_same(self.telegrams(decode("--key", KEY, "-",
+                                               standard_input=b"\xef\xbb\xbf" + text)), sent)
+        self.assert_refused(decode(self.file("t", gzip.compress(text))), "gzip", "zcat")
+        self.assert_refused(decode(self.file("t", "# by hand".encode("utf-16"))), "UTF-16")
 
     def test_half_a_byte(self):
         self.assert_refused(decode(self.file("t", b"68 fa f")), "middle of a byte")

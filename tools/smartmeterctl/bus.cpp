@@ -225,10 +225,6 @@ const Value& Value::operator[](const std::string& key) const {
   return found == map().end() ? nothing : found->second;
 }
 
-FileDescriptor::~FileDescriptor() {
-  if (fd_ >= 0) ::close(fd_);
-}
-
 bool Bus::reload() {
   Error error;
   sd_bus_message* raw = nullptr;
@@ -311,7 +307,7 @@ Object Bus::adapter(const std::string& name) {
   throw std::runtime_error(fmt::format("no adapter is called \"{}\"; known: {}", name, known));
 }
 
-FileDescriptor Bus::open_capture(const Object& adapter, const char* format) {
+tools::Fd Bus::open_capture(const Object& adapter, const char* format) {
   Error error;
   sd_bus_message* raw = nullptr;
   const int result =
@@ -321,7 +317,7 @@ FileDescriptor Bus::open_capture(const Object& adapter, const char* format) {
   const std::unique_ptr<sd_bus_message, Unref> reply(raw);
   int stream = -1;
   check(sd_bus_message_read(reply.get(), "h", &stream), "unreadable answer");
-  FileDescriptor own(::fcntl(stream, F_DUPFD_CLOEXEC, 3));  // the message's dies with it
+  tools::Fd own(::fcntl(stream, F_DUPFD_CLOEXEC, 3));  // the message's dies with it
   if (own.get() < 0) check(-errno, "cannot keep the capture's pipe");
   return own;
 }

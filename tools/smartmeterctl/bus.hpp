@@ -15,9 +15,10 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <variant>
 #include <vector>
+
+#include "tools/fd.hpp"
 
 namespace smartmeterctl {
 
@@ -64,22 +65,6 @@ struct BusError : std::runtime_error {
   std::string name;  ///< "org.smartmeterd1.Error.Timeout"
 };
 
-/// A file descriptor, closed when it dies.
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  FileDescriptor(FileDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~FileDescriptor();
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
 /// One Reading signal.
 struct ReadingSignal {
   std::string path;       ///< of the meter
@@ -120,7 +105,7 @@ class Bus {
   Object adapter(const std::string& name);
   /// A pipe that gets every byte that the adapter receives from now on; reading it never waits.
   /// `format`: "raw", or "capture" for smartmeter-capture(5).
-  FileDescriptor open_capture(const Object& adapter, const char* format = "raw");
+  tools::Fd open_capture(const Object& adapter, const char* format = "raw");
   /// Has the adapter find its line settings anew; calls `on_progress` with the details of each
   /// ProbeProgress. The answer as Adapter.Probe gives it.
   Value probe(const Object& adapter, std::chrono::milliseconds timeout,

@@ -73,7 +73,14 @@ class Output {
       : name_(options.is_to_file() ? options.file : "standard output"),
         file_(options.is_to_file() ? open(options) : ::dup(STDOUT_FILENO)),
         is_named_(options.is_to_file()),
-        pause_(pause) {}
+        pause_(pause) {
+    constexpr double seconds_max = 1e9;  // no clock gets there, and no number overflows
+    if (options.seconds)
+      end_ += std::chrono::milliseconds(
+          static_cast<std::int64_t>(1000 * std::min(*options.seconds, seconds_max)));
+    else
+      end_ = Clock::time_point::max();
+  }
 
   /// Whole lines, or raw bytes. Throws where the disk is full.
   void write(std::string_view text) {
@@ -99,26 +106,34 @@ class Output {
 
  private:
   static int open(const CaptureOptions& options) {
-    const int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY;
-    const int fd = ::open(options.file.c_str(), flags | (options.force ? O_TRUNC : O_EXCL), 0600);
+    struct stat status {};
+    // A pipe or a device is there before, and loses nothing. It must not be waited for.
+    const bool is_special = ::stat(options.file.c_str(), &status) == 0 &&
+                            !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
+    const int flags = O_WRONLY | O_CLOEXEC | O_NOCTTY;
+    const int fd = is_special ? ::open(options.file.c_str(), flags | O_NONBLOCK)
+                              : ::open(options.file.c_str(),
+                                       flags | O_CREAT | (options.force ? O_TRUNC : O_EXCL), 0600);
     if (fd < 0 && errno == EEXIST)
       throw std::runtime_error(options.file +
                                ": is there already: name another file, or overwrite it with "
                                "--force");
+    if (fd < 0 && errno == ENXIO && S_ISFIFO(status.st_mode))
+      throw std::runtime_error(options.file + ": nobody reads this pipe: start its reader first");
     if (fd < 0)
       throw std::runtime_error(
           fmt::format("{}: cannot be written: {}", options.file, std::strerror(errno)));
-    struct stat status {};
+    if (is_special) ::fcntl(fd, F_SETFL, 0);
     if (::fstat(fd, &status) == 0 && S_ISREG(status.st_mode)) ::fchmod(fd, 0600);
     return fd;
   }
-  /// Who reads standard output may pause; Ctrl-C ends this even so.
+  /// Who reads standard output may pause; Ctrl-C and --seconds end this even so.
   void wait_for_room() {
     constexpr int tick_ms = 100;
     constexpr int ticks_max = 20;
     pollfd entry{file_.get(), POLLOUT, 0};
     for (int ticks = 0; ::poll(&entry, 1, tick_ms) == 0;)
-      if (!pause_.until(Clock::now()) && ++ticks == ticks_max)
+      if ((!pause_.until(Clock::now()) || Clock::now() >= end_) && ++ticks == ticks_max)
         throw std::runtime_error(name_ + " takes nothing any more: the rest was not written");
   }
   [[noreturn]] void fail(int error) {
@@ -130,9 +145,10 @@ class Output {
   }
 
   std::string name_;
-  FileDescriptor file_;
+  tools::Fd file_;
   bool is_named_;
   tools::Pause& pause_;
+  Clock::time_point end_ = Clock::now();
   std::uint64_t written_ = 0, whole_ = 0;
 };
 
@@ -156,10 +172,12 @@ class Recorder {
   bool take(std::string_view text) {
     if (options_.raw) return take_raw(text);
     // smartmeterd's first record is there as a whole, or no such thing is.
-    if (!std::exchange(has_begun_, true) && !tools::CaptureParser::is_capture(text))
+    if (!std::exchange(has_begun_, true) && !tools::CaptureParser::is_capture(text)) {
+      output_.remove();
       throw std::runtime_error(
           "smartmeterd gives no capture with times: it is older than this program, restart it "
           "(\"sudo systemctl restart smartmeterd\"), or record with --raw");
+    }
     parser_.add(text);
     tools::CaptureLine line;
     while (!is_enough() && parser_.next(line)) take(line);
@@ -248,7 +266,7 @@ class Capturing {
   tools::Pause pause_;
   Bus bus_;
   Object adapter_;
-  FileDescriptor pipe_;
+  tools::Fd pipe_;
   Output output_;
   Recorder recorder_;
   std::uint64_t telegrams_before_;
@@ -399,6 +417,8 @@ void add_capture(CLI::App& app, Action& action) {
       ->check(CLI::PositiveNumber);
   command->callback([options, &action] {
     action = [options] {
+      if (options->file.empty())
+        throw UsageError("-o: the name is empty: expected a FILE, or - for standard output");
       if (options->raw && !options->is_to_file() && ::isatty(STDOUT_FILENO) != 0)
         throw UsageError("raw bytes would garble a terminal: name a file with -o FILE");
       if (options->raw && options->redact)

@@ -185,7 +185,7 @@ class Listening {
 
  private:
   std::string device_, line_;
-  FileDescriptor stream_;
+  tools::Fd stream_;
   double interval_s_ = 0;
   std::string closed_;  ///< why nothing more can come
   std::vector<std::byte> received_;

@@ -7,7 +7,7 @@
 #include <initializer_list>
 #include <optional>
 
-#include "tools/smartmeterctl/bus.hpp"
+#include "tools/fd.hpp"
 
 namespace smartmeterctl {
 
@@ -25,7 +25,7 @@ class Signals {
 
  private:
   sigset_t before_{};
-  FileDescriptor fd_;
+  tools::Fd fd_;
 };
 
 /// Has this process do what the signal does by default: end, or stop until it is continued.
