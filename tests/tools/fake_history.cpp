@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A service that answers Meter.History of dbus/org.smartmeterd1.xml from quarter hours in a file,
-// and says on standard output what it was asked: fake_history ADDRESS FILE [ERROR]
+// and says on standard output what it was asked: fake_history ADDRESS FILE [ERROR [TIMES]]
 // Lines of the file: "meter ID MEDIUM [NAME]", then its rows: "SECONDS NAME=VALUE …".
 #include <systemd/sd-bus.h>
 
 #include <algorithm>
+#include <climits>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -24,6 +25,7 @@ constexpr const char* interface = "org.smartmeterd1.Meter";
 constexpr std::int64_t quarter_s = 900;
 constexpr std::size_t rows_max = 10'000;
 const char* refusal = nullptr;
+int refusals_left = INT_MAX;
 
 using Values = std::map<std::string, double>;
 struct Meter {
@@ -112,7 +114,8 @@ int history(sd_bus_message* call, void* data, sd_bus_error* error) {
               static_cast<unsigned long long>(to_us / 1'000'000), step,
               period.empty() ? "-" : period.c_str(), zone.empty() ? "-" : zone.c_str());
   std::fflush(stdout);
-  if (refusal != nullptr) return sd_bus_error_setf(error, refusal, "refused to look back");
+  if (refusal != nullptr && refusals_left-- > 0)
+    return sd_bus_error_setf(error, refusal, "refused to look back");
   if (from_us >= to_us || step % quarter_s != 0 || (step != 0 && !period.empty()))
     return sd_bus_error_set(error, "org.smartmeterd1.Error.InvalidOption", "not to be answered");
   if (!zone.empty()) setenv("TZ", zone.c_str(), 1);
@@ -181,6 +184,7 @@ void read(const char* file) {
 int main(int argc, char** argv) {
   if (argc < 3) return 2;
   if (argc > 3) refusal = argv[3];
+  if (argc > 4) refusals_left = std::atoi(argv[4]);
   read(argv[2]);
   return serve(argv[1], "org.smartmeterd1", [](sd_bus* bus) {
     int added = sd_bus_add_object_manager(bus, nullptr, "/org/smartmeterd1");

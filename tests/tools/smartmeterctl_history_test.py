@@ -80,7 +80,7 @@ class OfAService(Past):
         self.assertEqual(service.stdout.readline(), "ready\n")
         return service
 
-    def serve_night(self):
+    def serve_night(self, *refusal):
         """A kilowatt through the night in which summer ends; gas once an hour."""
         begin, end = at(2024, 10, 26, 23), at(2024, 10, 28, 1)
         lines = ["meter 181220000009 electricity House"]
@@ -91,7 +91,7 @@ class OfAService(Past):
         lines += ["meter G0012 gas"]
         lines += [f"{start} volume={50 + i // 4} telegrams=1" for start, i in quarters(begin, end)
                   if start % 3600 == 0]
-        return self.serve(lines)
+        return self.serve(lines, *refusal)
 
     def test_a_day_of_25_hours(self):
         service = self.serve_night()
@@ -211,6 +211,14 @@ class OfAService(Past):
                                  "smartmeterctl: refused to look back\n")
             stop(service)
 
+    def test_others_ask_too(self):
+        for verb in ("history", "plot"):
+            service = self.serve_night("org.smartmeterd1.Error.LimitReached", "2")
+            self.assertIn("electricity", self.ask(verb, "181220000009", "--day", "2024-10-27"))
+            asked = service.stdout.readline()
+            self.assertEqual([service.stdout.readline() for _ in range(2)], [asked, asked])
+            stop(service)
+
     def test_nobody_answers(self):
         for verb in ("history", "plot"):
             self.assertIn("smartmeterd is not running", self.ask(verb, status=1))
@@ -219,7 +227,9 @@ class OfAService(Past):
         for arguments in (["--day", "2026-13-01"], ["--day", "--week"], ["--to", "today"],
                           ["--from", "x"], ["--from", "today", "--to", "yesterday"],
                           ["--step", "10m"], ["--zone", "Nowhere"], ["a", "b"],
-                          ["--day", "2999-01-01"]):
+                          ["--day", "2999-01-01"], ["--year", "1800"], ["--day", "0001-01-01"],
+                          ["--from", ""], ["--from", "today", "--to", ""], ["--step", ""],
+                          ["--zone", ""]):
             for verb in ("history", "plot"):
                 said = self.ask(verb, *arguments, status=2)
                 self.assertTrue("expected" in said or "--help" in said, said)

@@ -308,6 +308,9 @@ TEST_F(History, Csv) {
   EXPECT_EQ(csv_row("1,\"a\"", night().back(), names),
             "\"1,\"\"a\"\"\",2026-10-25T05:00:00+01:00,2026-10-25T06:00:00+01:00,1002,1.25,7.05,0,"
             ",,,,,,,,,,0\r\n");
+  for (const char* id : {"=1+1", "+1", "-1", "@SUM(A1)", "\t=1"})
+    EXPECT_TRUE(csv_row(id, night().back(), names).starts_with("'" + std::string(id) + ","));
+  EXPECT_TRUE(csv_row("=\"a\"", night().back(), names).starts_with("\"'=\"\"a\"\"\","));
 }
 
 TEST_F(History, Json) {

@@ -30,7 +30,8 @@ hours. All meters where none is named.
 
 --csv (RFC 4180) and --json (an object a line) have every value by its name on the bus, and none for
 rows without data: NAME is a register's last value in the row, NAME_delta what it grew, NAME_min,
-NAME_mean and NAME_max are of power and voltage, telegrams says of how many.
+NAME_mean and NAME_max are of power and voltage, telegrams says of how many. In CSV, texts that a
+spreadsheet would take for a formula (=, +, - or @ first) have an apostrophe before them.
 
 Exit status: 0 rows were found, 1 none or an error, 2 wrong usage.
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <stdexcept>
+#include <thread>
 #include <utility>
 
 namespace smartmeterctl {
@@ -33,6 +34,21 @@ const char* period_of(Step::Kind kind) {
   return kind == Step::Kind::day ? "day" : kind == Step::Kind::week ? "week" : "month";
 }
 
+/// smartmeterd answers few questions at once, of all programs together.
+template <class Ask>
+Value patiently(Ask ask) {
+  constexpr int attempts = 6;
+  auto pause = milliseconds(100);  // doubled each time: six seconds in all
+  for (int attempt = 1;; ++attempt) {
+    try {
+      return ask();
+    } catch (const BusError& error) {
+      if (error.name != "org.smartmeterd1.Error.LimitReached" || attempt == attempts) throw;
+    }
+    std::this_thread::sleep_for(pause *= 2);
+  }
+}
+
 }  // namespace
 
 TimeRange PastOptions::take(Instant now) {
@@ -57,8 +73,10 @@ HistoryRows Past::rows(const Piece& piece, const Step& step) const {
     step_s = static_cast<std::uint32_t>(std::min(step.length, piece.to - piece.from).count());
   else
     options["period"] = period_of(step.kind);
-  const Value answer = bus_->history(meter_.path, microseconds_of(piece.from),
-                                     microseconds_of(piece.to), step_s, options);
+  const Value answer = patiently([&] {
+    return bus_->history(meter_.path, microseconds_of(piece.from), microseconds_of(piece.to),
+                         step_s, options);
+  });
   HistoryRows rows;
   for (const Value& wire : answer.list()) {
     HistoryRow row = row_of(wire);

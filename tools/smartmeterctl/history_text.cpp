@@ -88,8 +88,11 @@ double rounded(double value) {
   return std::abs(value) < 1e9 ? std::round(value * digits) / digits : value;
 }
 
-std::string csv_field(std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == text.npos) return std::string(text);
+/// Of a text. A spreadsheet takes one that begins so for a formula; with an apostrophe it does not.
+std::string csv_field(std::string_view words) {
+  const bool is_formula = !words.empty() && std::string_view("=+-@\t\r").contains(words.front());
+  const std::string text = (is_formula ? "'" : "") + std::string(words);
+  if (text.find_first_of(",\"\r\n") == text.npos) return text;
   std::string result = "\"";
   for (const char c : text) result += c == '"' ? "\"\"" : std::string(1, c);
   return result + '"';

@@ -327,12 +327,21 @@ void RangeOptions::add_to(CLI::App& command) {
   unit("--week", week, "the week of this day, by the day; also \"2026-W43\"");
   unit("--month", month, "this month (\"2026-10\"), by the day");
   unit("--year", year, "this year (\"2026\"), by the month");
-  command.add_option("--from", from, "from then on")->type_name("TIME");
-  command.add_option("--to", to, "until then, with --from; now without it")->type_name("TIME");
+  const CLI::Validator not_empty(
+      [](const std::string& text) {
+        return std::string(text.empty() ? "a value is expected, and it is empty" : "");
+      },
+      "");
+  command.add_option("--from", from, "from then on")->type_name("TIME")->check(not_empty);
+  command.add_option("--to", to, "until then, with --from; now without it")
+      ->type_name("TIME")
+      ->check(not_empty);
   command.add_option("--step", step, "length of a row: 15m or a multiple, day, week or month")
-      ->type_name("STEP");
+      ->type_name("STEP")
+      ->check(not_empty);
   command.add_option("--zone", zone, "whose clock and calendar; this machine's without it")
-      ->type_name("ZONE");
+      ->type_name("ZONE")
+      ->check(not_empty);
 }
 
 std::string RangeOptions::take_meter() {
@@ -376,7 +385,11 @@ TimeRange range_of(const RangeOptions& options, Instant now) {
              weekday_text(day) + " " + date_text(day)};
   }
   if (!options.step.empty()) range.step = read_step(options.step);
-  range.from = row_begin(range.from, range.step);
+  const auto epoch = Instant(seconds(0));
+  if (range.from < epoch)
+    throw UsageError(fmt::format(
+        "{}: nothing is older than 1970: expected for example --year 2026", range.title));
+  range.from = std::max(row_begin(range.from, range.step), epoch);
   range.to = whole_end(range.to, range.step);
   if (range.title.empty()) range.title = title_of(range.from, range.to);
   if (range.from > now)
