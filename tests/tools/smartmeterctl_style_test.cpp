@@ -32,6 +32,12 @@ TEST(Style, Width) {
   EXPECT_EQ(display_width("▁█…³"), 4u);
 }
 
+TEST(Style, WithoutUnicode) {
+  EXPECT_EQ(in_ascii("a − 3 m³ … ▲ █▀█▄▁"), "a - 3 m3 . ^ #\"#__");
+  for (const char* text : {"Küche", "漢字", "e\u0301", "°C", "\uFFFD"})
+    EXPECT_EQ(in_ascii(text).size(), display_width(text)) << text;
+}
+
 TEST(Style, CutAndPadded) {
   EXPECT_EQ(cut("Zähler", 6), "Zähler");
   EXPECT_EQ(cut("Zähler", 5), "Zähl…");

@@ -32,7 +32,8 @@ class Terminal:
         Terminal.count += 1  # one that ends may still be there
         self.socket = directory / f"tmux{Terminal.count}"
         settings = [f"{name}={value}" for name, value in
-                    {"PS1": PROMPT + " ", "TERM": "screen", **environment}.items()]
+                    {"PS1": PROMPT + " ", "TERM": "screen", "LC_ALL": "C.UTF-8",
+                     **environment}.items()]
         self.tmux("-f", "/dev/null", "new-session", "-d", "-x", str(columns), "-y", str(rows),
                   "env", "-u", "NO_COLOR", *settings, "bash", "--norc", "--noprofile")
         self.wait(PROMPT)
@@ -288,6 +289,29 @@ class Watch(World):
                 terminal.wait(r"\^C")
                 self.assertEqual(self.status(terminal), "0")
                 terminal.stop()
+
+    def test_a_locale_without_unicode(self):
+        self.start(mqtt=False)
+        terminal = self.terminal(LC_ALL="C")
+        self.watch(terminal)
+        screen = terminal.wait(r"import \d+ W")
+        self.assertIn("v from the grid", screen)
+        self.assertTrue(screen.isascii(), screen)
+        terminal.press("q")
+        terminal.wait(PROMPT)
+
+    def test_silence_is_told(self):
+        self.start(mqtt=False)
+        watch = subprocess.Popen([SMARTMETERCTL, "watch", "--bus", self.bus.address, "--plain"],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(watch.stdout.close)
+        self.addCleanup(watch.stderr.close)
+        self.addCleanup(stop, watch)
+        self.assertIn(METER, watch.stdout.readline())
+        self.daemon.send_signal(signal.SIGSTOP)
+        self.assertIn("smartmeterd does not answer", watch.stderr.readline())
+        self.daemon.send_signal(signal.SIGCONT)
+        self.assertIn("smartmeterd answers again", watch.stderr.readline())
 
     def test_colours(self):
         self.start(mqtt=False)

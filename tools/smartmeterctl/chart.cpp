@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <utility>
 
-#include "meter/telegram_json.hpp"
 
 namespace smartmeterctl {
 namespace {
@@ -299,18 +298,6 @@ std::vector<TimeMark> time_marks(const TimeAxis& axis) {
     for (const bool is_short : {false, true})
       if (auto marks = marks_of(axis, interval, is_short); !marks.empty()) return marks;
   return {};
-}
-
-std::string in_ascii(std::string_view text) {
-  std::string result;
-  for (std::size_t i = 0; i < text.size();) {
-    const std::size_t size = std::max<std::size_t>(meter::utf8_sequence(text.substr(i)), 1);
-    const std::string_view letter = text.substr(i, size);
-    const bool is_plain = size == 1 && static_cast<unsigned char>(letter.front()) < 0x80;
-    result += is_plain ? letter : letter == "³" ? "3" : letter == "…" ? "." : "?";
-    i += size;
-  }
-  return result;
 }
 
 unsigned margin_of(const ValueAxis& axis, double scale) {

@@ -19,9 +19,6 @@ struct Pen {
   bool has_colours = false;
 };
 
-/// Other letters as well as ASCII can say them: "m3", "?".
-std::string in_ascii(std::string_view text);
-
 /// A vertical axis whose marks are round numbers at the outer edges of rows.
 struct ValueAxis {
   double mark = 1;         ///< from one mark to the next

@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // smartmeterctl plot: power and energy of a day, a week, a month or a year, drawn in the terminal.
 #include <fmt/core.h>
-#include <langinfo.h>
-#include <locale.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <memory>
-#include <string_view>
 
 #include "tools/smartmeterctl/history_source.hpp"
 #include "tools/smartmeterctl/history_text.hpp"
@@ -44,15 +41,6 @@ Examples:
   smartmeterctl plot --from -48h --width 120
   smartmeterctl plot --year --ascii | mail -s "This year" me@example.org)",
                      range_help);
-}
-
-/// Whether the user's locale shows more than ASCII; the process's own says nothing of it.
-bool is_utf8_locale() {
-  locale_t locale = ::newlocale(LC_CTYPE_MASK, "", nullptr);
-  if (locale == nullptr) return false;
-  const bool is_utf8 = std::string_view(::nl_langinfo_l(CODESET, locale)) == "UTF-8";
-  ::freelocale(locale);
-  return is_utf8;
 }
 
 PlotSize screen_of(const PlotOptions& options) {

@@ -3,6 +3,8 @@
 #include "tools/smartmeterctl/style.hpp"
 
 #include <fmt/core.h>
+#include <langinfo.h>
+#include <locale.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -235,6 +237,40 @@ unsigned display_width(const Line& line) {
   unsigned columns = 0;
   for (const Cell& cell : line) columns += display_width(cell.text);
   return columns;
+}
+
+bool is_utf8_locale() {
+  locale_t locale = ::newlocale(LC_CTYPE_MASK, "", nullptr);
+  if (locale == nullptr) return false;
+  const bool is_utf8 = std::string_view(::nl_langinfo_l(CODESET, locale)) == "UTF-8";
+  ::freelocale(locale);
+  return is_utf8;
+}
+
+std::string in_ascii(std::string_view text) {
+  constexpr std::array<std::pair<std::u32string_view, char>, 10> alike = {{{U"▀▔", '"'},
+                                                                           {U"▁▂▃▄", '_'},
+                                                                           {U"▅▆▇█", '#'},
+                                                                           {U"▲↑", '^'},
+                                                                           {U"▼↓", 'v'},
+                                                                           {U"−", '-'},
+                                                                           {U"×", 'x'},
+                                                                           {U"²", '2'},
+                                                                           {U"³", '3'},
+                                                                           {U"…", '.'}}};
+  std::string result;
+  for (; !text.empty(); text.remove_prefix(letter(text).size)) {
+    const char32_t code = letter(text).code;
+    const auto found = std::ranges::find_if(
+        alike, [code](const auto& entry) { return entry.first.find(code) != entry.first.npos; });
+    if (code < 0x80)
+      result += static_cast<char>(code);
+    else if (found != alike.end())
+      result += found->second;
+    else
+      result.append(static_cast<std::size_t>(std::max(width_of(code), 0)), '?');
+  }
+  return result;
 }
 
 Tone tone_of_state(std::string_view state) {

@@ -30,6 +30,11 @@ unsigned terminal_columns();
 /// letters are. What measures text does so by itself; before ncurses starts, it must be said.
 void use_utf8();
 
+/// Whether the user's locale shows more than ASCII; the process's own says nothing of it.
+bool is_utf8_locale();
+/// The same text for one that does not, as wide: drawings by what looks alike, the rest as "?".
+std::string in_ascii(std::string_view text);
+
 /// Text of whomever (meters, brokers, devices, files) as it may go to a terminal: what is no UTF-8,
 /// controls it, changes the direction of the text or cannot be seen becomes U+FFFD. Line ends, too.
 std::string safe(std::string_view text);

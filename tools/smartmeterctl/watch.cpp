@@ -5,10 +5,12 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <memory>
 #include <stdexcept>
+#include <utility>
 
 #include "tools/smartmeterctl/bus.hpp"
 #include "tools/smartmeterctl/signals.hpp"
@@ -81,6 +83,10 @@ void print_line(const Value& meter, const ReadingSignal& signal) {
 /// One line for each telegram.
 int watch_lines(Bus& bus, const WatchOptions& options, const std::string& only) {
   Signals signals({SIGINT});
+  // A bus whose policy was closed is silent: that shows only where one asks.
+  constexpr auto look_again = std::chrono::seconds(20);
+  auto asked = std::chrono::steady_clock::now();
+  bool is_there = true, is_refused = false;
   std::uint64_t seen = 0;
   bus.listen({.on_reading =
                   [&](const ReadingSignal& signal) {
@@ -96,13 +102,27 @@ int watch_lines(Bus& bus, const WatchOptions& options, const std::string& only) 
                     return ++seen != options.count;
                   },
               .on_owner =
-                  [](bool there) {
+                  [&](bool there) {
+                    is_there = there;
                     fmt::print(stderr, "smartmeterctl: smartmeterd {}\n",
                                there ? "is back" : "has stopped; waiting for it");
+                  },
+              .on_objects =
+                  [&](const auto& objects) {
+                    if (!is_there || std::exchange(is_refused, !objects) == !objects) return;
+                    fmt::print(stderr, "smartmeterctl: smartmeterd {}\n",
+                               is_refused
+                                   ? "does not answer, or the bus does not allow it; waiting"
+                                   : "answers again");
                   }});
   while (bus.process() && !signals.take()) {
+    if (const auto now = std::chrono::steady_clock::now(); is_there && now >= asked + look_again) {
+      asked = now;
+      bus.ask_objects();
+      continue;
+    }
     std::array<pollfd, 2> waits = {bus.waits_for(), {signals.fd(), POLLIN, 0}};
-    ::poll(waits.data(), waits.size(), -1);
+    ::poll(waits.data(), waits.size(), std::chrono::milliseconds(look_again).count());
   }
   return exit_good;
 }

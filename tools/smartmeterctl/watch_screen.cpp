@@ -34,6 +34,8 @@ constexpr int draw_share = 5;
 /// The objects are asked for no more often, nor for more than one part in so many of the time.
 constexpr auto question_interval = 1s;
 constexpr int question_share = 20;
+/// No less often, either.
+constexpr auto question_interval_max = 20s;
 constexpr std::ptrdiff_t page = 10;  // entries
 constexpr int key_escape = 27, key_redraw = 'L' - '@';
 
@@ -78,7 +80,7 @@ class Screen {
     for (int y = 0; y < static_cast<int>(lines.size()) && move(y, 0) == OK; ++y)
       for (const Cell& cell : lines[static_cast<std::size_t>(y)]) {
         attrset(attributes_of(cell.tone));
-        addstr(cell.text.c_str());
+        addstr((is_ascii_ ? in_ascii(cell.text) : cell.text).c_str());
       }
     refresh();
   }
@@ -114,6 +116,7 @@ class Screen {
   }
 
   SCREEN* screen_;
+  const bool is_ascii_ = !is_utf8_locale();
   bool coloured_ = false;
 };
 
@@ -158,6 +161,8 @@ class Live {
     const auto now = Clock::now();
     is_asked_ = false;
     next_question_ = now + question_interval;
+    is_dirty_ = is_dirty_ || state_.is_refused == objects.has_value();
+    state_.is_refused = !objects.has_value();
     if (!objects) {  // refused, or no answer in time
       is_stale_ = true;
       return;
@@ -167,6 +172,8 @@ class Live {
     is_dirty_ = true;
   }
   void ask() {
+    // A bus whose policy was closed is silent, too: that shows only where one asks.
+    if (Clock::now() >= asked_ + question_interval_max) is_stale_ = true;
     if (!is_stale_ || is_asked_ || !state_.is_there || Clock::now() < next_question_) return;
     asked_ = Clock::now();
     is_stale_ = false;
@@ -175,7 +182,8 @@ class Live {
   }
   void draw() {
     const auto start = Clock::now();
-    screen_.draw(watch_lines(state_, screen_.size(), time_now_us(), terminal_name() == "linux"));
+    screen_.draw(watch_lines(state_, screen_.size(), time_now_us(),
+                             terminal_name() == "linux"));
     is_dirty_ = false;
     const auto end = Clock::now();
     next_draw_ = end + std::max<Clock::duration>(draw_interval, draw_share * (end - start));

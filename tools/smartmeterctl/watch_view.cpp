@@ -26,6 +26,9 @@ Line head(const WatchState& state, const WatchSize& size, std::uint64_t now_us) 
   const Cell clock(clock_text(now_us), Tone::dim);
   if (!state.is_there)
     return ends({{"smartmeterd has stopped, waiting for it", Tone::bad}}, {clock}, size.columns);
+  if (state.is_refused)
+    return ends({{"smartmeterd does not answer, or the bus does not allow it", Tone::bad}}, {clock},
+                size.columns);
   const auto entries = state.entries();
   const auto meters = std::ranges::count_if(
       state.objects, [](const Object& object) { return !object.meter().map().empty(); });

@@ -39,6 +39,7 @@ struct WatchState {
   std::vector<Object> objects;
   std::map<std::string, PowerTrace> traces;  ///< by the path of the meter
   bool is_there = true;                      ///< smartmeterd
+  bool is_refused = false;                   ///< it, or the bus, does not answer
   std::string only;                          ///< path of the one meter that is wanted, or empty
   std::string chosen;                        ///< path of an entry
   bool shows_help = false;
