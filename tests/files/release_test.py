@@ -28,7 +28,9 @@ COPIES = {
     "CHANGELOG.md": r"(?m)^## \[(\d\S*)\] - ",
     "debian/changelog": r"\Asmartmeterd \((\S+)\) unstable; ",
     "tools/addon/config.yaml": r'(?m)^version: "(\S+)"$',
+    "tools/container/Containerfile": r'image\.version="(\S+)"',
 }
+COPIES = {path: place for path, place in COPIES.items() if (ROOT / path).exists()}
 
 
 def run(*command, **settings):
