@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The tarball that meson dist makes of the present tree: what it holds, twice the same, it builds."""
+"""The tarball that meson dist makes of the present tree: its content, twice the same, it builds."""
 
 import hashlib
 import os

@@ -30,7 +30,9 @@ std::string_view fault_of(const FaultPlan& plan, std::uint64_t number) {
 
 /// Damages the octets of a telegram as `fault` says.
 void damage(std::string_view fault, std::mt19937_64& random, Octets& octets) {
-  const auto below = [&random](std::size_t end) { return static_cast<std::size_t>(random() % end); };
+  const auto below = [&random](std::size_t end) {
+    return static_cast<std::size_t>(random() % end);
+  };
   if (fault == "flip") {
     const std::size_t bit = below(octets.size() * 8);
     octets[bit / 8] ^= static_cast<std::uint8_t>(1u << bit % 8);
