@@ -18,13 +18,13 @@ def forget_unused(cache):
 
 def kept(name, key, build):
     """The directory NAME/KEY of the cache. Where there is none yet, build(directory) makes it, at
-    once and whole, and one at a time.
+    once and whole, and one of them at a time.
     """
     base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     cache = pathlib.Path(base) / name
     cache.mkdir(parents=True, exist_ok=True)
     directory = cache / key
-    with open(cache / "lock", "wb") as lock:
+    with open(cache / f"{key}.lock", "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not directory.exists():
             build(directory)

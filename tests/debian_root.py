@@ -126,15 +126,18 @@ def build(directory, packages, architectures):
         sources = Apt(pathlib.Path(scratch)).sources()
     if not sources:
         raise unavailable(f"this machine's apt has no source of Debian 12 ({CODENAME})")
-    directory.mkdir()
+    part = directory.with_name(f"{directory.name}.part")  # a run that is killed leaves no root
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
     try:
         run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}",
             f"--architectures={','.join(architectures)}",
             *(f"--aptopt={setting}" for setting in proxies()), CODENAME,
-            str(directory / "root.tar"), *sources)
+            str(part / "root.tar"), *sources)
     except subprocess.CalledProcessError as error:
-        shutil.rmtree(directory)
+        shutil.rmtree(part)
         raise unavailable(f"mmdebstrap: {error.stderr.strip()[-2000:]}") from error
+    part.rename(directory)
 
 
 def root(packages=(), architecture=None):
