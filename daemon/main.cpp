@@ -12,6 +12,7 @@
 #include <exception>
 #include <map>
 
+#include "daemon/alive.hpp"
 #include "daemon/daemon.hpp"
 #include "daemon/log.hpp"
 #include "daemon/version.hpp"
@@ -71,6 +72,14 @@ int check(const Options& options) {
   return EXIT_SUCCESS;
 }
 
+/// For supervisors that ask, as a container's health check does.
+int alive() {
+  const std::string problem = wait_for_sign_of_life();
+  if (problem.empty()) return EXIT_SUCCESS;
+  log::error("{}", problem);
+  return EXIT_FAILURE;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -113,6 +122,9 @@ int main(int argc, char** argv) {
       ->type_name("LEVEL")->capture_default_str();
   bool only_check = false;
   app.add_flag("--check", only_check, "Check configuration and keys, and exit");
+  bool only_alive = false;
+  app.add_flag("--alive", only_alive,
+               "Wait for a sign of life of the smartmeterd with the same NOTIFY_SOCKET, and exit");
   if (completion::is_asked(argc, argv)) return completion::answer(app, completion_kinds());
   try {
     app.parse(argc, argv);
@@ -125,6 +137,7 @@ int main(int argc, char** argv) {
 
   try {
     if (only_check) return check(options);
+    if (only_alive) return alive();
     Daemon daemon(options, Settings::load(options, false));
     daemon.run();
     return EXIT_SUCCESS;

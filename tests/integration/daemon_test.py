@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -598,6 +599,40 @@ class CommandLine(World):
         done = self.run_daemon("--check", "--mqtt", "mqtt://user:secret123@host")
         self.assertEqual(done.returncode, 2)
         self.assertNotIn("secret123", done.stderr + done.stdout)
+
+
+class Alive(World):
+    """--alive in the place of a supervisor, as a container's health check."""
+
+    def alive(self, usec, **more):
+        environment = {"NOTIFY_SOCKET": str(self.directory / "notify"), "WATCHDOG_USEC": usec}
+        (self.directory / "notify").unlink(missing_ok=True)
+        return subprocess.run([SMARTMETERD, "--alive"], env=environment | more, text=True,
+                              capture_output=True, timeout=LIMIT_S, check=False)
+
+    def test_a_sign_of_life(self):
+        """What is said besides is none; the daemon's own is seen in tests/container."""
+        def speak():
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+                for text in (b"STATUS=1 adapter", b"READY=1\nWATCHDOG=1"):
+                    wait_for("who listens", lambda: daemon.connect_ex(
+                        str(self.directory / "notify")) == 0)
+                    daemon.send(text)
+        daemon = threading.Thread(target=speak)
+        daemon.start()
+        self.assertEqual(self.alive("60000000").returncode, 0)
+        daemon.join()
+
+    def test_none(self):
+        done = self.alive("1000000")
+        self.assertEqual((done.returncode, done.stderr),
+                         (1, "smartmeterd: error: no sign of life within 1 s\n"))
+
+    def test_nobody_would_be_told(self):
+        for more in ({"WATCHDOG_USEC": ""}, {"NOTIFY_SOCKET": "/nix/notify"}):
+            done = self.alive("1000000", **more)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("NOTIFY_SOCKET", done.stderr)
 
 
 def crc16_x25(octets):
