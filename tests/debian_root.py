@@ -16,6 +16,7 @@ import hashlib
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -100,13 +101,13 @@ class Apt:
         self.get("--yes", "--download-only", "install", *packages)
         return sorted(self.archives.glob("*.deb"))
 
-    def sources(self):
+    def sources(self, updates):
         """Lines for a sources.list: those of this machine's sources that are Debian 12."""
         targets = self.get("indextargets", "--format",
                            "$(ORIGIN) $(CODENAME) $(REPO_URI) $(RELEASE) $(COMPONENT)",
                            "Created-By: Packages")
         return sorted({"deb " + line.split(" ", 2)[2] for line in targets.splitlines()
-                       if re.match(f"Debian {CODENAME}(-updates|-security)? ", line)})
+                       if re.match(f"Debian {CODENAME}{updates} ", line)})
 
     def get(self, *arguments, **options):
         try:
@@ -121,9 +122,9 @@ def proxies():
     return [setting for setting in settings if "::proxy" in setting.lower()]
 
 
-def build(directory, packages, architectures):
+def build(directory, packages, architectures, updates, setup):
     with tempfile.TemporaryDirectory(prefix="smartmeterd-root-") as scratch:
-        sources = Apt(pathlib.Path(scratch)).sources()
+        sources = Apt(pathlib.Path(scratch)).sources(updates)
     if not sources:
         raise unavailable(f"this machine's apt has no source of Debian 12 ({CODENAME})")
     part = directory.with_name(f"{directory.name}.part")  # a run that is killed leaves no root
@@ -132,27 +133,31 @@ def build(directory, packages, architectures):
     try:
         run("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}",
             f"--architectures={','.join(architectures)}",
-            *(f"--aptopt={setting}" for setting in proxies()), CODENAME,
-            str(part / "root.tar"), *sources)
+            *(f"--aptopt={setting}" for setting in proxies()),
+            *([f'--customize-hook=chroot "$1" sh -euc {shlex.quote(setup)}'] if setup else []),
+            CODENAME, str(part / "root.tar"), *sources)
     except subprocess.CalledProcessError as error:
         shutil.rmtree(part)
         raise unavailable(f"mmdebstrap: {error.stderr.strip()[-2000:]}") from error
     part.rename(directory)
 
 
-def root(packages=(), architecture=None):
+def root(packages=(), architecture=None, updates="(-updates|-security)?", setup=""):
     """A tar file with a Debian 12 with these packages besides the required ones, and apt.
 
     `architecture` is this machine's unless given; "amd64,arm64" is an amd64 which knows arm64 too.
+    Without `updates` it is as it was released; `setup` is a script that is run in it at last.
     """
     if not shutil.which("mmdebstrap"):
         raise unavailable("mmdebstrap is not installed: tools/install-packages packaging")
     architectures = (architecture or run("dpkg", "--print-architecture").strip()).split(",")
     packages = sorted({"apt", *packages})
-    key = hashlib.sha256(repr((CODENAME, packages, architectures, proxies())).encode()
+    key = hashlib.sha256(repr((CODENAME, packages, architectures, updates, setup,
+                               proxies())).encode()
                          + pathlib.Path(__file__).read_bytes())
     return cache.kept("smartmeterd-root", key.hexdigest()[:16],
-                      lambda directory: build(directory, packages, architectures)) / "root.tar"
+                      lambda directory: build(directory, packages, architectures, updates,
+                                              setup)) / "root.tar"
 
 
 def as_root():

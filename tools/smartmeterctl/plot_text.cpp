@@ -176,8 +176,9 @@ std::optional<Drawing> draw_bars(const PlotPlan& plan, const HistoryRows& rows, 
       continue;
     }
     if (is_apart) --last;
-    const auto in = row->find(up + "_delta"),
-               out = down.empty() ? std::nullopt : row->find(down + "_delta");
+    const auto in = row->find(up + "_delta");
+    std::optional<double> out;
+    if (!down.empty()) out = row->find(down + "_delta");
     has_values = has_values || in || out;
     total_up += in.value_or(0);
     total_down += out.value_or(0);

@@ -97,7 +97,7 @@ Sent make_p1(Dice& dice) {
   }
   // Without the last line end, because without it a telegram is whole too.
   Octets frame = test::p1_frame(body);
-  frame.resize(frame.size() - 2);
+  frame.erase(frame.end() - 2, frame.end());
   return {frame, body};
 }
 
