@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The steps of a Containerfile, taken in a chroot: what an engine does where there is none.
 
-Knows the instructions and options that the project's own file uses, and refuses every other. The
-stage that builds packages may be left out: `given` names the directory that is its result.
+Knows the instructions and options that the project's own file uses, and refuses every other.
 """
 
 import json
@@ -20,10 +19,6 @@ BASES = {"debian:12", "debian:12-slim"}
 
 class Stage:
     def __init__(self, words):
-        options = [word for word in words if word.startswith("--")]
-        if options not in ([], ["--platform=$BUILDPLATFORM"]):
-            raise ValueError(f"FROM {options}")
-        words = [word for word in words if not word.startswith("--")]
         if len(words) not in (1, 3) or len(words) == 3 and words[1] != "AS":
             raise ValueError(f"FROM {words}")
         self.base = words[0]
@@ -132,11 +127,12 @@ class Image:
 
 
 class Build:
-    """One build for this machine's architecture. `enter`: takes a context manager over."""
+    """One build for this machine's architecture. `enter`: takes a context manager over. `given`: by
+    the name of a stage that is left out, the directory of its that others look at.
+    """
 
-    def __init__(self, text, architecture, context, enter, given=()):
+    def __init__(self, text, context, enter, given=()):
         self.stages = parse(text)
-        self.architecture = architecture
         self.context = context
         self.enter = enter
         self.given = dict(given)
@@ -147,14 +143,10 @@ class Build:
         return self._made(self.stages[-1])
 
     def _made(self, stage):
-        base = stage.base.replace("$TARGETARCH", self.architecture)
         named = {one.name: one for one in self.stages if one.name}
-        if base in BASES:
-            image = Image(self.enter(debian_root.unpacked(debian_root.root())))
-        elif base in named:
-            image = self._made(named[base])  # no other stage has the same base
-        else:
-            raise ValueError(f"FROM {base}")
+        if stage.base not in BASES:
+            raise ValueError(f"FROM {stage.base}")
+        image = Image(self.enter(debian_root.unpacked(debian_root.root())))
         sources = {name: lambda path, name=name: self._directory(named[name], path)
                    for name in named}
         for instruction, rest in stage.steps:
