@@ -71,6 +71,8 @@ def setUpModule():
     """Both images, while there is a network; then none."""
     if os.geteuid() != 0:
         raise debian_root.unavailable("only root makes containers")
+    if not shutil.which("docker-compose"):
+        raise debian_root.unavailable("no docker-compose: tools/install-packages packaging")
     stack = contextlib.ExitStack()
     unittest.addModuleCleanup(stack.close)
     build = containerfile.Build((folder() / "Containerfile").read_text(), ROOT,
