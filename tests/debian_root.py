@@ -92,13 +92,13 @@ class Apt:
             ("Dir::State", directory), ("Dir::State::status", directory / "status"),
             ("Dir::Cache", directory), ("Dir::Cache::archives", self.archives),
             ("Debug::NoLocking", "true"), ("APT::Sandbox::User", ""),
-            ("APT::Install-Recommends", "false"), ("Acquire::Languages", "none"),
-            ("Acquire::Retries", "3"))]
+            ("Acquire::Languages", "none"), ("Acquire::Retries", "3"))]
         self.get("update")
 
-    def download(self, packages):
-        """The .deb files of the packages and of all that they depend on."""
-        self.get("--yes", "--download-only", "install", *packages)
+    def download(self, packages, recommended=False):
+        """The .deb files of the packages and of all that they depend on and is not installed."""
+        self.get("--yes", "--download-only", f"-oAPT::Install-Recommends={recommended}", "install",
+                 *packages)
         return sorted(self.archives.glob("*.deb"))
 
     def sources(self, updates):

@@ -13,11 +13,12 @@ import os
 import pathlib
 import re
 import sys
+import tempfile
 import time
 import unittest
 
 import world
-from world import UNIT
+from world import METER_LINK, UNIT
 from harness import TEST_KEY
 from simulated import crc16_arc
 
@@ -27,7 +28,6 @@ ON_CI = os.environ.get("CI") == "true"
 REPLUGS = int(os.environ.get("SMARTMETER_GUEST_REPLUGS", "10"))
 # How long a quick replug leaves the adapter plugged: before, while and after the port is opened.
 PLUGGED_S = (0.0, 0.1, 0.3, 0.8)
-METER_LINK = "/dev/smartmeter_mbus"
 EXPORT = "smartmeterd-export.socket"
 EXPORT_RECEIVED = "smartmeterd-export-received.socket"
 
@@ -37,7 +37,7 @@ EYE = world.Meter("kamstrup")
 
 
 def setUpModule():
-    world.Case.guests = world.Guests()
+    world.Case.guests = world.Installed()
     unittest.addModuleCleanup(world.Case.guests.close)
     guest = world.Case.guests.boot()
     guest.shell(world.readme_commands("systemd-sysusers"))
@@ -49,65 +49,11 @@ url = "mqtt://127.0.0.1"
 """)
 
 
-def load_tests(loader, _tests, _pattern):
-    """In the order in which they are written."""
-    suite = unittest.TestSuite()
-    for case in list(globals().values()):
-        if isinstance(case, type) and issubclass(case, unittest.TestCase):
-            suite.addTests(case(name) for name in vars(case) if name.startswith("test_"))
-    return suite
+def load_tests(_loader, _tests, _pattern):
+    return world.in_order(globals())
 
 
-class Adapters(world.Case):
-    """What the cases do with the guest's adapters."""
-
-    LINE = "/run/line"  # a pipe: what is written into it comes from plug_chip's adapter
-
-    def setUp(self):
-        self.house, self.attic = self.guest.adapters
-        self.addCleanup(self.unplug_all)
-
-    def unplug_all(self):
-        for adapter in self.guest.adapters:
-            adapter.unplug()
-        self.wait("! ls /dev/ttyUSB* && udevadm settle")
-
-    def plug_chip(self, chip, driver, port):
-        """One that is not in qemu: user space on a virtual bus, with the kernel's driver."""
-        self.guest.shell(f"modprobe vhci-hcd && rm -f {self.LINE} && mkfifo {self.LINE} && "
-                         f"systemd-run -q --unit=chip-{chip} "
-                         f"/usr/lib/guest/fake-usb-adapter {chip} {self.LINE}")
-        self.addCleanup(self.wait, f"[ ! -e {port} ]")
-        self.addCleanup(self.guest.shell, f"systemctl stop chip-{chip}")
-        self.wait(f"[ -c {port} ] && udevadm settle")
-        self.assertEqual(self.guest.shell(f"udevadm info -q property --property=ID_USB_DRIVER "
-                                          f"--value {port}").strip(), driver)
-
-    def send_chip(self, octets):
-        self.guest.write(self.LINE, octets)
-
-    def process(self):
-        """The service's number, the same as long as it runs."""
-        return self.guest.shell(f"systemctl show -P MainPID {UNIT}").strip()
-
-    def wait_opened(self, link=METER_LINK):
-        """Until the service has the port open that a link leads to; the port."""
-        return self.wait(f"port=$(readlink -e {link}) && "
-                         f"process=$(systemctl show -P MainPID {UNIT}) && "
-                         "readlink /proc/$process/fd/* | grep -x $port").strip()
-
-    def doctor(self):
-        """The step that decides, and the verdict; "" where all is well."""
-        said = json.loads(self.guest.attempt("smartmeterctl doctor --json 2>/dev/null")[1])
-        one = said["adapters"][0]
-        self.evidence = {step["step"]: step["evidence"] for step in one["steps"]}
-        return one["step"] or "", one["verdict"]
-
-    def assert_active(self, state="active"):
-        self.assertEqual(self.guest.attempt(f"systemctl is-active {UNIT}")[1].strip(), state)
-
-
-class FirstPage(Adapters):
+class FirstPage(world.Adapters):
     """What README's first page says, on a machine that has never seen an adapter."""
 
     def test_a_known_product_needs_no_claim(self):
@@ -133,16 +79,14 @@ class FirstPage(Adapters):
     def test_plug_claim_key_reading(self):
         self.house.plug()
         self.wait("[ -c /dev/ttyUSB0 ] && udevadm settle")
-        self.guest.shell(world.readme_commands("smartmeterctl claim"))
+        self.claim()
         self.assertEqual(self.wait_opened(), "/dev/ttyUSB0")
-        self.guest.write("/run/keys", TEST_KEY.encode())
-        self.guest.shell("exec </run/keys; rm /run/keys\n"
-                         f"{world.readme_commands('smartmeterctl key add')}")
+        self.add_key()
         self.read_through(self.house.send, HOUSE)
         self.assertIn(HOUSE.id, self.guest.shell("smartmeterctl list"))
 
 
-class Service(Adapters):
+class Service(world.Adapters):
     """The service with the first adapter plugged in, which FirstPage claimed and gave its key."""
 
     def setUp(self):
@@ -418,7 +362,7 @@ class Service(Adapters):
         self.wait_telegram(told, power)
 
 
-class Chips(Adapters):
+class Chips(world.Adapters):
     """Chips that are not in qemu, claimed; the key is FirstPage's."""
 
     def read_from(self, chip, driver, port):
@@ -440,7 +384,7 @@ class Chips(Adapters):
         self.read_from("cdc-acm", "cdc_acm", "/dev/ttyACM0")
 
 
-class Coldplug(Adapters):
+class Coldplug(world.Adapters):
     """The machine is started again with its adapter plugged in."""
 
     def test_adapter_that_is_there_at_boot(self):
@@ -452,8 +396,86 @@ class Coldplug(Adapters):
         self.assertEqual(self.guest.shell("systemctl --failed --no-legend").strip(), "")
 
 
+INSTALL_PAGE = "daemon/doc/install.md"
+
+
+class Prefix(world.Adapters):
+    """Below /usr/local, where meson puts what of the bus is not said otherwise."""
+
+    def test_the_bus_needs_a_copy_of_the_policy(self):
+        policy = "system.d/org.smartmeterd1.conf"
+        service = "system-services/org.smartmeterd1.service"
+        here, there = "/usr/share/dbus-1", "/usr/local/share/dbus-1"
+        self.guest.shell(f"mkdir -p {there}/system.d {there}/system-services /etc/dbus-1/system.d")
+        self.addCleanup(self.guest.shell,
+                        f"mv {there}/{policy} {here}/{policy}; "
+                        f"mv {there}/{service} {here}/{service}; rm -f /etc/dbus-1/{policy}; "
+                        f"systemctl reload dbus; systemctl restart {UNIT}")
+        self.guest.shell(f"mv {here}/{policy} {there}/{policy} && "
+                         f"mv {here}/{service} {there}/{service} && systemctl reload dbus && "
+                         f"systemctl restart {UNIT}")
+        self.guest.shell("! busctl list --acquired | grep org.smartmeterd1")
+        self.guest.shell(world.page_commands(INSTALL_PAGE, "cp /usr/local/share/dbus-1"))
+        self.house.plug()
+        self.wait_opened()
+        self.read_through(self.house.send, HOUSE)
+        self.guest.shell(f"systemctl stop {UNIT} && "
+                         "busctl call org.smartmeterd1 /org/smartmeterd1 "
+                         "org.freedesktop.DBus.Peer Ping")
+
+
+class Uninstalled(world.Adapters):
+    """By the page's lines, while the service reads. The guest has no ninja: it removes what meson
+    wrote down, as ninja does.
+    """
+
+    UNINSTALL = "ninja -C build uninstall"
+
+    def test_meson_has_written_down_all_that_it_installed(self):
+        """And takes it away on the machine that builds."""
+        with tempfile.TemporaryDirectory() as directory:
+            tree = pathlib.Path(directory) / "tree"
+            world.debian_root.run(world.MESON, "install", "-C", world.BUILD, "--no-rebuild",
+                                  "--destdir", str(tree))
+            self.assertTrue((tree / "usr/sbin/smartmeterd").exists())
+            world.debian_root.run(*self.UNINSTALL.replace("build", world.BUILD).split())
+            self.assertEqual(os.listdir(directory), [])
+
+    def test_nothing_is_left_but_claims_keys_and_history(self):
+        self.house.plug()
+        self.wait_opened()
+        files = "".join(f"{path}\n" for path in self.guests.files)
+        self.guest.write("/run/installed", files.encode())
+        commands = world.page_commands(INSTALL_PAGE, self.UNINSTALL)
+        self.assertIn(self.UNINSTALL, commands)
+        self.guest.shell(commands.replace(
+            self.UNINSTALL, "while read -r path; do rm -d $path; done </run/installed"))
+        self.guest.shell("udevadm settle && ! ls -d /dev/smartmeter* && ! pgrep smartmeterd")
+        self.assertEqual(self.guest.shell("stat -c %G /dev/ttyUSB0").strip(), "dialout")
+        self.assertIn("not provided by any .service files", self.guest.attempt(
+            "busctl call org.smartmeterd1 /org/smartmeterd1 org.freedesktop.DBus.Peer Ping")[1])
+        self.assertEqual(self.guest.shell("systemctl --failed --no-legend").strip(), "")
+        self.assertEqual(self.left(), [
+            "/etc/smartmeterd", "/etc/smartmeterd/smartmeterd.toml",
+            "/etc/udev/rules.d/60-smartmeter-local.rules", "/var/lib/smartmeterd"])
+
+    def test_nothing_is_left_at_all(self):
+        self.guest.shell(world.page_commands(INSTALL_PAGE, "rm -rf /etc"))
+        self.assertEqual(self.left(), [])
+        self.guest.shell("! getent passwd smartmeterd && ! getent group smartmeterd")
+        self.house.plug()
+        self.wait("[ -c /dev/ttyUSB0 ] && udevadm settle")
+        self.assertEqual(self.guest.shell("stat -c %G /dev/ttyUSB0").strip(), "dialout")
+
+    def left(self):
+        """What has the project's name."""
+        return sorted(self.guest.shell("find / -xdev -name '*smartmeter*'").split())
+
+
 if __name__ == "__main__":
     missing = world.no_guest()
+    if os.environ["PREFIX"] != "/usr":
+        missing = "configured without --prefix=/usr, where the guest looks for the project"
     if missing and not ON_CI:
         print(f"1..0 # SKIP {missing}")
         sys.exit(0)

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds the guest: a Debian kernel, and a Debian root file system that is unpacked into memory.
 
-Packages come from where this machine's apt gets them, and are unpacked, not configured: that needs
-neither root nor a container. There is no disk: systemd is started from the kernel's first file
-system, so every boot starts afresh. Images are kept in ~/.cache/smartmeterd-guest, one for each
-list of packages and version of this file.
+Packages come from where this machine's apt gets them. image(): they are unpacked, not configured,
+which needs neither root nor a container. debian(): a Debian as somebody installed it, on which
+packages can be installed. There is no disk: systemd is started from the kernel's first file system,
+so every boot starts afresh. Images are kept in ~/.cache/smartmeterd-guest, one for each list of
+packages and version of this file.
 """
 
 import contextlib
@@ -26,8 +27,8 @@ import debian_root  # noqa: E402
 from debian_root import run, unavailable  # noqa: E402
 
 PACKAGES = ("base-files", "base-passwd", "bash", "coreutils", "dash", "dbus", "findutils", "grep",
-            "kmod", "libc-bin", "mosquitto", "mosquitto-clients", "mount", "procps", "sed",
-            "systemd", "tar", "udev", "util-linux")
+            "kmod", "libc-bin", "mosquitto", "mosquitto-clients", "mount", "passwd", "procps",
+            "sed", "systemd", "tar", "udev", "util-linux")
 # The smaller "cloud" kernel has neither USB host controllers nor serial adapters.
 KERNEL = "linux-image-amd64"
 # With what they depend on: the channel to this machine, USB, the adapters' drivers, USB devices
@@ -39,6 +40,12 @@ LEFT_OUT = re.compile(
     r"usr/share/(doc|man|locale|info|perl5?|zoneinfo|bash-completion|lintian|bug|icons|i18n)/|"
     r"usr/(lib/x86_64-linux-gnu/(perl|perl-base|gconv)|share/perl/|lib/udev/hwdb\.d/)|"
     r"usr/bin/perl|usr/lib/locale/")
+# For a Debian that packages are installed on; with what mmdebstrap always has, dpkg and apt too.
+DEBIAN = ("ca-certificates", "dbus", "kmod", "mosquitto", "mosquitto-clients", "procps",
+          "systemd", "systemd-sysv", "udev")
+# Not needed in it; and device nodes: there is a devtmpfs.
+NOT_READ = re.compile(r"dev/|(boot|usr/share/(doc|man|locale|info|bash-completion|lintian|bug|"
+                      r"icons|i18n)|usr/lib/x86_64-linux-gnu/gconv)/.")
 # Users and groups that the packages' scripts would have made.
 USERS = ('u messagebus - "System message bus" /nonexistent\n'
          'u mosquitto - "MQTT broker" /var/lib/mosquitto\n'
@@ -138,61 +145,110 @@ def add_users(archive, debs, directory):
 
 
 def add_settings(archive):
-    """What the packages' scripts would have set up, and what is different in a guest."""
+    """What is different in a guest."""
     archive.add_link("init", "usr/lib/systemd/systemd")
     archive.add_text("etc/hostname", "guest\n")
     archive.add_text("etc/hosts", "127.0.0.1 localhost guest\n::1 localhost\n")
-    archive.add_text("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n")
     archive.add_text("etc/machine-id", "")
     archive.add_text("etc/fstab", "")
     for unit in MASKED:
         archive.add_link(f"{UNITS}/{unit}", "/dev/null")
+
+
+def add_packages_settings(archive):
+    """What the packages' scripts would have set up."""
+    archive.add_text("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n")
     archive.add_link(f"{UNITS}/default.target", "/usr/lib/systemd/system/multi-user.target")
     archive.add_directory(f"{UNITS}/multi-user.target.wants")
     archive.add_link(f"{UNITS}/multi-user.target.wants/mosquitto.service",
                      "/usr/lib/systemd/system/mosquitto.service")
 
 
-def build(directory, packages):
-    """Makes `directory` with the files "kernel" and "root.cpio"."""
+def add_directories(archive):
+    """The top of a Debian."""
+    archive.add_directory(".")
+    archive.add_directory("usr")
+    for name in cpio.MERGED:
+        archive.add_directory(f"usr/{name}")
+        archive.add_link(name, f"usr/{name}")
+
+
+def write_kernel(apt, scratch, result):
+    """Into the image's file; the modules stay below the directory that is returned."""
+    tree = scratch / "kernel"
+    unpack(kernel_deb(apt), tree,
+           lambda name: name.startswith(("boot/vmlinuz-", "usr/lib/modules/")))
+    vmlinuz = next((tree / "boot").iterdir())
+    (result / "kernel").write_bytes(decompressed_kernel(vmlinuz.read_bytes()))
+    shutil.rmtree(tree / "boot")
+    return tree
+
+
+@contextlib.contextmanager
+def building(directory):
+    """apt, a scratch directory, and the directory that becomes `directory` at the end."""
     with tempfile.TemporaryDirectory(dir=directory.parent, prefix="build-") as scratch:
         scratch = pathlib.Path(scratch)
-        apt = debian_root.Apt(scratch)
-        debs = apt.download(packages)
-        kernel = kernel_deb(apt)
         result = scratch / "image"
         result.mkdir()
-        unpack(kernel, scratch / "kernel",
-               lambda name: name.startswith(("boot/vmlinuz-", "usr/lib/modules/")))
-        vmlinuz = next((scratch / "kernel/boot").iterdir())
-        (result / "kernel").write_bytes(decompressed_kernel(vmlinuz.read_bytes()))
-        shutil.rmtree(scratch / "kernel/boot")
-        with cpio.Archive(result / "root.cpio") as archive:
-            archive.add_directory(".")
-            archive.add_directory("usr")
-            for name in cpio.MERGED:
-                archive.add_directory(f"usr/{name}")
-                archive.add_link(name, f"usr/{name}")
-            for deb in debs:
-                with opened_deb(deb) as tar:
-                    archive.add_tar(tar, lambda name: not LEFT_OUT.match(name))
-            add_modules(archive, scratch / "kernel")
-            add_users(archive, debs, scratch / "users")
-            add_settings(archive)
+        yield debian_root.Apt(scratch), scratch, result
         result.rename(directory)
 
 
-def image(extra_packages=()):
-    """The directory of an image with these packages besides; built where there is none yet."""
-    if run("dpkg", "--print-architecture").strip() != "amd64":
-        raise unavailable("the guest is an amd64 machine, this one is another")
-    packages = sorted({*PACKAGES, *extra_packages})
+def build(directory, packages):
+    """Makes `directory` with the files "kernel" and "root.cpio"."""
+    with building(directory) as (apt, scratch, result):
+        debs = apt.download(packages)
+        tree = write_kernel(apt, scratch, result)
+        with cpio.Archive(result / "root.cpio") as archive:
+            add_directories(archive)
+            for deb in debs:
+                with opened_deb(deb) as tar:
+                    archive.add_tar(tar, lambda name: not LEFT_OUT.match(name))
+            add_modules(archive, tree)
+            add_users(archive, debs, scratch / "users")
+            add_settings(archive)
+            add_packages_settings(archive)
+
+
+def build_debian(directory, root):
+    """The same of a root that is configured."""
+    with building(directory) as (apt, scratch, result):
+        tree = write_kernel(apt, scratch, result)
+        with cpio.Archive(result / "root.cpio") as archive, tarfile.open(root) as tar:
+            add_directories(archive)
+            archive.add_tar(tar, lambda name: not NOT_READ.match(name))
+            add_modules(archive, tree)
+            add_settings(archive)
+
+
+def kept(packages, build_from, *more):
+    """The directory of an image; built where there is none yet."""
     key = hashlib.sha256()
     for part in (pathlib.Path(__file__).read_bytes(), pathlib.Path(cpio.__file__).read_bytes(),
-                 " ".join(packages).encode(), pathlib.Path("/etc/os-release").read_bytes()):
+                 pathlib.Path(debian_root.__file__).read_bytes(), repr((packages, more)).encode(),
+                 pathlib.Path("/etc/os-release").read_bytes()):
         key.update(hashlib.sha256(part).digest())
-    return cache.kept("smartmeterd-guest", key.hexdigest()[:16],
-                      lambda directory: build(directory, packages))
+    return cache.kept("smartmeterd-guest", key.hexdigest()[:16], build_from)
+
+
+def only_on_amd64():
+    if run("dpkg", "--print-architecture").strip() != "amd64":
+        raise unavailable("the guest is an amd64 machine, this one is another")
+
+
+def image(extra_packages=()):
+    """The directory of an image with these packages besides."""
+    only_on_amd64()
+    packages = sorted({*PACKAGES, *extra_packages})
+    return kept(packages, lambda directory: build(directory, packages))
+
+
+def debian():
+    """The directory of an image of a clean Debian, and the tar file that it is made from."""
+    only_on_amd64()
+    root = debian_root.root(DEBIAN)
+    return kept([str(root)], lambda directory: build_debian(directory, root)), root
 
 
 if __name__ == "__main__":

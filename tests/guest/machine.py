@@ -111,10 +111,10 @@ class Machine:
     adapters with these serial numbers can be plugged in, those of `plugged` are.
     """
 
-    def __init__(self, image, archives, serials, plugged=()):
+    def __init__(self, image, archives, serials, plugged=(), memory_mib=768):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="smartmeterd-guest-"))
         try:
-            self._start(image, archives, serials, plugged)
+            self._start(image, archives, serials, plugged, memory_mib)
             self.adapters = [Adapter(self, index, serial, serial in plugged)
                              for index, serial in enumerate(serials)]
             self._wait_ready()
@@ -122,7 +122,7 @@ class Machine:
             self.close()
             raise
 
-    def _start(self, image, archives, serials, plugged):
+    def _start(self, image, archives, serials, plugged, memory_mib):
         root = self.directory / "root.cpio"
         with open(root, "wb") as out:
             for path in (image / "root.cpio", *archives):
@@ -135,7 +135,7 @@ class Machine:
             "setpriv", "--pdeathsig", "KILL",  # never outlives the test
             QEMU, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-machine", "q35,usb=off,vmport=off,hpet=off", "-accel", "tcg,thread=multi",
-            "-cpu", "max", "-smp", "2", "-m", "768",
+            "-cpu", "max", "-smp", "2", "-m", str(memory_mib),
             "-kernel", str(image / "kernel"), "-initrd", str(root), "-append", KERNEL_OPTIONS,
             "-serial", f"file:{self.directory / 'console'}",
             "-chardev", socket_of("control"), "-mon", "chardev=control,mode=control",

@@ -34,6 +34,7 @@ import machine  # noqa: E402
 MESON = os.environ.get("MESON", "meson")
 FAKE_USB_ADAPTER = os.environ["FAKE_USB_ADAPTER"]
 UNIT = "smartmeterd.service"
+METER_LINK = "/dev/smartmeter_mbus"
 # Of a guest that is shut down and started again.
 KEPT = "etc/udev etc/smartmeterd etc/passwd etc/group etc/shadow etc/gshadow var/lib/smartmeterd"
 SERIALS = ("HOUSE1", "ATTIC1")
@@ -41,16 +42,27 @@ TELEGRAMS_MAX = 10
 
 
 def page_commands(page, start):
-    """The commands of a page's block of shell commands with a line that starts so, without sudo."""
+    """The commands for root of a page's block of shell commands with a line that starts so, without
+    sudo; what is built comes from this machine.
+    """
     for block in re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
         if f"\nsudo {start}" in f"\n{block}":
             return "\n".join(line.replace("sudo ", "") for line in block.splitlines()
-                             if "meson " not in line)
+                             if line.startswith("sudo ") and "meson install" not in line)
     raise AssertionError(f"{page} has no block of commands with: sudo {start}")
 
 
 def readme_commands(start):
     return page_commands("README.md", start)
+
+
+def readme_inline(start):
+    """A command that README names in a sentence, without sudo."""
+    text = " ".join((ROOT / "README.md").read_text().split())
+    found = re.search(rf"`sudo ({start} [^`]*)`", text)
+    if not found:
+        raise AssertionError(f"README.md does not name a command: sudo {start}")
+    return found.group(1)
 
 
 def runtime_packages(programs):
@@ -75,33 +87,62 @@ def no_guest():
     for program in (machine.QEMU, "depmod"):
         if not shutil.which(program, path=debian_root.PATH):
             return f"{program} is not installed: tools/install-packages guest"
-    if os.environ["PREFIX"] != "/usr":
-        return "configured without --prefix=/usr, where the guest looks for the project"
     return None
 
 
 class Guests:
-    """The image, with the project on it; boots machines one after the other."""
+    """An image, with the archives that are unpacked over it; boots machines one after the other."""
+
+    memory_mib = 768
 
     def __init__(self):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="smartmeterd-guest-"))
-        destination = self.directory / "installed"
-        debian_root.run(MESON, "install", "-C", BUILD, "--no-rebuild", "--strip",
-                  "--destdir", str(destination))
-        programs = [destination / "usr/sbin/smartmeterd", destination / "usr/bin/smartmeterctl"]
-        (destination / "usr/lib/guest").mkdir()
-        shutil.copy(FAKE_USB_ADAPTER, destination / "usr/lib/guest")
-        shutil.copytree(HERE / "root", destination, symlinks=True, dirs_exist_ok=True)
-        self.image = image.image(runtime_packages([*programs, FAKE_USB_ADAPTER]))
-        self.installed = self.directory / "installed.cpio"
-        with cpio.Archive(self.installed) as archive:
-            archive.add_tree(destination)
         self.machine = None
+        self.archives = []
+
+    def add(self, tree):
+        """Puts a directory's files over the image; with what the test needs in the guest."""
+        (tree / "usr/lib/guest").mkdir(parents=True, exist_ok=True)
+        shutil.copy(FAKE_USB_ADAPTER, tree / "usr/lib/guest")
+        shutil.copytree(HERE / "root", tree, symlinks=True, dirs_exist_ok=True)
+        self.archives.append(self.directory / f"{len(self.archives)}.cpio")
+        with cpio.Archive(self.archives[-1]) as archive:
+            archive.add_tree(tree)
 
     def boot(self):
-        """A new machine: the project is there, and nothing has been done with it yet."""
-        self.machine = machine.Machine(self.image, [self.installed], SERIALS)
+        """A new machine, on which nothing has been done yet."""
+        self.machine = machine.Machine(self.image, self.archives, SERIALS,
+                                       memory_mib=self.memory_mib)
         return self.machine
+
+    def close(self):
+        if self.machine:
+            self.machine.close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def installed_files(tree):
+    """What uninstalling will remove, as paths of the guest; it had Debian's directories before."""
+    files = []
+    for line in (pathlib.Path(BUILD) / "meson-logs/install-log.txt").read_text().splitlines():
+        path = line.removeprefix(str(tree))
+        if path.startswith("/") and (not os.path.isdir(line) or "smartmeter" in path):
+            files.append(path)
+    return files
+
+
+class Installed(Guests):
+    """The project is there, as `meson install` leaves it."""
+
+    def __init__(self):
+        super().__init__()
+        tree = self.directory / "installed"
+        debian_root.run(MESON, "install", "-C", BUILD, "--no-rebuild", "--strip",
+                        "--destdir", str(tree))
+        self.files = installed_files(tree)
+        programs = [tree / "usr/sbin/smartmeterd", tree / "usr/bin/smartmeterctl"]
+        self.image = image.image(runtime_packages([*programs, FAKE_USB_ADAPTER]))
+        self.add(tree)
 
     def reboot(self, plugged=()):
         """The machine that was, started again with adapters that are there from the beginning."""
@@ -110,13 +151,8 @@ class Guests:
         kept = self.directory / "kept.cpio"
         with cpio.Archive(kept) as archive, tarfile.open(fileobj=io.BytesIO(tar)) as files:
             archive.add_tar(files)
-        self.machine = machine.Machine(self.image, [self.installed, kept], SERIALS, plugged)
+        self.machine = machine.Machine(self.image, [*self.archives, kept], SERIALS, plugged)
         return self.machine
-
-    def close(self):
-        if self.machine:
-            self.machine.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 class Bus(harness.Bus):
@@ -230,3 +266,71 @@ class Case(unittest.TestCase):
         except AssertionError as error:
             print(f"the guest does not answer: {error}", file=sys.stderr)
         print("--- its console\n" + self.guest.console()[-4000:], file=sys.stderr)
+
+
+class Adapters(Case):
+    """What the cases do with the guest's adapters."""
+
+    LINE = "/run/line"  # a pipe: what is written into it comes from plug_chip's adapter
+
+    def setUp(self):
+        self.house, self.attic = self.guest.adapters
+        self.addCleanup(self.unplug_all)
+
+    def unplug_all(self):
+        for adapter in self.guest.adapters:
+            adapter.unplug()
+        self.wait("! ls /dev/ttyUSB* && udevadm settle")
+
+    def plug_chip(self, chip, driver, port):
+        """One that is not in qemu: user space on a virtual bus, with the kernel's driver."""
+        self.guest.shell(f"modprobe vhci-hcd && rm -f {self.LINE} && mkfifo {self.LINE} && "
+                         f"systemd-run -q --unit=chip-{chip} "
+                         f"/usr/lib/guest/fake-usb-adapter {chip} {self.LINE}")
+        self.addCleanup(self.wait, f"[ ! -e {port} ]")
+        self.addCleanup(self.guest.shell, f"systemctl stop chip-{chip}")
+        self.wait(f"[ -c {port} ] && udevadm settle")
+        self.assertEqual(self.guest.shell(f"udevadm info -q property --property=ID_USB_DRIVER "
+                                          f"--value {port}").strip(), driver)
+
+    def send_chip(self, octets):
+        self.guest.write(self.LINE, octets)
+
+    def claim(self):
+        """/dev/ttyUSB0, as README says."""
+        self.guest.shell(readme_commands("smartmeterctl claim"))
+
+    def add_key(self):
+        """HOUSE's, as README says."""
+        self.guest.write("/run/keys", harness.TEST_KEY.encode())
+        self.guest.shell("exec </run/keys; rm /run/keys\n"
+                         f"{readme_commands('smartmeterctl key add')}")
+
+    def process(self):
+        """The service's number, the same as long as it runs."""
+        return self.guest.shell(f"systemctl show -P MainPID {UNIT}").strip()
+
+    def wait_opened(self, link=METER_LINK):
+        """Until the service has the port open that a link leads to; the port."""
+        return self.wait(f"port=$(readlink -e {link}) && "
+                         f"process=$(systemctl show -P MainPID {UNIT}) && "
+                         "readlink /proc/$process/fd/* | grep -x $port").strip()
+
+    def doctor(self):
+        """The step that decides, and the verdict; "" where all is well."""
+        said = json.loads(self.guest.attempt("smartmeterctl doctor --json 2>/dev/null")[1])
+        one = said["adapters"][0]
+        self.evidence = {step["step"]: step["evidence"] for step in one["steps"]}
+        return one["step"] or "", one["verdict"]
+
+    def assert_active(self, state="active"):
+        self.assertEqual(self.guest.attempt(f"systemctl is-active {UNIT}")[1].strip(), state)
+
+
+def in_order(module):
+    """A module's cases in the order in which they are written, for its load_tests()."""
+    suite = unittest.TestSuite()
+    for case in list(module.values()):
+        if isinstance(case, type) and issubclass(case, unittest.TestCase):
+            suite.addTests(case(name) for name in vars(case) if name.startswith("test_"))
+    return suite

@@ -71,20 +71,19 @@ def deb(name):
     return found
 
 
-def former(directory):
-    """Packages like these of version 0.0.9 in a directory: what an upgrade starts from.
-
-    Their configuration file and their unit say so, in a comment more.
+def former(directory, version=FORMER):
+    """Packages like these of a version in a directory: without one, what an upgrade starts
+    from. Their configuration file and their unit say so, in a comment more.
     """
     for package in sorted(debs().glob("*.deb")):
         name = package.name.partition("_")[0]
         tree = pathlib.Path(directory) / name
         subprocess.run(["dpkg-deb", "--raw-extract", package, tree], check=True)
         control = tree / "DEBIAN" / "control"
-        control.write_text(re.sub("(?m)^Version: .*$", f"Version: {FORMER}", control.read_text()))
+        control.write_text(re.sub("(?m)^Version: .*$", f"Version: {version}", control.read_text()))
         for path in (*tree.glob("etc/smartmeterd/*.toml"),
                      *tree.glob("lib/systemd/system/smartmeterd.service")):
-            path.write_text(f"# Of version {FORMER}.\n" + path.read_text())
+            path.write_text(f"# Of version {version}.\n" + path.read_text())
         (tree / "DEBIAN" / "md5sums").unlink()
         subprocess.run(["dpkg-deb", "--root-owner-group", "--build", tree, directory], check=True,
                        stdout=subprocess.DEVNULL)
