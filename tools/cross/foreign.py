@@ -56,7 +56,8 @@ rm -r /tmp/source
 """
     print(f"Making a Debian 12 that builds for {architecture}, unless there is one: some minutes",
           file=sys.stderr, flush=True)
-    return debian_root.root(["build-essential", "ccache", *packages], updates=UPDATES, setup=setup,
+    return debian_root.root([f"crossbuild-essential-{architecture}", "ccache", *packages],
+                            updates=UPDATES, setup=setup,
                             architecture=f"{machine()},{architecture}")
 
 
