@@ -27,8 +27,8 @@ import debian_root  # noqa: E402
 from debian_root import run, unavailable  # noqa: E402
 
 PACKAGES = ("base-files", "base-passwd", "bash", "coreutils", "dash", "dbus", "findutils", "grep",
-            "kmod", "libc-bin", "mosquitto", "mosquitto-clients", "mount", "passwd", "procps",
-            "sed", "systemd", "tar", "udev", "util-linux")
+            "kmod", "libc-bin", "login", "mosquitto", "mosquitto-clients", "mount", "passwd",
+            "procps", "sed", "systemd", "tar", "udev", "util-linux")
 # The smaller "cloud" kernel has neither USB host controllers nor serial adapters.
 KERNEL = "linux-image-amd64"
 # With what they depend on: the channel to this machine, USB, the adapters' drivers, USB devices
