@@ -10,9 +10,9 @@ alone is what can be run.
 import hashlib
 import os
 import pathlib
-import re
 import sys
 import tarfile
+import tempfile
 import unittest
 
 import world
@@ -40,16 +40,17 @@ EYE = world.Meter("kamstrup")
 
 def download(directory, root, debs):
     """Makes a repository of what apt would fetch for these packages on a machine with that root."""
-    directory.mkdir()
-    state = directory / "apt"
-    apt = debian_root.Apt(state)
-    with tarfile.open(root) as tar:
-        (state / "status").write_bytes(tar.extractfile("./var/lib/dpkg/status").read())
-    for deb in apt.download([str(deb) for deb in debs], recommended=True):
-        deb.rename(directory / deb.name)
-    debian_root.run("rm", "-r", str(state))
-    index = debian_root.run("dpkg-scanpackages", ".", cwd=directory)
-    (directory / "Packages").write_text(index)
+    with tempfile.TemporaryDirectory(dir=directory.parent, prefix="build-") as scratch:
+        state, archive = pathlib.Path(scratch, "apt"), pathlib.Path(scratch, "archive")
+        archive.mkdir()
+        apt = debian_root.Apt(state)
+        with tarfile.open(root) as tar:
+            (state / "status").write_bytes(tar.extractfile("./var/lib/dpkg/status").read())
+        for deb in apt.download([str(deb) for deb in debs], recommended=True):
+            deb.rename(archive / deb.name)
+        index = debian_root.run("dpkg-scanpackages", ".", cwd=archive)
+        (archive / "Packages").write_text(index)
+        archive.rename(directory)
 
 
 def repository(root):
