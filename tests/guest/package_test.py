@@ -134,6 +134,15 @@ class Packages(world.Adapters):
             self.assertIn(self.guest.attempt(f"systemctl is-enabled {unit}")[1].strip(),
                           ("disabled", "static"), unit)
 
+    def assert_purged(self):
+        self.assert_plain()
+        left = self.guest.shell("find / -xdev -path /usr/src -prune -o -iname '*smartmeter*' "
+                                "-print").split()
+        self.assertEqual(left, [])
+        self.guest.shell("! dpkg-query -W smartmeterd smartmeterctl")
+        self.assertNotIn("SMARTMETER", self.guest.shell("udevadm info /dev/ttyUSB0"))
+        self.assertEqual(self.guest.shell("systemctl --failed --no-legend").strip(), "")
+
     def claimed(self):
         """What "smartmeterctl claim" and "key add" wrote, with owners and times."""
         return self.guest.shell(f"stat -c '%n %i %a %U %G %y' {CLAIMS} {KEY}")
@@ -193,15 +202,6 @@ class Install(Packages):
         self.read()
         self.assertEqual(self.claimed(), claimed)
 
-    def assert_purged(self):
-        self.assert_plain()
-        left = self.guest.shell("find / -xdev -path /usr/src -prune -o -iname '*smartmeter*' "
-                                "-print").split()
-        self.assertEqual(left, [])
-        self.guest.shell("! dpkg-query -W smartmeterd smartmeterctl")
-        self.assertNotIn("SMARTMETER", self.guest.shell("udevadm info /dev/ttyUSB0"))
-        self.assertEqual(self.guest.shell("systemctl --failed --no-legend").strip(), "")
-
     def test_purged(self):
         self.remove("purge")
         self.assert_purged()
@@ -212,12 +212,13 @@ class Order(Packages):
 
     def test_plugged_in_between_unpacking_and_configuring(self):
         self.guest.shell("userdel smartmeterd; ! getent group smartmeterd")
+        self.addCleanup(self.remove, "purge")
         self.guest.shell(f"dpkg --unpack {NOW}/build-packages/*.deb", limit=APT_LIMIT_S)
         self.guest.shell("udevadm control --reload")
         self.plug_eye()
         self.assertEqual(self.group("/dev/ttyUSB1"), "root")  # that is the trap
         self.guest.shell("journalctl -b -u systemd-udevd | grep -i 'unknown group'")
-        self.guest.shell("dpkg --configure -a", limit=APT_LIMIT_S)
+        self.guest.shell("apt-get --yes --fix-broken install", limit=APT_LIMIT_S)
         self.assertEqual(self.wait_opened("/dev/smartmeter_ir"), "/dev/ttyUSB1")
         self.assertEqual(self.group("/dev/ttyUSB1"), "smartmeterd")
         self.assertEqual(self.group(), "dialout")
@@ -227,7 +228,6 @@ class Upgrade(Packages):
     """From one version to the next."""
 
     def test_a_version_before(self):
-        self.remove("purge")
         self.install(FORMER)
         self.assert_active("inactive")
         self.guest.shell("mkdir -p /etc/smartmeterd/conf.d")
@@ -277,7 +277,7 @@ class Upgrade(Packages):
 
     def test_purged(self):
         self.remove("purge")
-        Install.assert_purged(self)
+        self.assert_purged()
 
 
 if __name__ == "__main__":
