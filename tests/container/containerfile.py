@@ -13,6 +13,7 @@ import debian_root
 # What an engine leaves root in a build; mounting is not among it.
 CAPABILITIES = ("chown", "dac_override", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap",
                 "net_bind_service", "net_raw", "sys_chroot", "mknod", "audit_write", "setfcap")
+LIMIT_S = 7200  # the packages are built without a compiler's cache
 IGNORE = "tools/container/Containerfile.dockerignore"
 BASES = {"debian:12", "debian:12-slim"}
 
@@ -65,7 +66,7 @@ class Image:
         capabilities = ",".join(["-all", *(f"+{name}" for name in CAPABILITIES)])
         limited = ["setpriv", "--bounding-set", capabilities, "--inh-caps", "-all", "sh", "-c"]
         return self.chroot.shell(f"cd {self.directory} && {shlex.join([*limited, command])}",
-                                 environment=self.environment, binds=binds)
+                                 environment=self.environment, binds=binds, limit=LIMIT_S)
 
     def take_workdir(self, rest, *_):
         self.directory = rest
