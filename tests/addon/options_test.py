@@ -56,9 +56,9 @@ def made(part, options, service=SERVICE):
     return output
 
 
-def with_defaults(**options):
+def with_defaults(devices=(DEVICE,), **options):
     """Options as they are in /data/options.json; one that the schema refuses is an error."""
-    return supervisor.validated(SCHEMA, CONFIG["options"] | options, {DEVICE})
+    return supervisor.validated(SCHEMA, CONFIG["options"] | options, devices)
 
 
 def check(configuration, keys=""):
@@ -349,46 +349,52 @@ class Refusals(unittest.TestCase):
 class Combinations(unittest.TestCase):
     """All that the form can be set to."""
 
-    def refusal(self, options):
+    def refusal(self, devices=(DEVICE,), **options):
         """What smartmeterd says against it; nothing where it takes it."""
-        toml = made("configuration", with_defaults(**options))
+        toml = made("configuration", with_defaults(devices, **options))
         status, said = check(toml)
         self.assertIn(status, (0, 2), f"{toml}\n{said}")
         return said if status else ""
 
     def test_adapters(self):
-        """A role needs a link on which there is something to say; all else goes together."""
+        """A role needs a link on which there is something to say; all else goes together: in one
+        configuration.
+        """
         speaking = {"reader": {"iec62056-21", "amis"}, "master": {"mbus-master"}}
         schema = SCHEMA["adapters"][0]
+        accepted = []
         for link, role, line, port in itertools.product(
                 (None, *supervisor.words(schema["link"])),
-                (None, *supervisor.words(schema["role"])), (None, "300-7E1"),
-                ({"device": DEVICE}, {"tcp": "h:1"})):
+                (None, *supervisor.words(schema["role"])), (None, "300-7E1"), ("device", "tcp")):
             given = {key: value for key, value in
                      (("link", link), ("role", role), ("line", line)) if value}
+            number = len(accepted) + 1  # no two with the same port
+            given[port] = f"{DEVICE}-{number}" if port == "device" else f"h:{number}"
             can_ask = (role == "reader" and link in (None, "auto") and not line
-                       and "tcp" not in port)
-            expected = role in speaking and link not in speaking[role] and not can_ask
-            with self.subTest(given | port):
-                said = self.refusal({"adapters": [port | given]})
-                self.assertEqual("role: the role " in said, expected, said)
-                self.assertEqual(bool(said), expected, said)
+                       and port == "device")
+            if role not in speaking or link in speaking[role] or can_ask:
+                accepted.append(given)
+                continue
+            with self.subTest(given):
+                self.assertIn("role: the role ",
+                              self.refusal({given.get("device")}, adapters=[given]))
+        devices = {given["device"] for given in accepted if "device" in given}
+        self.assertEqual(self.refusal(devices, adapters=accepted), "")
 
     def test_mqtt(self):
+        """They do not depend on each other: each value alone, and all at once."""
         schema = SCHEMA["mqtt"]
-        for values in itertools.product(
-                (None, True), (None, "x"), (None, "a/b"),
-                (None, *supervisor.words(schema["discovery"])),
-                (None, *supervisor.words(schema["unique_ids"])), (None, True)):
-            given = {key: value for key, value in
-                     zip(("tls", "user", "prefix", "discovery", "unique_ids", "seed"), values,
-                         strict=True) if value}
+        values = {"tls": (True,), "user": ("x",), "prefix": ("a/b",), "seed": (True,),
+                  **{name: supervisor.words(schema[name]) for name in ("discovery", "unique_ids")}}
+        for given in ({}, {name: these[0] for name, these in values.items()},
+                      {name: these[-1] for name, these in values.items()},
+                      *({name: value} for name, these in values.items() for value in these)):
             with self.subTest(given):
-                self.assertEqual(self.refusal({"mqtt": {"host": "h"} | given}), "")
+                self.assertEqual(self.refusal(mqtt={"host": "h"} | given), "")
 
     def test_neither_or_both_ports(self):
         for given in ({}, {"device": DEVICE, "tcp": "h:1"}):
-            self.assertIn("expected either device or tcp", self.refusal({"adapters": [given]}))
+            self.assertIn("expected either device or tcp", self.refusal(adapters=[given]))
 
 
 if __name__ == "__main__":
