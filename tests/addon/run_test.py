@@ -123,7 +123,8 @@ class Folder(unittest.TestCase):
             folder = built_folder(directory / "out", "amd64", "aarch64", "--packages", directory)
             config = yaml.safe_load((folder / "config.yaml").read_text())
             self.assertEqual(set(config["arch"]), {"amd64", "aarch64"})
-            self.assertEqual(len(list(folder.glob("*.deb"))), 2)
+            self.assertEqual({path.name for path in folder.glob("*.deb")},
+                             {"smartmeterd_amd64.deb", "smartmeterd_arm64.deb"})
 
     def test_no_package(self):
         with tempfile.TemporaryDirectory() as directory:
@@ -144,6 +145,9 @@ class Folder(unittest.TestCase):
         self.assertEqual(IMAGE.labels["io.hass.version"].strip('"'), "$BUILD_VERSION")
         self.assertEqual(IMAGE.chroot.shell("smartmeterd --version"),
                          f"smartmeterd {CONFIG['version']}\n")
+        installed = IMAGE.chroot.shell("dpkg-query -W -f '${Package}\\n'").split()
+        for heavy in ("systemd", "udev", "dbus", "python3"):
+            self.assertNotIn(heavy, installed)
         left = IMAGE.chroot.shell("ls /tmp /var/lib/apt/lists")
         self.assertNotIn("packages", left)
 
