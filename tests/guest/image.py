@@ -41,8 +41,8 @@ LEFT_OUT = re.compile(
     r"usr/(lib/x86_64-linux-gnu/(perl|perl-base|gconv)|share/perl/|lib/udev/hwdb\.d/)|"
     r"usr/bin/perl|usr/lib/locale/")
 # For a Debian that packages are installed on; with what mmdebstrap always has, dpkg and apt too.
-DEBIAN = ("ca-certificates", "dbus", "kmod", "mosquitto", "mosquitto-clients", "procps",
-          "systemd", "systemd-sysv", "udev")
+DEBIAN = ("ca-certificates", "dbus", "kmod", "mosquitto", "mosquitto-clients", "systemd",
+          "systemd-sysv", "udev")
 # Not needed in it; and device nodes: there is a devtmpfs.
 NOT_READ = re.compile(r"dev/|(boot|usr/share/(doc|man|locale|info|bash-completion|lintian|bug|"
                       r"icons|i18n)|usr/lib/x86_64-linux-gnu/gconv)/.")
