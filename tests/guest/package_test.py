@@ -31,6 +31,7 @@ NOW, FORMER, NEXT = "/usr/src/now", "/usr/src/former", "/usr/src/next"
 NEXT_VERSION = "99.0"
 CONFIGURATION = "/etc/smartmeterd/smartmeterd.toml"
 CLAIMS = "/etc/udev/rules.d/60-smartmeter-local.rules"
+EXPORT = "smartmeterd-export.socket"
 KEY = "/etc/smartmeterd/keys.d/house.toml"
 BROKER = '[broker.home]\nurl = "mqtt://127.0.0.1"\n'
 
@@ -126,11 +127,11 @@ class Packages(world.Adapters):
         self.guest.shell("! ls -d /dev/smartmeter*")
         self.assertNotIn("ID_MM_PORT_IGNORE", self.guest.shell("udevadm info /dev/ttyUSB0"))
 
-    def assert_nothing_enabled(self):
+    def assert_nothing_enabled(self, but=()):
         units = self.guest.shell("dpkg -L smartmeterd smartmeterctl | "
                                  "sed -n 's,.*/systemd/system/,,p'").split()
         self.assertIn(UNIT, units)
-        for unit in units:
+        for unit in set(units).difference(but):
             self.assertIn(self.guest.attempt(f"systemctl is-enabled {unit}")[1].strip(),
                           ("disabled", "static"), unit)
 
@@ -235,10 +236,18 @@ class Upgrade(Packages):
         self.claim()
         self.wait_opened()
         self.add_key()
+        self.guest.shell(world.page_commands("daemon/doc/p1-export.md",
+                                             f"systemctl enable {EXPORT}"))
         self.read()
+        self.assert_exported()
+
+    def assert_exported(self):
+        """A new client is told the latest telegram."""
+        self.assertEqual(self.guest.shell("head -n 1 </dev/tcp/127.0.0.1/1502").strip(),
+                         r"/SMD5\2smartmeterd")
 
     def test_upgraded_while_it_runs(self):
-        """It is started again, as the new one, and knows what it knew."""
+        """It is started again, as the new one, and knows what it knew; its socket stays open."""
         before, claimed = self.process(), self.claimed()
         octets, _ = HOUSE.next()
         self.house.send(octets)
@@ -258,7 +267,10 @@ class Upgrade(Packages):
         self.wait(f"busctl get-property org.smartmeterd1 {adapter} org.smartmeterd1.Adapter Errors "
                   "| grep -F '\"replay\" 1'")
         self.assertEqual(self.read(), path)
-        self.assert_nothing_enabled()
+        self.assert_exported()
+        self.assertEqual(self.guest.shell(f"systemctl is-enabled {EXPORT}").strip(), "enabled")
+        self.assert_active("active", EXPORT)
+        self.assert_nothing_enabled(but=[EXPORT])
 
     def test_upgraded_while_it_is_stopped(self):
         """Whoever stopped it wants it stopped; whoever edited the configuration keeps theirs."""

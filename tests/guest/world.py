@@ -323,8 +323,8 @@ class Adapters(Case):
         self.evidence = {step["step"]: step["evidence"] for step in one["steps"]}
         return one["step"] or "", one["verdict"]
 
-    def assert_active(self, state="active"):
-        self.assertEqual(self.guest.attempt(f"systemctl is-active {UNIT}")[1].strip(), state)
+    def assert_active(self, state="active", unit=UNIT):
+        self.assertEqual(self.guest.attempt(f"systemctl is-active {unit}")[1].strip(), state)
 
 
 def in_order(module):
