@@ -136,9 +136,11 @@ def build(directory, packages, architectures, updates, setup):
             *(f"--aptopt={setting}" for setting in proxies()),
             *([f'--customize-hook=chroot "$1" sh -euc {shlex.quote(setup)}'] if setup else []),
             CODENAME, str(part / "root.tar"), *sources)
+        # It has said that all is well and left an empty file.
+        run("tar", "-tf", str(part / "root.tar"), "./var/lib/dpkg/status")
     except subprocess.CalledProcessError as error:
         shutil.rmtree(part)
-        raise unavailable(f"mmdebstrap: {error.stderr.strip()[-2000:]}") from error
+        raise unavailable(f"{error.cmd[0]}: {error.stderr.strip()[-2000:]}") from error
     part.rename(directory)
 
 
@@ -149,7 +151,7 @@ def root(packages=(), architecture=None, updates="(-updates|-security)?", setup=
     Without `updates` it is as it was released; `setup` is a script that is run in it at last.
     """
     if not shutil.which("mmdebstrap"):
-        raise unavailable("mmdebstrap is not installed: tools/install-packages packaging")
+        raise unavailable("mmdebstrap is not installed: tools/install-packages roots")
     architectures = (architecture or run("dpkg", "--print-architecture").strip()).split(",")
     packages = sorted({"apt", *packages})
     key = hashlib.sha256(repr((CODENAME, packages, architectures, updates, setup,
