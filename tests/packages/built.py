@@ -4,6 +4,7 @@
 They are built once for each content of the tree and kept in ~/.cache/smartmeterd-packages.
 """
 
+import contextlib
 import hashlib
 import os
 import pathlib
@@ -11,27 +12,29 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 import cache  # noqa: E402
 
-# What no package is made from; the directories of builds have names that begin so.
-LEFT_OUT = (".git", ".ci", "tests", "__pycache__")
-BUILDS = "build"
+# What tools/package copies and no package is made from.
+LEFT_OUT = re.compile(r"\./(\.ci|tests)(/|$)")
+# What changes how a package is built: for whoever asks for it, not for what is kept.
+BUILD_SETTINGS = re.compile(r"DEB_.*|DH_.*|(C|CXX|CPP|LD)FLAGS")
 FORMER = "0.0.9"
 # Debian's packages that ours depend on, byte by byte.
 TOOLS = ("debhelper", "dpkg-dev", "g++*", "lib*-dev", "meson", "scdoc")
 
 
-def files():
-    """What the packages are made from: also what is not committed."""
-    for directory, names, paths in os.walk(ROOT):
-        at_top = directory == str(ROOT)
-        names[:] = sorted(name for name in names if name not in LEFT_OUT
-                          and not (at_top and name.startswith(BUILDS)))
-        yield from (pathlib.Path(directory, name) for name in sorted(paths))
+@contextlib.contextmanager
+def source(tree=ROOT):
+    """An open tar file of what tools/package builds from: also what is not committed."""
+    with tempfile.NamedTemporaryFile(suffix=".tar") as file:
+        subprocess.run([tree / "tools" / "package", "--source", file.name], check=True)
+        with tarfile.open(file.name) as tar:
+            yield tar
 
 
 def tree_key():
@@ -39,18 +42,24 @@ def tree_key():
     key = hashlib.sha256(subprocess.run(
         ["dpkg-query", "-W", "-f", "${Package} ${Architecture} ${Version}\n", *TOOLS],
         check=False, capture_output=True).stdout)
-    for path in files():
-        key.update(f"{path.relative_to(ROOT)} {os.access(path, os.X_OK)}\0".encode())
-        key.update(hashlib.sha256(path.read_bytes()).digest())
+    with source() as tar:
+        for member in sorted(tar, key=lambda member: member.name):
+            if member.isdir() or LEFT_OUT.match(member.name):
+                continue
+            key.update(f"{member.name} {member.mode & 0o100} {member.linkname}\0".encode())
+            if member.isreg():
+                key.update(hashlib.sha256(tar.extractfile(member).read()).digest())
     return key.hexdigest()[:16]
 
 
 def build(directory, tree=ROOT, **environment):
     """Builds the packages of a tree into a directory that is there afterwards, and whole."""
+    plain = {name: value for name, value in os.environ.items()
+             if not BUILD_SETTINGS.fullmatch(name)}
     scratch = pathlib.Path(tempfile.mkdtemp(dir=directory.parent, prefix=".packages-"))
     try:
         command = subprocess.run([tree / "tools" / "package", "--output", scratch],
-                                 env=os.environ | environment, stdin=subprocess.DEVNULL,
+                                 env=plain | environment, stdin=subprocess.DEVNULL,
                                  capture_output=True, text=True, check=False)
         if command.returncode != 0:
             raise AssertionError(f"tools/package failed:\n{command.stderr[-8000:]}")

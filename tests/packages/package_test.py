@@ -67,10 +67,11 @@ class Build(unittest.TestCase):
         return pathlib.Path(directory)
 
     def tree(self, directory, left_out=()):
-        """A copy of the files that packages are made from, and of the tests unless left out."""
-        shutil.copytree(ROOT, directory, symlinks=True, ignore=lambda path, names: {
-            name for name in names if name in {".git", "__pycache__", *left_out}
-            or path == str(ROOT) and name.startswith(built.BUILDS)})
+        """A copy of the files that packages are made from; without some at the top."""
+        with built.source() as tar:
+            tar.extractall(directory)
+        for name in left_out:
+            shutil.rmtree(directory / name)
 
     def test_a_second_build_is_identical(self):
         """Elsewhere, by somebody else, in another language and time zone, and without the tests."""
@@ -164,6 +165,15 @@ class Scripts(unittest.TestCase):
         self.assertNotIn("new installations run enable", text)
         self.assertRegex(script("smartmeterd", "prerm"), r"invoke stop .*'smartmeterd\.service'")
 
+    def test_an_upgrade_leaves_sockets_open(self):
+        """Systemd refuses one whose service runs; on removal they go before the service."""
+        text = script("smartmeterd", "postinst")
+        self.assertRegex(text, r"invoke \$_dh_action 'smartmeterd\.service' ")
+        self.assertRegex(text, r"invoke start .*'smartmeterd-export\.socket'")
+        text = script("smartmeterd", "prerm")
+        self.assertLess(text.index("'smartmeterd-export.socket'"),
+                        text.index("'smartmeterd.service'"))
+
     def test_purge_removes_what_claim_writes(self):
         """The names are those of smartmeterctl's sources."""
         for path, source in ((LOCAL_RULES, "local_rules.hpp"), (DROP_IN, "claim_effects.hpp")):
@@ -186,9 +196,7 @@ class Chroot(unittest.TestCase):
         cls.tar = debian_root.root(dependencies())
 
     def setUp(self):
-        context = debian_root.unpacked(self.tar)
-        self.chroot = context.__enter__()
-        self.addCleanup(context.__exit__, None, None, None)
+        self.chroot = self.enterContext(debian_root.unpacked(self.tar))
         self.former = pathlib.Path(tempfile.mkdtemp(prefix="smartmeterd-packages-"))
         self.addCleanup(shutil.rmtree, self.former)
         self.former.chmod(0o755)
