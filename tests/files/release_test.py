@@ -13,6 +13,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 import unittest
 
 ROOT = pathlib.Path(os.environ["SOURCE_ROOT"])
@@ -30,7 +31,6 @@ COPIES = {
     "tools/addon/config.yaml": r'(?m)^version: "(\S+)"$',
     "tools/container/Containerfile": r'image\.version="(\S+)"',
 }
-COPIES = {path: place for path, place in COPIES.items() if (ROOT / path).exists()}
 
 
 def run(*command, **settings):
@@ -103,6 +103,20 @@ class Running(harness.World):
                                   "--bus", self.bus.address], capture_output=True, text=True,
                                  check=False, timeout=harness.LIMIT_S)
         self.assertIn(f"\n#smartmeterd {VERSION}\n", capture.stdout)
+
+
+class Script(unittest.TestCase):
+    def test_without_a_repository_there_is_no_release(self):
+        """Where git knows of no change because it knows nothing."""
+        with tempfile.TemporaryDirectory() as directory:
+            copy = pathlib.Path(directory) / "tools" / "release"
+            copy.parent.mkdir()
+            copy.write_text((ROOT / "tools" / "release").read_text())
+            done = subprocess.run(["sh", copy, "--untagged"], capture_output=True, text=True,
+                                  check=False, timeout=120,
+                                  env=os.environ | {"GIT_CEILING_DIRECTORIES": directory})
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("is no git repository", done.stderr)
 
 
 class Changelog(unittest.TestCase):

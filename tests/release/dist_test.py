@@ -45,9 +45,8 @@ def sources():
 class Dist(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        directory = tempfile.TemporaryDirectory(prefix="smartmeterd-dist-")
-        cls.addClassCleanup(directory.cleanup)
-        cls.directory = pathlib.Path(directory.name)
+        cls.directory = pathlib.Path(cls.enterClassContext(
+            tempfile.TemporaryDirectory(prefix="smartmeterd-dist-")))
         cls.clone = cls.directory / "clone"
         cls.commit()
         cls.tarball = cls.dist("first")
