@@ -4,6 +4,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import unittest
@@ -38,6 +39,11 @@ def tree():
 def lines(path):
     with open(os.path.join(ROOT, path), encoding="utf-8", errors="replace") as text:
         return text.read().splitlines()
+
+
+def start(path):
+    with open(os.path.join(ROOT, path), "rb") as octets:
+        return octets.read(20)
 
 
 def includes(path):
@@ -192,6 +198,16 @@ class Problems(unittest.TestCase):
         self.assertEqual(
             sorted(self.table("tests/tools/smartmeterctl_doctor_judge_test.cpp", "problems")),
             sorted(stated_problems()))
+
+
+class Scripts(unittest.TestCase):
+    @unittest.skipUnless(shutil.which("shellcheck"), "no shellcheck")
+    def test_shellcheck(self):
+        scripts = [path for path in tree() if re.match(rb"#!/bin/(ba)?sh\b", start(path))]
+        self.assertIn("debian/smartmeterd.postinst", scripts)
+        done = subprocess.run(["shellcheck", *scripts], cwd=ROOT, capture_output=True, text=True,
+                              check=False)
+        self.assertEqual(done.stdout + done.stderr, "")
 
 
 class Documents(unittest.TestCase):

@@ -4,7 +4,6 @@
 import asyncio
 import os
 import pathlib
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -283,12 +282,6 @@ class MeterAlarm(Examples):
         self.pty.send(p1_telegram("E1", 500, 0, 1002.5))
         wait_for("the meter", lambda: "E1" in self.bus.meters())
         self.assertIn("not known yet", self.run_example("meter-alarm.sh", "-e", code=1))
-
-    @unittest.skipUnless(shutil.which("shellcheck"), "no shellcheck")
-    def test_shellcheck(self):
-        done = subprocess.run(["shellcheck", *EXAMPLES.glob("*.sh")], capture_output=True,
-                              text=True, check=False, timeout=LIMIT_S)
-        self.assertEqual(done.stdout + done.stderr, "")
 
 
 class MeterClient(Examples):
