@@ -8,7 +8,6 @@ alone needs those that it builds on: FirstPage Service.test_quick_replugs
 """
 
 import base64
-import json
 import os
 import pathlib
 import re
