@@ -60,11 +60,10 @@ def field(name, key):
     return output("dpkg-deb", "--field", built.deb(name), key).strip()
 
 
-class Build(unittest.TestCase):
+class Tree(unittest.TestCase):
     def scratch(self):
-        directory = tempfile.mkdtemp(prefix="smartmeterd-packages-")
-        self.addCleanup(shutil.rmtree, directory)
-        return pathlib.Path(directory)
+        return pathlib.Path(self.enterContext(
+            tempfile.TemporaryDirectory(prefix="smartmeterd-packages-")))
 
     def tree(self, directory, left_out=()):
         """A copy of the files that packages are made from; without some at the top."""
@@ -73,6 +72,54 @@ class Build(unittest.TestCase):
         for name in left_out:
             shutil.rmtree(directory / name)
 
+
+class Command(Tree):
+    """tools/package, with a dpkg-buildpackage that leaves a package without anything in it."""
+
+    BUILD = """#!/bin/sh
+        find . >"$SEEN"
+        : >../smartmeterd_0.2_$(dpkg --print-architecture).deb"""
+
+    def setUp(self):
+        self.directory = self.scratch() / "with a blank"
+        self.tree(self.directory, left_out={"tests"})
+        self.programs = self.scratch()
+        (self.programs / "dpkg-buildpackage").write_text(self.BUILD)
+        (self.programs / "dpkg-buildpackage").chmod(0o755)
+
+    def package(self, *arguments):
+        """What it said, and the files that the build saw."""
+        said = output("tools/package", *arguments, cwd=self.directory, env=os.environ | {
+            "PATH": f"{self.programs}:{os.environ['PATH']}", "SEEN": f"{self.programs}/seen"})
+        return said, (self.programs / "seen").read_text().splitlines()
+
+    def test_packages_of_this_architecture_give_way(self):
+        """Others, and what has another name, stay: "apt install ./*.deb" is to find the newest."""
+        here = output("dpkg", "--print-architecture").strip()
+        for where in (".", "in [it]", "build-packages"):
+            packages = self.directory / where
+            packages.mkdir(exist_ok=True)
+            for name in (f"smartmeterd_0.1_{here}", f"smartmeterctl_0.1_{here}",
+                         "smartmeterd_0.1_riscv64", f"other_0.1_{here}"):
+                (packages / f"{name}.deb").touch()
+            said, _ = self.package("--output", where)
+            self.assertEqual(said, f"{packages.resolve()}/smartmeterd_0.2_{here}.deb\n")
+            self.assertEqual(sorted(path.name for path in packages.glob("*.deb")), sorted(
+                [f"other_0.1_{here}.deb", f"smartmeterd_0.2_{here}.deb",
+                 "smartmeterd_0.1_riscv64.deb"]))
+
+    def test_neither_packages_nor_keys_are_copied(self):
+        secrets = self.directory / "tools" / "container" / "secrets"
+        secrets.mkdir()
+        (secrets / "meter_key").touch(0o400)
+        for where in (".", "in [it]", "build-packages"):
+            _, seen = self.package("--output", where)
+            self.assertIn("./tools/container/Containerfile", seen)
+            for name in (".build", where, "secrets"):
+                self.assertEqual([path for path in seen if f"/{name}/" in f"{path}/"], [])
+
+
+class Build(Tree):
     def test_a_second_build_is_identical(self):
         """Elsewhere, by somebody else, in another language and time zone, and without the tests."""
         directory = self.scratch()
