@@ -286,6 +286,17 @@ class Chroot(unittest.TestCase):
         self.assertNotRegex(said, r"(?i)\berror|fail|warning")
         self.assertEqual(sorted(self.files() ^ before), [])
 
+    def test_what_somebody_has_put_elsewhere_does_not_stop_a_purge(self):
+        """A disk of its own for the history, and drop-ins that are kept in another directory."""
+        self.install()
+        drop_ins = os.path.dirname(DROP_IN)
+        self.shell(f"mkdir -p /srv/drop-ins /var/lib/smartmeterd {os.path.dirname(drop_ins)} && "
+                   f"touch /srv/drop-ins/own.conf && ln -s /srv/drop-ins {drop_ins} && "
+                   "mount -t tmpfs tmpfs /var/lib/smartmeterd && "
+                   "touch /var/lib/smartmeterd/state.db && dpkg --purge smartmeterd && "
+                   "[ -z \"$(ls /var/lib/smartmeterd)\" ]")
+        self.shell("[ -e /srv/drop-ins/own.conf ]")
+
     def test_an_upgrade_brings_the_new_configuration_file(self):
         built.former(self.former)
         self.install("/former")
