@@ -117,10 +117,11 @@ class Mosquitto:
 class Listener(Subscriber):
     """A Subscriber that logs in."""
 
-    def __init__(self, port, user, *options, topic="#"):  # pylint: disable=super-init-not-called
+    # pylint: disable=super-init-not-called
+    def __init__(self, port, user, *options, topic="#", password=PASSWORD):
         self.messages, self.latest, self.heard = queue.Queue(), {}, {}
         self.process = subprocess.Popen(
-            ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(port), "-u", user, "-P", PASSWORD,
+            ["mosquitto_sub", "-h", "127.0.0.1", "-p", str(port), "-u", user, "-P", password,
              "-t", topic, "-F", "%r %t %p", *options], stdout=subprocess.PIPE, text=True)
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()

@@ -63,9 +63,6 @@ def file_system(plan):
     mount("--rbind", "/sys", root / "sys")
     mount("-o", "remount,bind,ro", root / "sys")
     devices(root / "dev")
-    for path, options in plan["tmpfs"].items():
-        (root / path.lstrip("/")).mkdir(parents=True, exist_ok=True)
-        mount("-t", "tmpfs", "-o", options or "mode=1777", "tmpfs", root / path.lstrip("/"))
     for source, target, read_only in plan["binds"]:
         bind(source, root / target.lstrip("/"), read_only)
     if plan["read_only"]:

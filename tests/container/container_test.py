@@ -30,11 +30,12 @@ import containerfile  # noqa: E402
 import debian_root  # noqa: E402
 import engine  # noqa: E402
 import tap  # noqa: E402
-from consumer import PASSWORD, Listener, block, slug  # noqa: E402
+from consumer import Listener, block, blocks, replaced, slug  # noqa: E402
 from harness import (OTHER_KEY, TEST_AUTHENTICATION_KEY, TEST_KEY, Pty, telegrams,  # noqa: E402
                      wait_for)
 
 ROOT = TESTS.parent
+FOLDER = ROOT / "tools" / "container"
 SETUPS = ("reader", "mosquitto", "influxdb")
 FAMILY = "kaifa-noe"
 ADAPTER = "usb-ADAPTER"
@@ -42,11 +43,8 @@ CLONE_NEWNET = 0x40000000
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 # The group of the adapter's node in the compose files.
 DIALOUT = 20
-KEY_FILE = f'[[key]]\nencryption = "{TEST_KEY}"\nauthentication = "{TEST_AUTHENTICATION_KEY}"\n'
-
-
-def folder():
-    return ROOT / "tools" / "container"
+MOSQUITTO_PASSWD = ("""docker run --rm -v "$PWD/secrets:/secrets" eclipse-mosquitto:2.0 \\
+  mosquitto_passwd -U /secrets/""", "mosquitto_passwd -U secrets/")
 
 
 def own_network():
@@ -75,7 +73,7 @@ def setUpModule():
         raise debian_root.unavailable("no docker-compose: tools/install-packages packaging")
     stack = contextlib.ExitStack()
     unittest.addModuleCleanup(stack.close)
-    build = containerfile.Build((folder() / "Containerfile").read_text(), ROOT,
+    build = containerfile.Build((FOLDER / "Containerfile").read_text(), ROOT,
                                 stack.enter_context, packages())
     global IMAGE, MOSQUITTO
     IMAGE = build.image()
@@ -90,6 +88,22 @@ def mosquitto(chroot):
     image = containerfile.Image(chroot)
     image.entrypoint = ["/usr/sbin/mosquitto", "-c", "/mosquitto/config/mosquitto.conf"]
     return image
+
+
+def shown(script, line, directory):
+    """What a terminal shows of a script at whose prompt a line is typed."""
+    master, slave = os.openpty()
+    text = ""
+    with subprocess.Popen(["sh", "-euc", script], cwd=directory, stdin=slave, stdout=slave,
+                          stderr=slave):
+        os.close(slave)
+        with contextlib.suppress(OSError):  # the end: nobody has it open any more
+            while True:
+                text += os.read(master, 4096).decode()
+                if text.endswith(": "):
+                    os.write(master, f"{line}\n".encode())
+    os.close(master)
+    return text
 
 
 def meter_path(directory, number):
@@ -134,27 +148,31 @@ class Setup(unittest.TestCase):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="smartmeterd-setup-"))
         self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
         self.folder = self.directory / "container"
-        shutil.copytree(folder(), self.folder, ignore=shutil.ignore_patterns("secrets"))
+        shutil.copytree(FOLDER, self.folder, ignore=shutil.ignore_patterns("secrets"))
         self.secrets = self.folder / "secrets"
-        self.secrets.mkdir(mode=0o700)
         self.adapter = Adapter(self.directory)
         self.addCleanup(self.adapter.unplug)
         self.containers = []
         self.edit("broker.toml", "192.168.1.10", "mosquitto")
-        self.secret("meter_key", KEY_FILE, IMAGE)
-        self.secret("broker_password", PASSWORD, IMAGE)
+        self.fill_in()
+
+    def fill_in(self):
+        """All commands of the page, by root who needs no sudo."""
+        key, passwords, owners = (text.replace("sudo ", "")
+                                  for text in blocks(FOLDER / "README.md", "sh"))
+        self.assertEqual(shown(key, TEST_KEY, self.folder), "Key: \r\n")
+        with open(self.secrets / "meter_key", "a", encoding="utf-8") as file:
+            file.write(f'authentication = "{TEST_AUTHENTICATION_KEY}"\n')
+        subprocess.run(["sh", "-euc", replaced(passwords, MOSQUITTO_PASSWD) + owners],
+                       cwd=self.folder, check=True)
 
     def edit(self, name, old, new):
         path = self.folder / name
         self.assertIn(old, path.read_text())
         path.write_text(path.read_text().replace(old, new))
 
-    def secret(self, name, text, image=None, owner=None):
-        path = self.secrets / name
-        path.write_text(text)
-        uid = owner if owner is not None else int(image.user.split(":")[0])
-        os.chown(path, uid, uid)
-        path.chmod(0o400)
+    def secret(self, name):
+        return (self.secrets / name).read_text()
 
     def compose(self, name):
         return engine.resolved(self.folder / f"compose-{name}.yaml")
@@ -167,12 +185,6 @@ class Setup(unittest.TestCase):
 
     def start_broker(self):
         """The mosquitto of the set-up, with the files that the set-up gives it."""
-        passwords = self.secrets / "mosquitto_passwords"
-        passwords.write_text("".join(f"{user}:{PASSWORD}\n"
-                                     for user in ("smartmeterd", "telegraf", "homeassistant")))
-        subprocess.run(["mosquitto_passwd", "-U", str(passwords)], check=True, capture_output=True)
-        os.chown(passwords, 1883, 1883)
-        passwords.chmod(0o400)
         broker = self.container(MOSQUITTO, self.compose("mosquitto"), "mosquitto")
         broker.start()
 
@@ -191,7 +203,7 @@ class Setup(unittest.TestCase):
         return reader
 
     def listen(self, user):
-        listener = Listener(1883, user)
+        listener = Listener(1883, user, password=self.secret(f"{user}_password"))
         self.addCleanup(listener.stop)
         return listener
 
@@ -213,11 +225,12 @@ class Setup(unittest.TestCase):
         self.assertEqual(state["readings"]["energy_import"], readings["energy_import"])
 
     def run(self, result=None):
-        self.result = result
+        self.wrong = lambda: len(result.failures) + len(result.errors)
+        self.wrong_before = self.wrong()
         return super().run(result)
 
     def tearDown(self):
-        if any(test is self for test, _ in self.result.failures + self.result.errors):
+        if self.wrong() > self.wrong_before:
             for container in self.containers:
                 print(f"--- {container.log}\n{container.text()}---", file=sys.stderr)
 
@@ -321,26 +334,26 @@ class Missing(Setup):
             self.send()
         wait_for(pattern, lambda: re.search(pattern, reader.text()) is not None)
         self.assertNotIn(TEST_KEY, reader.text())
-        self.assertNotIn(PASSWORD, reader.text())
+        self.assertNotIn(self.secret("broker_password"), reader.text())
 
     def test_a_wrong_key(self):
-        self.secret("meter_key", KEY_FILE.replace(TEST_KEY, OTHER_KEY), IMAGE)
+        self.edit("secrets/meter_key", TEST_KEY, OTHER_KEY)
         self.said("warning: .*no configured key fits this meter")
 
     def test_no_key(self):
-        self.secret("meter_key", "", IMAGE)
+        (self.secrets / "meter_key").write_text("")
         self.said("warning: .*the meter encrypts, and there is no key for it")
 
     def test_a_key_that_is_not_its_own(self):
-        self.secret("meter_key", KEY_FILE, owner=0)
+        os.chown(self.secrets / "meter_key", 0, 0)
         self.said(r"error: /etc/smartmeterd/keys.d/house.toml: Permission denied")
 
     def test_a_password_that_is_not_its_own(self):
-        self.secret("broker_password", PASSWORD, owner=0)
+        os.chown(self.secrets / "broker_password", 0, 0)
         self.said(r"password file /run/secrets/broker_password cannot be read", is_sent=False)
 
     def test_a_wrong_password(self):
-        self.secret("broker_password", "wrong", IMAGE)
+        (self.secrets / "broker_password").write_text("wrong")
         self.said(r"(?i)not authori[sz]ed", is_sent=False)
 
     def test_no_file_of_a_secret(self):
@@ -384,13 +397,17 @@ class Files(Setup):
             compose = self.compose(name)
             used = set()
             for service in compose["services"].values():
-                used |= {secret["source"] for secret in service.get("secrets", ())}
+                for secret in service.get("secrets", ()):
+                    used.add(secret["source"])
+                    there = (self.secrets / secret["source"]).stat()
+                    self.assertEqual((f"{there.st_uid}:{there.st_gid}", there.st_mode & 0o777),
+                                     (service.get("user", IMAGE.user), 0o400), secret)
                 for volume in service.get("volumes", ()):
                     source = volume.split(":")[0]
                     if source.startswith(str(self.folder)):
                         self.assertTrue(os.path.isfile(source), source)
             self.assertEqual(used, set(compose["secrets"]))
-            ignored = (folder() / "Containerfile.dockerignore").read_text().splitlines()
+            ignored = (FOLDER / "Containerfile.dockerignore").read_text().splitlines()
             for secret in compose["secrets"].values():
                 self.assertEqual(os.path.dirname(secret["file"]), str(self.secrets))
             self.assertIn("tools/container/secrets", ignored)

@@ -12,7 +12,6 @@ import os
 import pathlib
 import shutil
 import subprocess
-import sys
 import tempfile
 
 import debian_root
@@ -20,8 +19,8 @@ import debian_root
 HERE = pathlib.Path(__file__).resolve().parent
 # What has no meaning here, or was looked at elsewhere: build, and when it is started.
 PASSED_OVER = {"build", "depends_on", "device_cgroup_rules", "image", "ports", "restart", "ulimits"}
-KNOWN = {"cap_drop", "command", "environment", "group_add", "read_only", "secrets", "security_opt",
-         "tmpfs", "user", "volumes", *PASSED_OVER}
+KNOWN = {"cap_drop", "environment", "group_add", "read_only", "secrets", "security_opt", "user",
+         "volumes", *PASSED_OVER}
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -106,22 +105,20 @@ class Container:
             "image": str(self.image.chroot.path), "layer": str(life / "layer"),
             "root": str(life / "root"),
             "read_only": self.service.get("read_only", False),
-            "tmpfs": dict(text.partition(":")[::2] for text in self.service.get("tmpfs", ())),
             "binds": [*self.binds(), (str(self.hosts), "/etc/hosts", False)],
             "hostname": "0123456789ab", "directory": self.image.directory,
             "uid": uid, "gid": gid,
             "groups": [gid, *map(int, self.service.get("group_add", ()))],
             "environment": {"PATH": PATH, "HOME": "/", **self.image.environment,
                             **self.service.get("environment", {})},
-            "command": self.image.entrypoint + self.service.get("command", self.image.command),
+            "command": self.image.entrypoint + self.image.command,
             "refusal": self.refusal}
 
-    def command(self, plan, *namespaces):
+    def command(self, plan):
         file = self.directory / "plan.json"
         file.write_text(json.dumps(plan))
         return [*debian_root.as_root(), "--mount", "--pid", "--ipc", "--uts", "--fork",
-                "--kill-child", *namespaces, "--", "/usr/bin/python3", "-B",
-                str(HERE / "become.py"), str(file)]
+                "--kill-child", "--", "/usr/bin/python3", "-B", str(HERE / "become.py"), str(file)]
 
     def start(self):
         with open(self.log, "ab") as log:
@@ -154,7 +151,3 @@ class Container:
             self.process.kill()
             self.process.wait()
         shutil.rmtree(self.directory, ignore_errors=True)
-
-
-if __name__ == "__main__":
-    print(json.dumps(resolved(pathlib.Path(sys.argv[1])), indent=2))
