@@ -405,7 +405,7 @@ class Refusals(AddOn):
 
     def test_token_is_refused(self):
         self.refused(r"add-on: error: the Supervisor does not let this add-on ask for its broker "
-                     r"\(HTTP 401\): reinstall the add-on", "~other~", token="~other~")
+                     r"\(HTTP 401\): restart the add-on", "~other~", token="~other~")
 
     def test_service_is_refused(self):
         self.serve(supervisor.FORBIDDEN)
