@@ -38,14 +38,15 @@ HOSTILE = ('a"b', "a'b", "a\\b", "\\", '"""', "'''", "a\nb", "a\rb", "a\tb", "a\
 
 
 def jq(part, options, service=SERVICE):
-    """What options.jq makes of options: exit status, output, errors."""
+    """What options.jq makes of options, or of octets: exit status, output, errors."""
+    octets = options if isinstance(options, bytes) else json.dumps(options).encode()
     with tempfile.NamedTemporaryFile("w", suffix=".json") as answer:
         json.dump(service, answer)
         answer.flush()
         done = subprocess.run(
-            ["jq", "--raw-output", "--arg", "part", part, "--arg", "private", PRIVATE,
+            ["jq", "--slurp", "--raw-output", "--arg", "part", part, "--arg", "private", PRIVATE,
              "--slurpfile", "service", answer.name, "--from-file", str(ADDON / "options.jq")],
-            input=json.dumps(options).encode(), capture_output=True, check=False)
+            input=octets, capture_output=True, check=False)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
@@ -203,10 +204,10 @@ class Settings(unittest.TestCase):
         return self.settings(adapters=[{"device": DEVICE, **more}])["adapter"]
 
     def broker(self, **more):
-        return self.settings(mqtt=more)["broker"]["home"]
+        return self.settings(mqtt=more)["broker"]["addon"]
 
     def test_defaults(self):
-        self.assertEqual(self.settings(), {"broker": {"home": {"url": "mqtt://127.0.0.1:1883"}}})
+        self.assertEqual(self.settings(), {"broker": {"addon": {"url": "mqtt://127.0.0.1:1883"}}})
 
     def test_adapter(self):
         self.assertEqual(self.adapter(link="mbus", line="2400-8E1", role="listen", name="cellar"),
@@ -227,7 +228,7 @@ class Settings(unittest.TestCase):
     def test_supervisors_broker(self):
         service = SERVICE | {"host": "core-mosquitto", "username": "addons", "password": "x"}
         text = made("configuration", with_defaults(), service)
-        self.assertEqual(tomllib.loads(text)["broker"]["home"], {
+        self.assertEqual(tomllib.loads(text)["broker"]["addon"], {
             "url": "mqtt://core-mosquitto:1883", "user": "addons",
             "password_file": f"{PRIVATE}/password"})
         self.assertEqual(check(text)[0], 0)
@@ -340,8 +341,37 @@ class Refusals(unittest.TestCase):
                     self.assertIn("the option mqtt: port, tls, user and password", said)
                     self.assertNotIn("~secret~", said)
 
+    def test_wrong_types(self):
+        """Files that people wrote by hand: the option is named, its value is not repeated."""
+        for options, option, expected in (
+                ({"adapters": {"device": "~secret~"}}, "adapters", "a list"),
+                ({"keys": "~secret~"}, "keys", "a list"),
+                ({"keys": ["~secret~"]}, "keys", "a table"),
+                ({"keys": [{"encryption": ["~secret~"]}]}, "keys.encryption", "a text"),
+                ({"keys": [{"authentication": {"~secret~": 1}}]}, "keys.authentication", "a text"),
+                ({"keys": [{"encryption": 53417374}]}, "keys.encryption", "a text"),
+                ({"mqtt": "~secret~"}, "mqtt", "a table"),
+                ({"mqtt": LOGIN | {"password": ["~secret~"]}}, "mqtt.password", "a text"),
+                ({"mqtt": LOGIN | {"password": 53417374}}, "mqtt.password", "a text"),
+                ({"mqtt": {"host": False}}, "mqtt.host", "a text"),
+                ({"mqtt": LOGIN | {"port": "1883"}}, "mqtt.port", "a number"),
+                ({"mqtt": LOGIN | {"tls": "no"}}, "mqtt.tls", "true or false"),
+                ({"log_level": ["info"]}, "log_level", "a text")):
+            for part in ("configuration", "adapters", "keys", "password", "broker", "log_level"):
+                with self.subTest(options, part=part):
+                    self.assertEqual(jq(part, CONFIG["options"] | options), (
+                        1, "", f"add-on: error: the option {option}: expected {expected}\n"))
+
+    def test_no_options(self):
+        """Whatever jq says of it, it is not 1: the start script has a sentence for it."""
+        for octets in (b"", b" ", b"null", b"[]", b'"~secret~"', b"{}{}", b"{", b"[" * 100_000):
+            with self.subTest(octets[:10]):
+                status, output, _ = jq("configuration", octets)
+                self.assertNotIn(status, (0, 1))
+                self.assertEqual(output, "")
+
     def test_nothing_is_refused_before_there_is_a_broker(self):
-        for part in ("configuration", "broker", "keys"):
+        for part in ("configuration", "adapters", "broker", "keys"):
             made(part, with_defaults(adapters=[{"device": DEVICE}], mqtt={"tls": False}), None)
         self.assertEqual(made("broker", with_defaults(), None), "")
 

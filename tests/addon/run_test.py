@@ -203,18 +203,21 @@ class AddOn(World):
     def service(self, **more):
         return supervisor.service(self.broker.port, **more)
 
-    def start(self, url=None, token=TOKEN, **options):
-        """Starts it with these options, as the Supervisor does."""
+    def start(self, url=None, token=TOKEN, written=lambda: None, **options):
+        """Starts it with these options, as the Supervisor does; after `written`, which writes over
+        them.
+        """
         options = {"adapters": [{"device": DEVICE}], "keys": KEYS} | options
         options = supervisor.validated(CONFIG["schema"], CONFIG["options"] | options, {DEVICE})
         file = self.directory / "data/options.json"
         file.write_text(supervisor.json.dumps(options))
         file.chmod(0o600)
+        written()
         capabilities = ",".join(["-all", *(f"+{name}" for name in containerfile.CAPABILITIES)])
         command = IMAGE.chroot.command(
             "setpriv", "--bounding-set", capabilities, "--inh-caps", "-all", *IMAGE.command,
             environment={"SUPERVISOR_TOKEN": token, "HASSIO_TOKEN": token, "TZ": "Europe/Vienna",
-                         "SUPERVISOR_API": url or self.api.url},
+                         "SUPERVISOR_API": url or self.api.url, "SUPERVISOR_RETRY_S": "1"},
             binds={self.directory / "data": "/data", self.directory / "config": "/config",
                    self.directory / "tmp": "/tmp", self.directory / "by-id": "/dev/serial/by-id",
                    self.directory / "udev": "/run/udev", "/dev/pts": "/dev/pts"})
@@ -314,7 +317,7 @@ class Brokers(AddOn):
         self.serve(self.service(username="addons", password=PASSWORD, ssl=True))
         (self.directory / "config/ca.pem").write_bytes(self.broker.ca.read_bytes())
         (self.directory / "config/more.toml").write_text(
-            '[broker.home]\ntls.ca = "/config/ca.pem"\n')
+            '[broker.addon]\ntls.ca = "/config/ca.pem"\n')
         subscriber = self.subscriber(self.broker.login)
         self.start()
         self.wait_log(r"readings go to mqtts://127\.0\.0\.1:")
@@ -335,13 +338,37 @@ class Brokers(AddOn):
         self.assertEqual(self.api.requests, [])
         self.assert_silent_about(PASSWORD)
 
+    def test_broker_in_a_file(self):
+        """Then the Supervisor is not asked, and no login of its is handed to another host."""
+        self.broker = SecureBroker(self.directory, PASSWORD)
+        self.addCleanup(self.broker.stop)
+        self.broker.start()
+        (self.directory / "config/password").write_text(PASSWORD)
+        (self.directory / "config/password").chmod(0o600)
+        for name, answer in (("house", supervisor.NOT_ENABLED),
+                             ("addon", self.service(username="other", password="~other~"))):
+            with self.subTest(name):
+                self.serve(answer)
+                (self.directory / "config/more.toml").write_text(
+                    f'[broker.{name}]\nurl = "mqtt://127.0.0.1:{self.broker.port}"\n'
+                    'user = "addons"\npassword_file = "/config/password"\n')
+                subscriber = self.subscriber(self.broker.login)
+                self.start()
+                self.wait_log("readings go to the brokers of the add-on configuration folder: the "
+                              "Supervisor is not asked for its own")
+                self.assert_reads(subscriber)
+                self.assertEqual(self.api.requests, [])
+                self.assert_silent_about(PASSWORD)
+                stop(self.process, signal.SIGKILL)
+                (self.directory / "log").unlink()
+
     def test_wrong_password(self):
         self.broker = SecureBroker(self.directory, PASSWORD)
         self.addCleanup(self.broker.stop)
         self.broker.start()
         self.serve(self.service(username="addons", password="~wrong~"))
         self.start()
-        self.wait_log(r"smartmeterd: warning: mqtt home: .*; trying again")
+        self.wait_log(r"smartmeterd: warning: mqtt addon: .*; trying again")
         self.assert_silent_about("~wrong~")
 
 
@@ -381,14 +408,22 @@ class Waiting(AddOn):
         """Nothing of it is taken for a broker."""
         self.broker.start()
         subscriber = self.subscriber()
-        self.serve((200, "<html>\n</html>"), (200, {"result": "ok", "data": {}}),
-                   (200, {"result": "ok", "data": {"host": 7, "port": 1}}), (500, "\x1b[31m"),
-                   self.service())
+        whole = self.service()
+        self.serve((200, "<html>\n</html>"), (200, ""), (200, " \n"),
+                   (200, {"result": "ok", "data": {}}), (200, {"result": "ok", "data": [1]}),
+                   (200, {"result": "ok", "data": {"host": 7, "port": 1}}),
+                   self.service(password=["~secret~"]), (500, "\x1b[31m"),
+                   (500, {"message": "\x1b[31m\u009b" + "x" * 1000}),
+                   (*whole, 0), (*whole, 20), (*whole, -1), self.service(more="x" * 100_000), whole)
         self.start()
+        self.wait_log("the Supervisor does not answer")
         self.assert_reads(subscriber)
         said = re.findall(r"add-on: (.*): waiting for one", self.log_text())
         self.assertEqual(said, ["the answer of the Supervisor names no broker",
-                                "the Supervisor has no MQTT broker (HTTP 500: without a reason)"])
+                                "the Supervisor has no MQTT broker (HTTP 500: without a reason)",
+                                f"the Supervisor has no MQTT broker (HTTP 500: [31m{'x' * 194})",
+                                "the Supervisor does not answer"])
+        self.assert_silent_about("~secret~")
 
 
 class Refusals(AddOn):
@@ -411,28 +446,58 @@ class Refusals(AddOn):
         self.serve(supervisor.FORBIDDEN)
         self.refused(r"\(HTTP 403\)")
 
+    def refused_at_once(self, pattern, *secrets, **options):
+        """Before anything is waited for."""
+        self.serve(supervisor.NOT_ENABLED)
+        self.refused(pattern, *secrets, **options)
+        self.assertEqual(self.api.requests, [])
+
     def test_no_adapter(self):
-        self.refused(r"add-on: error: no adapter is chosen: Configuration, adapters, device",
-                     adapters=[])
+        self.refused_at_once(
+            r"add-on: error: no adapter is chosen: Configuration, adapters, device", adapters=[])
+
+    def test_adapter_without_device(self):
+        self.refused_at_once(r"adapter.a\]: expected either device or tcp",
+                             adapters=[{"name": "a"}])
 
     def test_option_of_a_broker_without_host(self):
-        """Said before anything is waited for."""
-        self.serve(supervisor.NOT_ENABLED)
-        self.refused("add-on: error: the option mqtt: port, tls, user and password", "~secret~",
-                     mqtt={"password": "~secret~"})
-        self.assertEqual(self.api.requests, [])
+        self.refused_at_once("add-on: error: the option mqtt: port, tls, user and password",
+                             "~secret~", mqtt={"password": "~secret~"})
+
+    def test_brokers_in_option_and_file(self):
+        (self.directory / "config/more.toml").write_text('[broker.house]\nurl = "mqtt://house"\n')
+        self.refused_at_once("one broker is named in the option mqtt.host, and another in a file",
+                             "~secret~", mqtt={"host": "h", "user": "u", "password": "~secret~"})
+
+    def test_options_by_hand(self):
+        """One sentence, which repeats nothing of them."""
+        file = self.directory / "data/options.json"
+        for text in ("", '{"~secret~"', '["~secret~"]', "{}{}"):
+            with self.subTest(text):
+                (self.directory / "log").unlink(missing_ok=True)
+                self.serve(supervisor.NOT_ENABLED)
+                self.start(written=lambda text=text: file.write_text(text))
+                self.assertEqual(self.wait_end(), (
+                    1, "add-on: error: the add-on's options, /data/options.json, are not as the "
+                       "Supervisor writes them: save them again under Configuration\n"))
+        (self.directory / "log").unlink()
+        self.start(written=lambda: (file.unlink(), file.mkdir()))
+        status, log = self.wait_end()
+        self.assertEqual(status, 1, log)
+        self.assertRegex(log, r"\Aadd-on: error: the add-on's options, .* cannot be read: .*\n\Z")
 
     def test_role_without_link(self):
         self.refused(r"smartmeterd: error: \S+: adapter.adapter-1.role: the role \"master\" needs",
                      adapters=[{"device": DEVICE, "role": "master"}])
 
     def test_wrong_key(self):
-        self.refused(r"smartmeterd: error: /tmp/smartmeterd/keys.d/options.toml:2:14: encryption:",
-                     "ABCDEF", keys=[{"encryption": "ABCDEF"}])
+        self.refused_at_once(
+            r"smartmeterd: error: /tmp/smartmeterd/keys.d/options.toml:2:14: encryption:",
+            "ABCDEF", keys=[{"encryption": "ABCDEF"}])
 
     def test_wrong_file(self):
-        (self.directory / "config/more.toml").write_text("[broker.home]\nregister = true\n")
-        self.refused(r"conf\.d/more.toml:2:1: unknown key broker.home.register, expected ")
+        (self.directory / "config/more.toml").write_text("[broker.addon]\nregister = true\n")
+        self.refused(r"conf\.d/more.toml:2:1: unknown key broker.addon.register, expected ")
 
 
 class Running(AddOn):
@@ -524,7 +589,7 @@ class Running(AddOn):
 
     def test_file_of_settings(self):
         (self.directory / "config/more.toml").write_text(
-            f'[broker.home]\nvalues = true\n[meter.house]\nid = "{METER}"\nname = "House"\n')
+            f'[broker.addon]\nvalues = true\n[meter.house]\nid = "{METER}"\nname = "House"\n')
         self.start()
         self.send()
         self.messages.wait(f"smartmeter/{METER}/value/energy_import", bool)

@@ -148,7 +148,8 @@ def service(port, **more):
 
 class Api:
     """The Supervisor's API on loopback. `answers` are given one after the other, the last one for
-    ever; a text in place of an answer's JSON is sent as it is.
+    ever; a text in place of an answer's JSON is sent as it is. An answer with a third part, a
+    number, ends after that many octets.
     """
 
     def __init__(self, token, *answers, port=0, delay_s=0):
@@ -162,13 +163,14 @@ class Api:
             def do_GET(self):
                 api.requests.append(self.path)
                 time.sleep(api.delay_s)
-                status, body = api.answer(self.path, self.headers.get("Authorization"))
+                status, body, *cut = api.answer(self.path, self.headers.get("Authorization"))
                 octets = (body if is_text(body) else json.dumps(body)).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(octets)))
                 self.end_headers()
-                self.wfile.write(octets)
+                self.wfile.write(octets[:cut[0]] if cut else octets)
+                self.close_connection = True
 
             def log_message(self, *_):
                 pass
