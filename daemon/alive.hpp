@@ -7,7 +7,8 @@
 namespace smartmeterd {
 
 /// Takes the place of the supervisor that NOTIFY_SOCKET names, and waits until the daemon with the
-/// same environment says WATCHDOG=1, WATCHDOG_USEC at most. Empty, or why there is none.
+/// same environment says WATCHDOG=1, WATCHDOG_USEC at most. Where another one listens, it waits for
+/// its turn. Leaves no file. Empty, or why there is no sign of life.
 std::string wait_for_sign_of_life();
 
 }  // namespace smartmeterd

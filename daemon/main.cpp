@@ -84,8 +84,6 @@ int alive() {
 
 int main(int argc, char** argv) {
   prctl(PR_SET_DUMPABLE, 0);  // meter keys never reach a core dump
-  block_signals();
-
   Options options;
   take_environment(options);
   CLI::App app{"Reads smart meters from serial adapters: to D-Bus and MQTT.", "smartmeterd"};
@@ -138,6 +136,7 @@ int main(int argc, char** argv) {
   try {
     if (only_check) return check(options);
     if (only_alive) return alive();
+    block_signals();  // of the service alone: who only asks can be interrupted
     Daemon daemon(options, Settings::load(options, false));
     daemon.run();
     return EXIT_SUCCESS;

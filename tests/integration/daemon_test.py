@@ -604,9 +604,15 @@ class CommandLine(World):
 class Alive(World):
     """--alive in the place of a supervisor, as a container's health check."""
 
-    def alive(self, usec, **more):
+    def setUp(self):
+        super().setUp()
+        self.here = os.listdir(os.curdir)
+        self.config.write_text("")
+
+    def alive(self, usec, keep=False, **more):
         environment = {"NOTIFY_SOCKET": str(self.directory / "notify"), "WATCHDOG_USEC": usec}
-        (self.directory / "notify").unlink(missing_ok=True)
+        if not keep:
+            (self.directory / "notify").unlink(missing_ok=True)
         return subprocess.run([SMARTMETERD, "--alive"], env=environment | more, text=True,
                               capture_output=True, timeout=LIMIT_S, check=False)
 
@@ -629,10 +635,70 @@ class Alive(World):
                          (1, "smartmeterd: error: no sign of life within 1 s\n"))
 
     def test_nobody_would_be_told(self):
-        for more in ({"WATCHDOG_USEC": ""}, {"NOTIFY_SOCKET": "/nix/notify"}):
-            done = self.alive("1000000", **more)
-            self.assertEqual(done.returncode, 1)
-            self.assertIn("NOTIFY_SOCKET", done.stderr)
+        for more, words in (
+                ({"WATCHDOG_USEC": ""}, "WATCHDOG_USEC"),
+                ({"WATCHDOG_USEC": "86400000001"}, "WATCHDOG_USEC: expected microseconds"),
+                ({"WATCHDOG_USEC": "18446744073709551615"}, "WATCHDOG_USEC: expected microseconds"),
+                ({"NOTIFY_SOCKET": "/nix/notify"}, "No such file or directory"),
+                ({"NOTIFY_SOCKET": "/" + "x" * 200}, "File name too long"),
+                ({"NOTIFY_SOCKET": ""}, "expected an absolute path"),
+                ({"NOTIFY_SOCKET": "@"}, "expected an absolute path"),
+                ({"NOTIFY_SOCKET": "notify"}, "expected an absolute path"),
+                ({"NOTIFY_SOCKET": "vsock:2:1234"}, "expected an absolute path"),
+                ({"NOTIFY_SOCKET": str(self.config)}, "is no socket")):
+            with self.subTest(more):
+                done = self.alive("1000000", **more)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn("NOTIFY_SOCKET", done.stderr)
+                self.assertIn(words, done.stderr)
+                self.assertEqual(os.listdir(os.curdir), self.here)
+
+    def test_the_file_of_the_socket_goes(self):
+        path = self.directory / "notify"
+        self.alive("1000")
+        self.assertFalse(path.exists())
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as killed:
+            killed.bind(str(path))
+        done = self.alive("1000", keep=True)
+        self.assertIn("no sign of life", done.stderr)
+        self.assertFalse(path.exists())
+
+    def test_another_one_listens(self):
+        for name in (str(self.directory / "notify"), f"@smartmeterd-test-{os.getpid()}"):
+            with self.subTest(name), \
+                    socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+                other.bind(name.replace("@", "\0"))
+                done = self.alive("200000", keep=True, NOTIFY_SOCKET=name)
+                self.assertEqual(done.returncode, 1)
+                self.assertIn("another one listened there", done.stderr)
+        self.assertTrue((self.directory / "notify").is_socket())
+
+    def start_alive(self):
+        environment = {"NOTIFY_SOCKET": str(self.directory / "notify"),
+                       "WATCHDOG_USEC": "86400000000"}
+        process = subprocess.Popen([SMARTMETERD, "--alive"], env=environment,
+                                   stderr=subprocess.DEVNULL)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def test_two_at_once_take_turns(self):
+        processes = [self.start_alive(), self.start_alive()]
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+            def told():
+                with contextlib.suppress(OSError):
+                    daemon.sendto(b"WATCHDOG=1", str(self.directory / "notify"))
+                return all(process.poll() is not None for process in processes)
+            wait_for("the end of both", told)
+        self.assertEqual([process.returncode for process in processes], [0, 0])
+
+    def test_it_can_be_interrupted(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process = self.start_alive()
+            wait_for("the socket", (self.directory / "notify").is_socket)
+            process.send_signal(number)
+            self.assertEqual(process.wait(LIMIT_S), -number)
+            (self.directory / "notify").unlink()
 
 
 def crc16_x25(octets):
