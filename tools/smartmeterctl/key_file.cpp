@@ -190,6 +190,7 @@ void KeyFile::write(std::string_view text, std::size_t keys_count) const {
                     "as it is: write them so, or change it by hand; \"key add\" takes another NAME",
                     file_.native()));
   const fs::path directory = file_.parent_path();
+  check_group(group_);  // before anything is made
   if (!fs::exists(directory.parent_path()))
     make_directory(directory.parent_path(), configuration_mode);
   make_directory(directory, directory_mode, group_);

@@ -67,12 +67,16 @@ void check_is_file(const fs::path& file) {
     throw std::runtime_error(file.native() + " is not a regular file");
 }
 
-void give_to(int fd, const std::string& group, const fs::path& file) {
+gid_t id_of(const std::string& group) {
   const struct group* found = ::getgrnam(group.c_str());
   if (found == nullptr)
     throw std::runtime_error(
         fmt::format("there is no group {}: install smartmeterd, then run systemd-sysusers", group));
-  if (::fchown(fd, 0, found->gr_gid) != 0) fail(file, errno);
+  return found->gr_gid;
+}
+
+void give_to(int fd, const std::string& group, const fs::path& file) {
+  if (::fchown(fd, 0, id_of(group)) != 0) fail(file, errno);
 }
 
 }  // namespace
@@ -87,10 +91,16 @@ void require_root(const std::string& root, std::string_view arguments) {
       fmt::format("only root may do this: run \"sudo smartmeterctl {}\"", arguments));
 }
 
+void check_group(const std::string& group) {
+  if (!group.empty()) (void)id_of(group);
+}
+
 void make_directory(const fs::path& directory, mode_t mode, const std::string& group) {
   std::error_code error;
-  fs::create_directories(directory, error);
-  if (error) fail(directory, error.value());
+  fs::create_directories(directory.parent_path(), error);
+  if (error) fail(directory.parent_path(), error.value());
+  // Nobody else's until it has its group; and not a moment with more than the mode.
+  if (::mkdir(directory.c_str(), mode & S_IRWXU) != 0 && errno != EEXIST) fail(directory, errno);
   const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) fail(directory, errno);
   const OpenFile open(fd);

@@ -17,6 +17,9 @@ std::filesystem::path below(const std::string& root, std::string_view path);
 /// root: `arguments` is what follows "smartmeterctl".
 void require_root(const std::string& root, std::string_view arguments);
 
+/// Throws std::runtime_error with what to do where there is no such group. Empty: none is needed.
+void check_group(const std::string& group);
+
 /// Makes the directory and those above it; one that is there is given the mode and the group, too.
 /// `group` empty: keeps the caller's. Throws std::runtime_error with the directory's name.
 void make_directory(const std::filesystem::path& directory, mode_t mode,
