@@ -131,6 +131,22 @@ class Sbom(unittest.TestCase):
         done = subprocess.run([SBOM, "/nowhere.deb"], capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 2)
         self.assertIn("there is no /nowhere.deb", done.stderr)
+        done = subprocess.run([SBOM, __file__], capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn("sbom_test.py is no Debian package", done.stderr)
+        self.assertNotIn("Traceback", done.stderr)
+
+    def test_packages_of_another_architecture_are_refused(self):
+        with tempfile.TemporaryDirectory() as directory:
+            control = pathlib.Path(directory) / "x" / "DEBIAN" / "control"
+            control.parent.mkdir(parents=True)
+            control.write_text("Package: x\nVersion: 1\nArchitecture: s390x\n"
+                               "Maintainer: x <x@example.org>\nDescription: x\n")
+            run("dpkg-deb", "--build", "x", "x.deb", cwd=directory)
+            done = subprocess.run([SBOM, pathlib.Path(directory) / "x.deb"], capture_output=True,
+                                  text=True, check=False)
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertIn("is for s390x, and this machine", done.stderr)
 
 
 if __name__ == "__main__":
