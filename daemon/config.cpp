@@ -35,6 +35,10 @@ constexpr std::int64_t interval_max_s = 31 * 86'400;  // a battery-powered meter
 constexpr std::int64_t outbox_min = 64 * 1024;
 constexpr std::int64_t outbox_max = 1024 * 1024 * 1024;
 constexpr std::size_t quantity_name_size_max = 64;
+constexpr std::size_t instance_size_max = 64;      // of a topic and a client id
+constexpr std::size_t table_name_size_max = 128;   // of a topic, an object path, a file's name
+constexpr std::size_t prefix_size_max = 1024;      // far below what a whole topic may have
+constexpr std::size_t mqtt_text_size_max = 65'535;  // MQTT 5.0 section 1.5.4
 constexpr std::int64_t throttle_max_s = 86'400;
 constexpr std::int64_t session_max_s = std::numeric_limits<std::uint32_t>::max();
 constexpr std::int64_t store_min = 64 * 1024;
@@ -85,6 +89,12 @@ class Value {
     if (!string || string->get().empty()) fail("expected a text in quotes");
     return string->get();
   }
+  /// At most `size_max` octets.
+  std::string text(std::size_t size_max) const {
+    std::string text = this->text();
+    if (text.size() > size_max) fail(fmt::format("expected at most {} octets", size_max));
+    return text;
+  }
   bool is_list() const { return node_.is_array(); }
   bool boolean() const {
     const auto* boolean = node_.as_boolean();
@@ -103,8 +113,8 @@ class Value {
     return path;
   }
   /// What becomes a topic, an object path or a file name.
-  std::string slug() const {
-    std::string slug = text();
+  std::string slug(std::size_t size_max = table_name_size_max) const {
+    std::string slug = text(size_max);
     if (meter::slug(slug) != slug) fail("expected lower-case letters, digits and '-'");
     return slug;
   }
@@ -197,6 +207,7 @@ std::string take_mqtt_url(std::string_view url, BrokerConfig& broker) {
       return "a password in the URL can be read by others, expected user and password_file "
              "in [broker.NAME]";
     if (user.empty()) return expected;
+    if (user.size() > mqtt_text_size_max) return "the user has more octets than MQTT can say";
     broker.user = user;
     url.remove_prefix(at + 1);
   }
@@ -319,7 +330,7 @@ struct KeyRule {
 };
 
 constexpr KeyRule<Config> gateway_keys[] = {
-    {"instance", [](Config& c, const Value& v) { c.instance = v.slug(); }},
+    {"instance", [](Config& c, const Value& v) { c.instance = v.slug(instance_size_max); }},
     {"accept_counter_reset",
      [](Config& c, const Value& v) { c.accept_counter_reset = v.boolean(); }},
 };
@@ -364,7 +375,7 @@ bool is_control(unsigned char c) {
 /// A topic prefix: levels without wildcards and control characters, not starting or ending with
 /// '/'.
 std::string topic_prefix(const Value& value) {
-  std::string prefix = value.text();
+  std::string prefix = value.text(prefix_size_max);
   if (prefix.find_first_of("+#") != prefix.npos || std::ranges::any_of(prefix, is_control) ||
       prefix.front() == '/' || prefix.front() == '$' || prefix.back() == '/')
     value.fail(
@@ -422,9 +433,10 @@ constexpr KeyRule<BrokerConfig> broker_keys_without_prefixes[] = {
     {"registers", [](BrokerConfig& b, const Value& v) { b.registers = v.boolean(); },
      of_publishing},
     {"values", [](BrokerConfig& b, const Value& v) { b.values = v.boolean(); }, of_publishing},
-    {"user", [](BrokerConfig& b, const Value& v) { b.user = v.text(); }},
+    {"user", [](BrokerConfig& b, const Value& v) { b.user = v.text(mqtt_text_size_max); }},
     {"password_file", [](BrokerConfig& b, const Value& v) { b.password_file = v.path(); }},
-    {"client_id", [](BrokerConfig& b, const Value& v) { b.client_id = v.text(); }},
+    {"client_id",
+     [](BrokerConfig& b, const Value& v) { b.client_id = v.text(mqtt_text_size_max); }},
     {"keepalive",
      [](BrokerConfig& b, const Value& v) {
        b.keepalive = std::chrono::seconds(v.integer(keepalive_min_s, keepalive_max_s));
@@ -660,6 +672,8 @@ void Loader::named_tables(const Value& table,
     const std::string name(key.str());
     if (name.empty() || meter::slug(name) != name)
       value.fail("expected a name of lower-case letters, digits and '-'");
+    if (name.size() > table_name_size_max)
+      value.fail(fmt::format("expected a name of at most {} octets", table_name_size_max));
     place_[value.key()] = value.place();
     for (const auto& [inner, inner_node] : *value.table()) {
       const Value inner_value = value.child(inner.str(), inner_node);
@@ -864,6 +878,12 @@ Config Loader::finish() {
   check_brokers();
   check_sources();
   check_exports();
+  for (const BrokerConfig& broker : config_.brokers) {
+    if (broker.password_file.empty()) continue;
+    const std::string key = fmt::format("broker.{}.password_file", broker.name);
+    config_.secret_files.push_back({fmt::format("{}: {}", place_.at(key), key),
+                                    broker.password_file});
+  }
   config_.is_instance_default = config_.instance.empty();
   if (config_.is_instance_default) {
     char host[256] = {};
@@ -901,6 +921,8 @@ std::vector<fs::path> toml_files(const fs::path& directory) {
   std::error_code error;
   for (fs::directory_iterator at(directory, error), end; !error && at != end; at.increment(error))
     if (at->path().extension() == ".toml") files.push_back(at->path());
+  if (error == std::errc::permission_denied)
+    throw NotPermitted(fmt::format("{}: {}", directory.native(), error.message()));
   if (error && error != std::errc::no_such_file_or_directory)
     throw ConfigError(fmt::format("{}: {}", directory.native(), error.message()));
   std::ranges::sort(files);

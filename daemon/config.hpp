@@ -26,6 +26,11 @@ struct ConfigError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// This user may not read a file or a directory.
+struct NotPermitted : ConfigError {
+  using ConfigError::ConfigError;
+};
+
 /// Speed and character format of a serial line, "2400-8E1".
 struct LineSettings : meter::LineFormat {
   unsigned stop_bits = 1;  ///< 1 or 2
@@ -180,6 +185,12 @@ struct HistoryConfig {
   friend bool operator==(const HistoryConfig&, const HistoryConfig&) = default;
 };
 
+/// A file with a password on its first line.
+struct SecretFile {
+  std::string place;  ///< of the setting that names it: "smartmeterd.toml:12:9: broker.b.KEY"
+  std::filesystem::path file;
+};
+
 /// Everything that can be configured. A default is written here and nowhere else.
 struct Config {
   std::string instance;  ///< [gateway] instance; default: the host name's slug
@@ -192,6 +203,7 @@ struct Config {
   HistoryConfig history;
   std::vector<meter::QuantityMap::Change> quantities;
   bool accept_counter_reset = false;
+  std::vector<SecretFile> secret_files;
 
   /// `file` and the *.toml of its directory's conf.d; a missing file is an empty one unless
   /// `file_required`. Throws ConfigError.

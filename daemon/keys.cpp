@@ -64,6 +64,8 @@ class OpenFile {
  public:
   explicit OpenFile(const fs::path& file)
       : fd_(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) {
+    if (fd_ < 0 && errno == EACCES)
+      throw NotPermitted(fmt::format("{}: {}", file.native(), std::strerror(EACCES)));
     if (fd_ < 0) throw ConfigError(fmt::format("{}: {}", file.native(), std::strerror(errno)));
   }
   OpenFile(const OpenFile&) = delete;

@@ -15,6 +15,7 @@
 #include "daemon/alive.hpp"
 #include "daemon/daemon.hpp"
 #include "daemon/log.hpp"
+#include "daemon/secret_files.hpp"
 #include "daemon/version.hpp"
 #include "tools/completion/completion.hpp"
 
@@ -30,7 +31,7 @@ Without options it serves every claimed adapter on D-Bus; everything else is in 
 configuration file. Keys are read from keys.d beside it.
 
 Examples:
-  smartmeterd --check
+  sudo smartmeterd --check
   smartmeterd --bus none --mqtt mqtt://broker.local --device /dev/ttyUSB0,line=2400-8E1
   smartmeterd --device tcp://192.168.1.20:2000,link=hdlc
   smartmeterd --translate --mqtt mqtt://broker.local --bus none
@@ -61,7 +62,13 @@ completion::Kinds completion_kinds() {
 }
 
 int check(const Options& options) {
-  const Settings settings = Settings::load(options, true);
+  Settings settings;
+  try {
+    settings = Settings::load(options, true);
+    check_secret_files(settings.config);
+  } catch (const NotPermitted& error) {
+    throw ConfigError(fmt::format("{} for this user, run: sudo smartmeterd --check", error.what()));
+  }
   auto count = [](std::size_t number, std::string_view noun) {
     return fmt::format("{} {}{}", number, noun, number == 1 ? "" : "s");
   };

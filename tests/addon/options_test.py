@@ -66,6 +66,10 @@ def check(configuration, keys=""):
     """smartmeterd --check: exit status and what it says."""
     with tempfile.TemporaryDirectory() as directory:
         directory = pathlib.Path(directory)
+        password = directory / "password"
+        password.write_text("x\n")
+        password.chmod(0o600)
+        configuration = configuration.replace(f"{PRIVATE}/password", str(password))
         (directory / "smartmeterd.toml").write_text(configuration)
         (directory / "keys.d").mkdir()
         file = directory / "keys.d" / "options.toml"

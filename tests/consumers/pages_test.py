@@ -26,6 +26,10 @@ class Pages(unittest.TestCase):
     def check(self, text):
         with tempfile.TemporaryDirectory() as directory:
             config = pathlib.Path(directory) / "smartmeterd.toml"
+            password = pathlib.Path(directory) / "password"
+            password.write_text("secret\n", encoding="utf-8")
+            password.chmod(0o600)
+            text = re.sub(r'(?m)^(password_file) = ".*"', rf'\1 = "{password}"', text)
             config.write_text(text, encoding="utf-8")
             return subprocess.run([SMARTMETERD, "--check", "--config", str(config)],
                                   capture_output=True, text=True, timeout=LIMIT_S, check=False)

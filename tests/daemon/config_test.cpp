@@ -2,6 +2,7 @@
 // The configuration: what is taken, what wins, and where a mistake is said to be.
 #include "daemon/config.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -388,6 +389,27 @@ TEST_F(ConfigTest, MistakesNameTheirPlaceAndWhatWasExpected) {
 TEST_F(ConfigTest, PlaceNamesTheFileOfConfD) {
   write("conf.d/a.toml", "[gateway]\nfoo = 1\n");
   EXPECT_THAT(error(""), StartsWith("conf.d/a.toml:2:1: "));
+}
+
+TEST_F(ConfigTest, TextsHaveLimits) {
+  const auto with = [](std::string_view before, std::size_t size) {
+    return fmt::format("{} = \"{}\"\n", before, std::string(size, 'a'));
+  };
+  const std::string broker = "[broker.b]\nurl = \"mqtt://h\"\n";
+  for (const auto& [before, limit] : std::map<std::string, std::size_t>{
+           {"[gateway]\ninstance", 64}, {broker + "prefix", 1024},
+           {broker + "seed_prefix", 1024}, {broker + "discovery_prefix", 1024},
+           {broker + "user", 65'535}, {broker + "client_id", 65'535}}) {
+    EXPECT_EQ(error(with(before, limit)), "no error") << before;
+    for (const std::size_t size : {limit + 1, std::size_t{70'000}})
+      EXPECT_THAT(error(with(before, size)),
+                  EndsWith(fmt::format(": expected at most {} octets", limit))) << before;
+  }
+  const auto table = [](std::size_t size) {
+    return fmt::format("[adapter.{}]\ndevice = \"/dev/x\"\n", std::string(size, 'a'));
+  };
+  EXPECT_EQ(error(table(128)), "no error");
+  EXPECT_THAT(error(table(129)), EndsWith(": expected a name of at most 128 octets"));
 }
 
 TEST_F(ConfigTest, PasswordInUrlIsRefusedAndNotRepeated) {

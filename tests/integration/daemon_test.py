@@ -595,6 +595,54 @@ class CommandLine(World):
         self.assertIn(str(path), done.stderr)
         self.assertNotIn(TEST_KEY, done.stderr)
 
+    def check(self, text, *command):
+        self.config.write_text(text)
+        return subprocess.run([*command, SMARTMETERD, "--check", "--config", str(self.config)],
+                              capture_output=True, text=True, timeout=LIMIT_S, check=False)
+
+    def test_password_files(self):
+        file = self.directory / "password"
+        text = f'[broker.b]\nurl = "mqtt://h"\nuser = "u"\npassword_file = "{file}"\n'
+        place = rf"smartmeterd\.toml:4:17: broker\.b\.password_file: {file}: "
+        for make, words in ((lambda: None, "No such file"), (file.mkdir, "expected a regular file"),
+                            (file.touch, "expected the password on its first line"),
+                            (lambda: file.write_text("\nx"), "expected the password")):
+            if file.is_dir():
+                file.rmdir()
+            make()
+            done = self.check(text)
+            self.assertEqual(done.returncode, 2, words)
+            self.assertRegex(done.stderr, place + words)
+        file.write_text("hunter2\n")
+        for mode, words in ((0o640, r"\A\Z"), (0o666, place + "other users may read or change it")):
+            file.chmod(mode)
+            done = self.check(text)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertRegex(done.stderr, words)
+            self.assertNotIn("hunter2", done.stderr)
+
+    def test_who_may_not_read_is_told_of_sudo(self):
+        command = [] if os.geteuid() != 0 else [
+            "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        self.directory.chmod(0o755)
+        keys = self.directory / "keys.d"
+        keys.chmod(0o755)
+        file = self.directory / "password"
+        file.write_text("hunter2\n")
+        file.chmod(0)
+        done = self.check(
+            f'[broker.b]\nurl = "mqtt://h"\nuser = "u"\npassword_file = "{file}"\n', *command)
+        if "smartmeterd: " not in done.stderr:
+            self.skipTest("another user cannot run the program here")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("run: sudo smartmeterd --check", done.stderr)
+        keys.chmod(0)
+        self.addCleanup(keys.chmod, 0o700)
+        done = self.check("", *command)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(f"{keys}: Permission denied for this user, run: sudo smartmeterd --check",
+                      done.stderr)
+
     def test_password_in_the_url_is_refused_and_not_shown(self):
         done = self.run_daemon("--check", "--mqtt", "mqtt://user:secret123@host")
         self.assertEqual(done.returncode, 2)
