@@ -14,7 +14,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from consumer import LIMIT_S, PAGES, blocks, page  # noqa: E402
 import tap  # noqa: E402
-from harness import SMARTMETERD  # noqa: E402
+from harness import SMARTMETERD, with_password_file  # noqa: E402
 
 # What a block may leave to another one of its page: the broker of a source.
 BROKER = '\n[broker.{}]\nurl = "mqtt://localhost"\nrole = "both"\n'
@@ -26,11 +26,7 @@ class Pages(unittest.TestCase):
     def check(self, text):
         with tempfile.TemporaryDirectory() as directory:
             config = pathlib.Path(directory) / "smartmeterd.toml"
-            password = pathlib.Path(directory) / "password"
-            password.write_text("secret\n", encoding="utf-8")
-            password.chmod(0o600)
-            text = re.sub(r'(?m)^(password_file) = ".*"', rf'\1 = "{password}"', text)
-            config.write_text(text, encoding="utf-8")
+            config.write_text(with_password_file(text, pathlib.Path(directory)), encoding="utf-8")
             return subprocess.run([SMARTMETERD, "--check", "--config", str(config)],
                                   capture_output=True, text=True, timeout=LIMIT_S, check=False)
 

@@ -133,6 +133,25 @@ class Changelog(unittest.TestCase):
         self.assertEqual(versions, sorted(set(versions), reverse=True))
 
 
+class Usage(unittest.TestCase):
+    def test_wrong_arguments_are_refused_before_anything_is_done(self):
+        for command, words in (
+                (("release", "--untagged", "--nonsense"), "misplaced argument: --nonsense"),
+                (("release", "amd64", "--untagged"), "misplaced argument: --untagged"),
+                (("release", "mips"), "misplaced argument: mips"),
+                (("cross/package",), "expected an ARCH (arm64, armhf) and a DIR"),
+                (("cross/package", "mips", "/tmp"), "expected an ARCH (arm64, armhf) and a DIR"),
+                (("cross/package", "arm64", "/nowhere"), "there is no tree /nowhere/smartmeterd"),
+                (("sbom", __file__), "is no Debian package")):
+            with self.subTest(command):
+                done = subprocess.run([ROOT / "tools" / command[0], *command[1:]], text=True,
+                                      capture_output=True, check=False)
+                self.assertNotEqual(done.returncode, 0)
+                self.assertEqual(done.stdout, "")
+                self.assertIn(words, done.stderr)
+                self.assertNotIn("Traceback", done.stderr)
+
+
 class Licences(unittest.TestCase):
     def test_reuse_finds_nothing_missing(self):
         lint = subprocess.run(["reuse", "--root", str(ROOT), "lint"], capture_output=True,

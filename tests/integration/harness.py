@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import queue
+import re
 import shutil
 import signal
 import socket
@@ -266,6 +267,14 @@ def telegrams(family, count=1, *options):
              "--print-values", *options], capture_output=True, text=True, check=True,
             timeout=LIMIT_S)
         return out.read_bytes(), [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def with_password_file(text, directory):
+    """A configuration whose passwords are in a file that is there: --check looks for it."""
+    password = directory / "password"
+    password.write_text("secret\n", encoding="utf-8")
+    password.chmod(0o600)
+    return re.sub(r'(?m)^password_file = ".*"', f'password_file = "{password}"', text)
 
 
 class World(unittest.TestCase):

@@ -18,7 +18,7 @@ import unittest.mock
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import tap  # noqa: E402
 from harness import (LIMIT_S, METERSIM, SMARTMETERD, TEST_AUTHENTICATION_KEY, TEST_KEY, World,
-                     stop, telegrams, wait_for)
+                     stop, telegrams, wait_for, with_password_file)
 from home_assistant import HomeAssistant, check
 from simulated import dutch_p1
 
@@ -572,7 +572,7 @@ class Page(World):
         blocks = re.findall(r"```toml\n(.*?)```", self.TEXT, re.DOTALL)
         self.assertGreaterEqual(len(blocks), 5)
         for block in blocks:
-            self.config.write_text(block)
+            self.config.write_text(with_password_file(block, self.directory))
             done = subprocess.run([SMARTMETERD, "--check", "--config", str(self.config)],
                                   capture_output=True, text=True, check=False, timeout=LIMIT_S)
             self.assertEqual(done.returncode, 0, block + done.stderr)
