@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -320,6 +321,22 @@ class Keys(KeyWorld):
                 self.skipTest("another user cannot run the program here")
             self.assertEqual(done.returncode, 1, done.stderr)
             self.assertIn(f'run "sudo smartmeterctl key {" ".join(arguments)}"', done.stderr)
+
+    @unittest.skipIf(os.geteuid() != 0, "needs root")
+    def test_without_the_group_nothing_is_made(self):
+        """In an /etc of its own, in which there is no group smartmeterd."""
+        etc = self.directory / "etc"
+        etc.mkdir()
+        for name in ("group", "passwd"):
+            (etc / name).write_text("")
+        shutil.copy("/etc/ld.so.cache", etc)
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-euc",
+             'mount --bind "$0" /etc && exec "$1" key add house', str(etc), SMARTMETERCTL],
+            input=TEST_KEY, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("there is no group smartmeterd", done.stderr)
+        self.assertFalse((etc / "smartmeterd").exists())
 
     def test_recordings(self):
         plain = self.capture("kaifa-noe")  # encrypted, no tag
