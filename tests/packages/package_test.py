@@ -115,8 +115,9 @@ class Command(Tree):
         for where in (".", "in [it]", "build-packages"):
             _, seen = self.package("--output", where)
             self.assertIn("./tools/container/Containerfile", seen)
-            for name in (".build", where, "secrets"):
-                self.assertEqual([path for path in seen if f"/{name}/" in f"{path}/"], [])
+            for name in (".build-", f"{where}/", "secrets/"):
+                self.assertEqual([path for path in seen if f"/{name}" in f"{path}/"], [])
+            self.assertEqual(list((self.directory / where).glob(".build-*")), [])
 
 
 class Build(Tree):
