@@ -201,7 +201,8 @@ std::chrono::seconds patience(const KeyOptions& options, const std::vector<Liste
   constexpr double least_s = 60;
   double needed_s = least_s;
   for (const Listening& one : all) needed_s = std::max(needed_s, 2 * one.interval_s() + 10);
-  return std::chrono::seconds(options.timeout_s > 0 ? options.timeout_s : std::lround(needed_s));
+  return std::chrono::seconds(options.timeout_s > 0 ? std::int64_t{options.timeout_s}
+                                                    : std::llround(needed_s));
 }
 
 std::vector<Listening> listen(const KeyOptions& options) {
