@@ -35,8 +35,8 @@ KERNEL = "linux-image-amd64"
 # from user space.
 MODULES = ("virtio_pci", "virtio_console", "xhci-pci", "ftdi_sio", "cp210x", "ch341", "pl2303",
            "cdc-acm", "vhci-hcd", "autofs4")
-# What a guest without people never reads, and takes memory and time; and PAM's settings for programs
-# without any, which name files that a package's script would have made.
+# What a guest without people never reads, and takes memory and time; and PAM's settings for
+# programs without any, which name files that a package's script would have made.
 LEFT_OUT = re.compile(
     r"usr/share/(doc|man|locale|info|perl5?|zoneinfo|bash-completion|lintian|bug|icons|i18n)/|"
     r"usr/(lib/x86_64-linux-gnu/(perl|perl-base|gconv)|share/perl/|lib/udev/hwdb\.d/)|"
