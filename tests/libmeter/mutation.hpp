@@ -20,7 +20,9 @@ namespace meter::test {
 class Dice {
  public:
   explicit Dice(std::uint64_t seed) : engine_(seed) {}
-  std::size_t roll(std::size_t low, std::size_t high) { return low + engine_() % (high - low + 1); }
+  std::size_t roll(std::size_t low, std::size_t high) {
+    return low + static_cast<std::size_t>(engine_() % (high - low + 1));
+  }
   /// Never 0: xor with it changes an octet.
   std::uint8_t difference() { return static_cast<std::uint8_t>(roll(1, 255)); }
 
@@ -280,7 +282,7 @@ inline Tally attack(const Check& check, std::uint64_t count, std::uint64_t seed,
   Dice dice(seed);
   Tally tally;
   const auto damage = beyond ? check.beyond : check.within;
-  for (std::uint64_t i = 0; tally.mutations < count; ++i)
+  for (std::size_t i = 0; tally.mutations < count; ++i)
     victims[i % victims.size()]->attack(
         dice, tally, [&](metersim::Octets& frame) { damage(dice, check.link, frame); });
   return tally;
