@@ -16,7 +16,7 @@ namespace meter::corpus {
 struct ExpectedReading {
   /// A record of wired M-Bus, by its place in the telegram.
   struct Record {
-    std::size_t number = 0;
+    std::uint64_t number = 0;
     std::uint64_t storage = 0, tariff = 0, subunit = 0;
     std::string function;  ///< "instantaneous"
   };
