@@ -14,7 +14,6 @@ import pathlib
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
@@ -27,6 +26,7 @@ HERE = ROOT / "tests" / "guest"
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "integration"), str(HERE)]
 import cpio  # noqa: E402
 import debian_root  # noqa: E402
+import dpkg  # noqa: E402
 import harness  # noqa: E402
 import image  # noqa: E402
 import machine  # noqa: E402
@@ -70,15 +70,10 @@ def runtime_packages(programs):
     packages = set()
     for program in programs:
         for path in re.findall(r"=> (/\S+)", debian_root.run("ldd", str(program))):
-            # A package may know the path through the link that made / and /usr one.
-            for name in (path, os.path.realpath(path), os.path.realpath(path).removeprefix("/usr")):
-                found = subprocess.run(["dpkg-query", "-S", name], capture_output=True, text=True,
-                                       check=False)
-                if found.returncode == 0:
-                    packages.add(found.stdout.partition(":")[0])
-                    break
-            else:
+            package = dpkg.package_of(path)
+            if package is None:
                 raise debian_root.unavailable(f"no package has {path}")
+            packages.add(package)
     return packages
 
 

@@ -14,6 +14,7 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT / "tests" / name) for name in ("", "packages", "consumers")]
 import built  # noqa: E402
+import dpkg  # noqa: E402
 import npm  # noqa: E402
 import tap  # noqa: E402
 
@@ -46,17 +47,6 @@ def loaded(program):
     return dict(re.findall(r"(?m)^\s+(\S+) => (\S+)", run("ldd", str(program))))
 
 
-def package_of(path):
-    """Debian's package with a library; it may know it through the link that made / and /usr one."""
-    real = os.path.realpath(path)
-    for name in (path, real, real.removeprefix("/usr")):
-        found = subprocess.run(["dpkg-query", "-S", name], capture_output=True, text=True,
-                               check=False)
-        if found.returncode == 0:
-            return found.stdout.partition(":")[0]
-    raise AssertionError(f"no package has {path}")
-
-
 class Sbom(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -76,7 +66,7 @@ class Sbom(unittest.TestCase):
                     named = re.findall(r"(?m)^  NEEDED +(\S+)$",
                                        run("objdump", "-p", os.path.join(directory, name)))
                     wanted.setdefault(deb, set()).update(
-                        package_of(paths[each]) for each in named if each in paths)
+                        dpkg.package_of(paths[each]) for each in named if each in paths)
         headers = {"libcli11-dev"}
         self.assertEqual(set(self.libraries), set().union(*wanted.values()) | headers)
         references = {component["bom-ref"]: component["name"]
