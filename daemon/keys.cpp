@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Key files: who may read them is checked first; no message repeats what is in them.
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <toml++/toml.h>
@@ -15,6 +14,7 @@
 #include <utility>
 
 #include "daemon/config.hpp"
+#include "daemon/open_file.hpp"
 
 namespace smartmeterd {
 namespace {
@@ -59,29 +59,14 @@ class SecretTable {
   toml::table table_;
 };
 
-/// An open file descriptor, closed when it dies.
-class OpenFile {
- public:
-  explicit OpenFile(const fs::path& file)
-      : fd_(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) {
-    if (fd_ < 0 && errno == EACCES)
-      throw NotPermitted(fmt::format("{}: {}", file.native(), std::strerror(EACCES)));
-    if (fd_ < 0) throw ConfigError(fmt::format("{}: {}", file.native(), std::strerror(errno)));
-  }
-  OpenFile(const OpenFile&) = delete;
-  OpenFile& operator=(const OpenFile&) = delete;
-  ~OpenFile() { ::close(fd_); }
-  int fd() const { return fd_; }
-
- private:
-  int fd_;
-};
-
 /// Only the administrator and the service may have written a key, and no one else may read it.
 std::size_t checked_size(const fs::path& file, int fd) {
   const auto fail = [&](std::string_view problem) {
     throw ConfigError(fmt::format("{}: {}", file.native(), problem));
   };
+  if (fd < 0 && errno == EACCES)
+    throw NotPermitted(fmt::format("{}: {}", file.native(), std::strerror(EACCES)));
+  if (fd < 0) fail(std::strerror(errno));
   struct stat status{};
   if (fstat(fd, &status) != 0) fail(std::strerror(errno));
   if (!S_ISREG(status.st_mode)) fail("expected a regular file");

@@ -2,7 +2,6 @@
 // Secret files: what --check says of them; what is in them is never told.
 #include "daemon/secret_files.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include <cstring>
 
 #include "daemon/log.hpp"
+#include "daemon/open_file.hpp"
 
 namespace smartmeterd {
 namespace {
@@ -37,19 +37,13 @@ void check(const SecretFile& secret, int fd) {
 
 void check_secret_files(const Config& config) {
   for (const SecretFile& secret : config.secret_files) {
-    const int fd = ::open(secret.file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0 && errno == EACCES) {
+    const OpenFile open(secret.file);
+    if (open.fd() < 0 && errno == EACCES) {
       log::warning("{}: {} is not checked: {} for this user, run: sudo smartmeterd --check",
                    secret.place, secret.file.native(), std::strerror(EACCES));
       continue;
     }
-    struct Close {
-      int fd;
-      ~Close() {
-        if (fd >= 0) ::close(fd);
-      }
-    } const close{fd};
-    check(secret, fd);
+    check(secret, open.fd());
   }
 }
 

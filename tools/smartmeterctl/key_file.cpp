@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "meter/base/hex.hpp"
+#include "tools/fd.hpp"
 #include "tools/smartmeterctl/system_file.hpp"
 
 namespace smartmeterctl {
@@ -64,21 +65,17 @@ std::unique_ptr<Secret> read_whole(const fs::path& file, std::string& refusal) {
   const auto fail = [&](const char* problem) {
     throw std::runtime_error(fmt::format("{}: {}", file.native(), problem));
   };
-  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  if (fd < 0 && errno == ENOENT) return std::make_unique<Secret>(0);
-  if (fd < 0) fail(std::strerror(errno));
-  struct Close {
-    int fd;
-    ~Close() { ::close(fd); }
-  } const close{fd};
+  const tools::Fd open(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (open.get() < 0 && errno == ENOENT) return std::make_unique<Secret>(0);
+  if (open.get() < 0) fail(std::strerror(errno));
   struct stat status{};
-  if (::fstat(fd, &status) != 0) fail(std::strerror(errno));
+  if (::fstat(open.get(), &status) != 0) fail(std::strerror(errno));
   if (!S_ISREG(status.st_mode)) fail("expected a regular file");
   if (std::cmp_greater(status.st_size, file_size_max)) fail("larger than 1 MiB");
   refusal = refusal_of(file, status);
   auto text = std::make_unique<Secret>(static_cast<std::size_t>(status.st_size));
   try {
-    text->read(fd, false);
+    text->read(open.get(), false);
   } catch (const std::runtime_error&) {
     fail("changed while it was read");
   }

@@ -16,6 +16,8 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "tools/fd.hpp"
+
 namespace smartmeterctl {
 namespace {
 
@@ -24,19 +26,6 @@ namespace fs = std::filesystem;
 [[noreturn]] void fail(const fs::path& file, int error) {
   throw std::runtime_error(fmt::format("{}: {}", file.native(), std::strerror(error)));
 }
-
-/// An open file descriptor, closed when it dies.
-class OpenFile {
- public:
-  explicit OpenFile(int fd) : fd_(fd) {}
-  OpenFile(const OpenFile&) = delete;
-  OpenFile& operator=(const OpenFile&) = delete;
-  ~OpenFile() { ::close(fd_); }
-  int fd() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 void write_all(int fd, std::string_view text, const fs::path& file) {
   while (!text.empty()) {
@@ -51,7 +40,7 @@ void write_all(int fd, std::string_view text, const fs::path& file) {
 void sync_directory(const fs::path& directory) {
   const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) fail(directory, errno);
-  const OpenFile open(fd);
+  const tools::Fd open(fd);
   if (::fsync(fd) != 0) fail(directory, errno);
 }
 
@@ -103,7 +92,7 @@ void make_directory(const fs::path& directory, mode_t mode, const std::string& g
   if (::mkdir(directory.c_str(), mode & S_IRWXU) != 0 && errno != EEXIST) fail(directory, errno);
   const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) fail(directory, errno);
-  const OpenFile open(fd);
+  const tools::Fd open(fd);
   if (!group.empty()) give_to(fd, group, directory);
   if (::fchmod(fd, mode) != 0) fail(directory, errno);  // whatever the umask is
 }
@@ -113,7 +102,7 @@ std::string read_file(const fs::path& file) {
   const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (fd < 0 && errno == ENOENT) return {};
   if (fd < 0) fail(file, errno);
-  const OpenFile open(fd);
+  const tools::Fd open(fd);
   struct stat status {};
   if (::fstat(fd, &status) != 0) fail(file, errno);
   if (S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3)) return {};  // /dev/null
@@ -139,7 +128,7 @@ void write_file(const fs::path& file, std::string_view text, mode_t mode,
   temporary += ".XXXXXX";
   const int fd = ::mkostemp(temporary.data(), O_CLOEXEC);  // mode 0600
   if (fd < 0) fail(file, errno);
-  const OpenFile open(fd);
+  const tools::Fd open(fd);
   try {
     write_all(fd, text, file);
     if (!group.empty()) give_to(fd, group, file);
