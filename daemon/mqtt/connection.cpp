@@ -311,20 +311,20 @@ std::optional<Connection::Refusal> Connection::take_refusal() {
 }
 
 std::string Connection::tls_error() const {
-  if (library_error_.find("host name verification failed") != std::string::npos)
+  if (mosquitto_error_.find("host name verification failed") != std::string::npos)
     return "certificate is for another host name";
   if (verify_result_ == X509_V_ERR_CERT_HAS_EXPIRED) return "certificate has expired";
   if (verify_result_ == X509_V_ERR_CERT_NOT_YET_VALID)
     return "certificate is not valid yet: is the clock of this machine right?";
-  if (library_error_.find("certificate verify failed") != std::string::npos)
+  if (mosquitto_error_.find("certificate verify failed") != std::string::npos)
     return "certificate not trusted";
-  const bool is_plain = library_error_.find("wrong version number") != std::string::npos ||
-                        library_error_.find("unexpected eof") != std::string::npos;
+  const bool is_plain = mosquitto_error_.find("wrong version number") != std::string::npos ||
+                        mosquitto_error_.find("unexpected eof") != std::string::npos;
   if (is_plain) return "TLS: no answer in TLS: is this the port for mqtts, or is it mqtt?";
   // "OpenSSL Error[0]: error:0A00045C:SSL routines::tlsv13 alert certificate required"
-  const std::size_t reason = library_error_.rfind("::");
-  std::string error = library_error_.empty() ? "" : "TLS: ";
-  error += reason == std::string::npos ? library_error_ : library_error_.substr(reason + 2);
+  const std::size_t reason = mosquitto_error_.rfind("::");
+  std::string error = mosquitto_error_.empty() ? "" : "TLS: ";
+  error += reason == std::string::npos ? mosquitto_error_ : mosquitto_error_.substr(reason + 2);
   // A broker says the same of either, so that nobody finds out which identities it knows.
   if (!error.empty() && !settings_.broker.tls_psk_file.empty())
     error += ": does the broker know this key (tls.psk_file) by this name (tls.psk_identity)?";
@@ -383,8 +383,8 @@ void Connection::on_message(mosquitto*, void* self, const mosquitto_message* mes
 
 void Connection::on_log(mosquitto* handle, void* self, int level, const char* text) {
   auto& connection = *static_cast<Connection*>(self);
-  if (level != MOSQ_LOG_ERR || !connection.library_error_.empty()) return;
-  connection.library_error_ = text;
+  if (level != MOSQ_LOG_ERR || !connection.mosquitto_error_.empty()) return;
+  connection.mosquitto_error_ = text;
   const auto* ssl = static_cast<const SSL*>(mosquitto_ssl_get(handle));
   if (ssl != nullptr) connection.verify_result_ = SSL_get_verify_result(ssl);
 }

@@ -120,7 +120,7 @@ class Connection {
   mosquitto* handle_ = nullptr;
   std::string open_error_;
   std::string exposed_file_;
-  std::string library_error_;  ///< the library's first error line
+  std::string mosquitto_error_;  ///< the library's first error line
   long verify_result_ = 0;     ///< OpenSSL's, X509_V_OK if nothing is wrong
   std::optional<int> connack_;
   std::optional<int> disconnect_;

@@ -77,14 +77,14 @@ class Filter:
 
     def __init__(self, refusal):
         """`refusal`: the errno of what is not allowed."""
-        self.library = ctypes.CDLL("libseccomp.so.2")
-        self.library.seccomp_init.restype = ctypes.c_void_p
-        self.library.seccomp_init.argtypes = [ctypes.c_uint32]
-        self.library.seccomp_load.argtypes = [ctypes.c_void_p]
-        self.library.seccomp_rule_add_array.argtypes = [
+        self.libseccomp = ctypes.CDLL("libseccomp.so.2")
+        self.libseccomp.seccomp_init.restype = ctypes.c_void_p
+        self.libseccomp.seccomp_init.argtypes = [ctypes.c_uint32]
+        self.libseccomp.seccomp_load.argtypes = [ctypes.c_void_p]
+        self.libseccomp.seccomp_rule_add_array.argtypes = [
             ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint,
             ctypes.POINTER(Argument)]
-        self.context = self.library.seccomp_init(ACTION_ERRNO | refusal)
+        self.context = self.libseccomp.seccomp_init(ACTION_ERRNO | refusal)
         for name in ALLOWED:
             self.rule(name)
         self.rule("clone", Argument(0, MASKED_EQUAL, CLONE_NEW, 0))
@@ -95,16 +95,16 @@ class Filter:
             self.rule("clone3", action=ACTION_ERRNO | errno.ENOSYS)
 
     def rule(self, name, *arguments, action=ACTION_ALLOW):
-        number = self.library.seccomp_syscall_resolve_name(name.encode())
+        number = self.libseccomp.seccomp_syscall_resolve_name(name.encode())
         if number == UNKNOWN:  # a newer kernel's
             return
         array = (Argument * max(len(arguments), 1))(*arguments)
-        result = self.library.seccomp_rule_add_array(self.context, action, number, len(arguments),
-                                                     array)
+        result = self.libseccomp.seccomp_rule_add_array(self.context, action, number,
+                                                        len(arguments), array)
         if result < 0:
             raise OSError(-result, f"seccomp: {name}")
 
     def load(self):
-        result = self.library.seccomp_load(self.context)
+        result = self.libseccomp.seccomp_load(self.context)
         if result < 0:
             raise OSError(-result, "seccomp_load")
