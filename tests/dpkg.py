@@ -6,7 +6,7 @@ import subprocess
 
 
 def package_of(path):
-    """The package with a file, which it may know through the link that made / and /usr one, or None.
+    """The package with a file, or None. dpkg may know it through the link that made / and /usr one.
     """
     real = os.path.realpath(path)
     for name in (path, real, real.removeprefix("/usr")):
